@@ -1,0 +1,1 @@
+//! Starts a trusted program on a platform and carries calls to it.

@@ -1,0 +1,1 @@
+//! Authenticated links with credit over ZeroMQ.

@@ -1,0 +1,1 @@
+//! Appraises a trusted program's evidence against its owner's policy.

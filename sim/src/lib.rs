@@ -1,0 +1,1 @@
+//! Both systems in virtual time with seeded faults.

@@ -1,0 +1,1 @@
+//! The routing engine that runs inside the trusted program.

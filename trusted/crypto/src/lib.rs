@@ -1,0 +1,1 @@
+//! Ciphers, signatures, key derivation and key files.

@@ -1,0 +1,1 @@
+//! Content-based matching: language, codecs and index.
