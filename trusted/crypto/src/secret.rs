@@ -1,0 +1,61 @@
+//! 32 secret bytes, the unit of every symmetric key.
+//!
+//! Invariant: the bytes are overwritten when the value is dropped, are never printed, and are copied only by a call
+//! that says so.
+
+use core::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::Entropy;
+
+/// Length of a [`Secret`].
+pub const SECRET_BYTES: usize = 32;
+
+/// 32 bytes that are uniformly distributed and known to nobody who should not know them.
+///
+/// Equality takes the same time wherever the two differ.
+#[derive(ZeroizeOnDrop)]
+pub struct Secret([u8; SECRET_BYTES]);
+
+impl Secret {
+    /// Draws a fresh secret.
+    pub fn random(entropy: &mut dyn Entropy) -> Self {
+        let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
+        entropy.fill(bytes.as_mut());
+        Self(*bytes)
+    }
+
+    /// Takes over bytes that are already uniform; the caller wipes its own copy.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for an algorithm's input or for sealing. Whoever copies them wipes the copy.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
+    /// A second owner of the same secret. There is no `Clone`, so that each copy is a decision.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
