@@ -1,1 +1,33 @@
 //! Authenticated links with credit over ZeroMQ.
+//!
+//! A socket has a [`Side`]: the acceptor's [`Links`] or the initiator's [`Dialer`]. Both are pure: datagrams, time and
+//! randomness come in, datagrams and [`LinkEvent`]s go out.
+//! Invariant: a frame reaches the layer above once, in order, from a peer that has proved its key, and never beyond
+//! the credit that this side granted.
+//! Source: docs/FORMATS.md, "Links".
+
+mod dialer;
+mod event;
+mod frame;
+mod identity;
+mod link;
+mod links;
+mod receiving;
+mod sending;
+mod settings;
+mod side;
+mod table;
+mod transcript;
+mod wire;
+
+pub use dialer::Dialer;
+pub use event::{CloseCode, CloseReason, LinkEvent, LinkId, Role, Route, SendError, Violation};
+pub use frame::{
+    ATTACHMENT_OVERHEAD, ATTACHMENTS_MAX, FRAME_OVERHEAD, Frame, FrameClass, HEAD_MAX,
+};
+pub use identity::{Entropy, KEY_LEN, LinkKey, LinkSigner, PeerKey, SIGNATURE_LEN, os_entropy};
+pub use links::{Links, PENDING_MAX, RESETS_PER_SECOND};
+pub use settings::{Admission, LinkSettings, Terms};
+pub use side::Side;
+pub use table::{Counts, OUTBOX_MAX};
+pub use wire::{Datagram, REASON_MAX};

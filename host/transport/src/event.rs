@@ -1,0 +1,237 @@
+//! What a side reports to the layer above, and the errors of this room's core.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_proto::link;
+
+use crate::frame::{Frame, FrameClass};
+use crate::identity::PeerKey;
+
+/// One link of one side; never used again after the link has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "link {}", self.0)
+    }
+}
+
+/// What a peer is on this link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// The acceptor's role.
+    Router,
+    /// Initiates, and publishes.
+    Publisher,
+    /// Initiates, and subscribes.
+    Subscriber,
+}
+
+impl Role {
+    /// Whether this role opens links; the other accepts them.
+    #[must_use]
+    pub fn initiates(self) -> bool {
+        self != Self::Router
+    }
+}
+
+/// Where a datagram came from or goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Route {
+    /// The ZeroMQ routing id: a claim. Empty at an initiator, whose socket has one peer.
+    pub id: Bytes,
+    /// The CURVE public key that the carrier verified for this connection, if any.
+    pub curve_key: Option<[u8; 32]>,
+}
+
+impl Route {
+    /// A route without CURVE.
+    pub fn plain(id: impl Into<Bytes>) -> Self {
+        Self {
+            id: id.into(),
+            curve_key: None,
+        }
+    }
+}
+
+/// Something the layer above must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// The peer has proved `peer`; frames may be sent.
+    Established {
+        /// The new link.
+        link: LinkId,
+        /// The proved key.
+        peer: PeerKey,
+        /// What the peer is.
+        role: Role,
+    },
+    /// A frame has arrived, once and in order.
+    Frame {
+        /// Its link.
+        link: LinkId,
+        /// Its class.
+        class: FrameClass,
+        /// The frame.
+        frame: Frame,
+        /// What to release once the frame is done with, in bytes.
+        credit: u64,
+    },
+    /// The frame sent with `token`, and all sent before it in its class, have arrived.
+    Acked {
+        /// Its link.
+        link: LinkId,
+        /// Its class.
+        class: FrameClass,
+        /// What was given to `send`.
+        token: u64,
+    },
+    /// After a send that was `Full`: half of the queue is free again.
+    Writable {
+        /// Its link.
+        link: LinkId,
+        /// The class that was full.
+        class: FrameClass,
+    },
+    /// The link is gone, with whatever was neither acknowledged nor delivered.
+    Closed {
+        /// Its link.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// An acceptor turned this initiator's hello away; the initiator asks again later.
+    Refused {
+        /// The acceptor's words.
+        reason: String,
+    },
+}
+
+/// Why a link closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it.
+    #[error("closed here: {0}")]
+    Asked(String),
+    /// The peer closed it.
+    #[error("closed by the peer: {reason}")]
+    ByPeer {
+        /// For programs.
+        code: CloseCode,
+        /// For people; at most [`crate::wire::REASON_MAX`] bytes.
+        reason: String,
+    },
+    /// Another connection has proved the same key.
+    #[error("replaced by a newer connection")]
+    Replaced,
+    /// The peer knows the link no more: it has restarted or closed it.
+    #[error("the peer no longer knows this link")]
+    Forgotten,
+    /// Nothing was heard for the idle timeout.
+    #[error("nothing heard for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    /// The peer broke a rule.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+}
+
+/// The code of a close that came from the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCode {
+    /// In good order.
+    Done,
+    /// A newer connection has proved the same key.
+    Replaced,
+    /// This side broke a rule, says the peer.
+    Violation,
+    /// The peer heard nothing for too long.
+    Idle,
+    /// Key, role or version not accepted.
+    Refused,
+    /// The peer holds as many links as it may.
+    Full,
+    /// A code this version does not know.
+    Unknown,
+}
+
+impl CloseReason {
+    /// What to tell the peer; `None` where telling is useless.
+    pub(crate) fn code(&self) -> Option<link::CloseCode> {
+        match self {
+            Self::Asked(_) => Some(link::CloseCode::Done),
+            Self::Replaced => Some(link::CloseCode::Replaced),
+            Self::Silent(_) => Some(link::CloseCode::Idle),
+            Self::Violation(_) => Some(link::CloseCode::Violation),
+            Self::ByPeer { .. } | Self::Forgotten => None,
+        }
+    }
+
+    /// The words for the peer.
+    pub(crate) fn to_peer(&self) -> String {
+        match self {
+            Self::Asked(reason) => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Which rule of this layer a peer broke. The link closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A frame cost more than the credit granted.
+    #[error("a frame of cost {cost} exceeds the {granted} bytes of credit left in its class")]
+    OverCredit {
+        /// Of the frame.
+        cost: u64,
+        /// What was left.
+        granted: u64,
+    },
+    /// A frame was larger than the terms allow.
+    #[error("a frame of {size} bytes exceeds the largest of {max}")]
+    FrameTooLarge {
+        /// Of the frame.
+        size: u64,
+        /// Of the terms.
+        max: u64,
+    },
+    /// A head was larger than [`crate::HEAD_MAX`].
+    #[error("a frame's head of {0} bytes is too large")]
+    HeadTooLarge(usize),
+    /// A frame had more than [`crate::ATTACHMENTS_MAX`] attachments.
+    #[error("a frame with {0} attachments has too many")]
+    TooManyParts(usize),
+    /// An acknowledgement of frames never sent.
+    #[error("frame {received} acknowledged, but only {sent} were sent")]
+    AckOfUnsent {
+        /// What the peer says it received.
+        received: u64,
+        /// The highest sequence sent.
+        sent: u64,
+    },
+}
+
+/// Why a frame was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The queue of its class is full: wait for `Writable`.
+    #[error("the link's queue is full")]
+    Full,
+    /// There is no such link (any more).
+    #[error("the link is closed")]
+    Closed,
+    /// It exceeds what the peer accepts, or a bound of this layer: never retry.
+    #[error("a frame of {size} bytes is larger than the {max} that the peer accepts")]
+    TooLarge {
+        /// Of the frame.
+        size: u64,
+        /// The peer's bound.
+        max: u64,
+    },
+}

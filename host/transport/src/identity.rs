@@ -1,0 +1,137 @@
+//! Identities of links: Ed25519 keys and who may sign with them.
+//!
+//! Invariant: a private key never leaves its [`LinkSigner`]; the rest of this room sees public keys and signatures.
+//! Source: RFC 8032; the handshake of docs/FORMATS.md, "Links".
+
+use std::fmt;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+
+/// Length of an Ed25519 public key, in bytes.
+pub const KEY_LEN: usize = 32;
+/// Length of an Ed25519 signature, in bytes.
+pub const SIGNATURE_LEN: usize = 64;
+
+/// The Ed25519 public key that a peer has proved, or claims.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerKey(pub [u8; KEY_LEN]);
+
+impl PeerKey {
+    /// Whether `signature` is this key's over `message`.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0)
+            .verify(message, signature)
+            .is_ok()
+    }
+}
+
+impl fmt::Display for PeerKey {
+    /// The whole key in hexadecimal.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PeerKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "PeerKey({self})")
+    }
+}
+
+/// Whoever holds the private key of one side of a link.
+pub trait LinkSigner: Send {
+    /// The Ed25519 public key.
+    fn public_key(&self) -> [u8; KEY_LEN];
+    /// Signs `message`; every message of this room begins with a label of its own.
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LEN];
+}
+
+impl<S: LinkSigner + ?Sized> LinkSigner for Box<S> {
+    fn public_key(&self) -> [u8; KEY_LEN] {
+        (**self).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+        (**self).sign(message)
+    }
+}
+
+/// An Ed25519 key of the host's own, for roles that have no owner's identity.
+pub struct LinkKey(Ed25519KeyPair);
+
+impl LinkKey {
+    /// The key of a 32-byte seed.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed"))
+    }
+
+    /// A fresh key, its seed drawn from `entropy`.
+    pub fn generate(entropy: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut seed = [0; 32];
+        entropy(&mut seed);
+        Self::from_seed(&seed)
+    }
+}
+
+impl LinkSigner for LinkKey {
+    fn public_key(&self) -> [u8; KEY_LEN] {
+        self.0
+            .public_key()
+            .as_ref()
+            .try_into()
+            .expect("an Ed25519 public key has 32 bytes")
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+        self.0
+            .sign(message)
+            .as_ref()
+            .try_into()
+            .expect("an Ed25519 signature has 64 bytes")
+    }
+}
+
+impl fmt::Debug for LinkKey {
+    /// Shows the public half alone.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "LinkKey({})", PeerKey(self.public_key()))
+    }
+}
+
+/// Where nonces come from: the operating system, or a seed in a simulation.
+pub type Entropy = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// The operating system's randomness.
+#[must_use]
+pub fn os_entropy() -> Entropy {
+    Box::new(|buffer| {
+        aws_lc_rs::rand::fill(buffer).expect("the operating system supplies randomness")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_verifies_under_its_key_and_no_other() {
+        let (ours, other) = (LinkKey::from_seed(&[1; 32]), LinkKey::from_seed(&[2; 32]));
+
+        let signature = ours.sign(b"message");
+
+        assert!(PeerKey(ours.public_key()).verifies(b"message", &signature));
+        assert!(!PeerKey(ours.public_key()).verifies(b"messagf", &signature));
+        assert!(!PeerKey(other.public_key()).verifies(b"message", &signature));
+        assert!(!PeerKey(ours.public_key()).verifies(b"message", &signature[..63]));
+    }
+
+    #[test]
+    fn printing_a_key_shows_its_public_half_alone() {
+        let seed = [0xab; 32];
+
+        let shown = format!("{:?}", LinkKey::from_seed(&seed));
+
+        assert!(!shown.contains("abababab"), "{shown}");
+    }
+}

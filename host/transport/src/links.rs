@@ -1,0 +1,362 @@
+//! The acceptor's side: handshakes with whoever says hello, and all links of one ROUTER socket.
+//!
+//! Invariant: a link exists only after its peer has signed the transcript that holds this side's fresh nonce.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_proto::link::CloseCode;
+
+use crate::event::{CloseReason, LinkEvent, LinkId, Role, Route, SendError};
+use crate::frame::{Frame, FrameClass};
+use crate::identity::{Entropy, LinkSigner, PeerKey};
+use crate::settings::LinkSettings;
+use crate::side::Side;
+use crate::table::{Agreed, Counts, Table};
+use crate::transcript::{NONCE_LEN, Offer, Tag, Transcript};
+use crate::wire::{Datagram, Packet};
+
+/// Most handshakes that wait for their proof; the oldest gives way, and its initiator says hello again.
+pub const PENDING_MAX: usize = 4096;
+/// Most resets sent per second: a forgotten peer that gets none asks again.
+pub const RESETS_PER_SECOND: u32 = 4096;
+
+/// A hello that was answered and waits for its proof.
+struct Pending {
+    serial: u64,
+    initiator: Offer,
+    transcript: Transcript,
+    reply: Datagram,
+}
+
+/// The links of an acceptor.
+pub struct Links {
+    settings: LinkSettings,
+    signer: Box<dyn LinkSigner>,
+    entropy: Entropy,
+    table: Table,
+    pending: HashMap<Bytes, Pending>,
+    /// Routing ids of `pending`, oldest first.
+    oldest: BTreeMap<u64, Bytes>,
+    serial: u64,
+    resets: Resets,
+    shut: bool,
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Links")
+            .field("links", &self.table.len())
+            .field("pending", &self.pending.len())
+            .finish()
+    }
+}
+
+impl Links {
+    /// An acceptor without links.
+    pub fn new(
+        settings: LinkSettings,
+        signer: impl LinkSigner + 'static,
+        entropy: Entropy,
+    ) -> Self {
+        Self {
+            settings,
+            signer: Box::new(signer),
+            entropy,
+            table: Table::default(),
+            pending: HashMap::new(),
+            oldest: BTreeMap::new(),
+            serial: 0,
+            resets: Resets::default(),
+            shut: false,
+        }
+    }
+
+    /// How many links are established.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether no link is established.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
+    fn on_hello(&mut self, route: &Route, hello: Offer) {
+        if let Some(pending) = self
+            .pending
+            .get(&route.id)
+            .filter(|pending| pending.initiator == hello)
+        {
+            self.table.answer(route.id.clone(), pending.reply.clone());
+            return;
+        }
+        if hello.curve_key != route.curve_key {
+            self.table.counts.unproved += 1;
+            self.refuse(
+                route,
+                &hello.nonce,
+                CloseCode::Refused,
+                "the hello names another CURVE key than the connection",
+            );
+            return;
+        }
+        let ours = self.offer();
+        let transcript = Transcript::new(&hello, &ours);
+        let signature = self.signer.sign(&transcript.acceptor_message());
+        let reply = Datagram::hello_reply(&ours, &hello.nonce, &signature);
+        self.table.answer(route.id.clone(), reply.clone());
+        self.serial += 1;
+        self.forget(&route.id);
+        self.oldest.insert(self.serial, route.id.clone());
+        self.pending.insert(
+            route.id.clone(),
+            Pending {
+                serial: self.serial,
+                initiator: hello,
+                transcript,
+                reply,
+            },
+        );
+        if self.pending.len() > PENDING_MAX {
+            let (_, oldest) = self
+                .oldest
+                .pop_first()
+                .expect("every pending handshake has a serial number");
+            self.pending.remove(&oldest);
+        }
+    }
+
+    fn offer(&mut self) -> Offer {
+        let mut nonce = [0; NONCE_LEN];
+        (self.entropy)(&mut nonce);
+        Offer {
+            role: Role::Router,
+            key: PeerKey(self.signer.public_key()),
+            nonce,
+            curve_key: self.settings.curve_key,
+            terms: self.settings.terms,
+        }
+    }
+
+    fn on_proof(&mut self, now: Duration, route: &Route, tag: Tag, signature: &[u8]) {
+        if let Some(link) = self.table.find(tag, route) {
+            self.table.tell_now(link);
+            return;
+        }
+        let Some(pending) = self
+            .pending
+            .get(&route.id)
+            .filter(|pending| pending.transcript.tag() == tag)
+        else {
+            self.reset(now, route, tag);
+            return;
+        };
+        let Offer {
+            key,
+            role,
+            terms,
+            curve_key,
+            ..
+        } = pending.initiator;
+        if !key.verifies(&pending.transcript.initiator_message(), signature)
+            || curve_key != route.curve_key
+        {
+            self.table.counts.unproved += 1;
+            return;
+        }
+        self.forget(&route.id);
+        if !self.settings.admission.admits(&key) {
+            self.end(
+                route,
+                tag,
+                CloseCode::Refused,
+                "this key is not admitted here",
+            );
+        } else if self.table.len() >= self.settings.links_max && !self.table.has_peer(key, role) {
+            self.end(route, tag, CloseCode::Full, "no more links are taken here");
+        } else {
+            let agreed = Agreed {
+                tag,
+                route: route.clone(),
+                peer: key,
+                role,
+                theirs: terms,
+            };
+            let link = self.table.establish(now, agreed, &self.settings);
+            self.table.tell_now(link);
+        }
+    }
+
+    fn forget(&mut self, route: &Bytes) {
+        if let Some(pending) = self.pending.remove(route) {
+            self.oldest.remove(&pending.serial);
+        }
+    }
+
+    /// A packet of a link: known, about to be proved, or unknown.
+    fn find(&mut self, now: Duration, route: &Route, tag: Tag) -> Option<LinkId> {
+        let found = self.table.find(tag, route);
+        let expected = || {
+            self.pending
+                .get(&route.id)
+                .is_some_and(|pending| pending.transcript.tag() == tag)
+        };
+        if found.is_none() && !expected() {
+            self.reset(now, route, tag);
+        }
+        found
+    }
+
+    fn reset(&mut self, now: Duration, route: &Route, tag: Tag) {
+        self.table.counts.unknown += 1;
+        if self.resets.may(now) {
+            self.table.answer(route.id.clone(), Datagram::reset(tag));
+        } else {
+            self.table.counts.unanswered += 1;
+        }
+    }
+
+    fn refuse(&mut self, route: &Route, hello_nonce: &[u8], code: CloseCode, reason: &str) {
+        self.table.answer(
+            route.id.clone(),
+            Datagram::refuse(hello_nonce, code, reason),
+        );
+    }
+
+    fn end(&mut self, route: &Route, tag: Tag, code: CloseCode, reason: &str) {
+        self.table.answer(
+            route.id.clone(),
+            Datagram::close(tag, code, reason.to_owned()),
+        );
+    }
+}
+
+impl Side for Links {
+    fn on_datagram(&mut self, now: Duration, route: &Route, datagram: Datagram) {
+        let Ok(packet) = Packet::parse(datagram) else {
+            self.table.counts.malformed += 1;
+            return;
+        };
+        match packet {
+            Packet::Hello(_) | Packet::HelloProof { .. } if self.shut => {}
+            Packet::Hello(hello) => self.on_hello(route, hello),
+            Packet::Unacceptable { hello_nonce, why } => {
+                self.refuse(route, &hello_nonce, CloseCode::Refused, why)
+            }
+            Packet::HelloProof { tag, signature } => self.on_proof(now, route, tag, &signature),
+            Packet::Carry {
+                tag,
+                sequence,
+                class,
+                ack,
+                frame,
+            } => {
+                if let Some(link) = self.find(now, route, tag) {
+                    self.table.on_carry(now, link, sequence, class, ack, frame);
+                }
+            }
+            Packet::Ack { tag, ack } => {
+                if let Some(link) = self.find(now, route, tag) {
+                    self.table.on_ack(now, link, &ack);
+                }
+            }
+            Packet::Reset { tag } => {
+                if let Some(link) = self.table.find(tag, route) {
+                    self.table.close(link, CloseReason::Forgotten);
+                }
+            }
+            Packet::Close {
+                tag, code, reason, ..
+            } => {
+                if let Some(link) = tag.and_then(|tag| self.table.find(tag, route)) {
+                    self.table.close(link, CloseReason::ByPeer { code, reason });
+                }
+            }
+            Packet::HelloReply { .. } => self.table.counts.unproved += 1,
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        class: FrameClass,
+        frame: Frame,
+        token: u64,
+    ) -> Result<(), SendError> {
+        self.table.send(now, link, class, frame, token)
+    }
+
+    fn available(&self, link: LinkId, class: FrameClass) -> u64 {
+        self.table.available(link, class)
+    }
+
+    fn release(&mut self, now: Duration, link: LinkId, class: FrameClass, bytes: u64) {
+        self.table.release(now, link, class, bytes);
+    }
+
+    fn close(&mut self, _now: Duration, link: LinkId, reason: &str) {
+        self.table
+            .close(link, CloseReason::Asked(reason.to_owned()));
+    }
+
+    fn shut_down(&mut self, _now: Duration, reason: &str) {
+        self.shut = true;
+        self.table.close_all(reason);
+    }
+
+    fn poll_transmit(&mut self, now: Duration) -> Option<(Bytes, Datagram)> {
+        self.table.poll_transmit(now)
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        self.table.poll_event()
+    }
+
+    fn next_timeout(&self) -> Option<Duration> {
+        self.table.next_timeout()
+    }
+
+    fn on_timeout(&mut self, now: Duration) {
+        self.table.on_timeout(now);
+    }
+
+    fn hold(&mut self, route: &[u8], held: bool) {
+        self.table.hold(route, held);
+    }
+
+    fn on_connected(&mut self, _now: Duration) {}
+
+    fn is_drained(&self) -> bool {
+        self.table.is_drained()
+    }
+
+    fn counts(&self) -> Counts {
+        self.table.counts
+    }
+}
+
+/// How many resets this second has seen.
+#[derive(Debug, Default)]
+struct Resets {
+    second: u64,
+    count: u32,
+}
+
+impl Resets {
+    fn may(&mut self, now: Duration) -> bool {
+        if self.second != now.as_secs() {
+            *self = Self {
+                second: now.as_secs(),
+                count: 0,
+            };
+        }
+        self.count += 1;
+        self.count <= RESETS_PER_SECOND
+    }
+}

@@ -1,0 +1,219 @@
+//! Two ends and the scripted network between them.
+//!
+//! One seed is one run: the network drops, doubles, delays and so reorders datagrams as its generator says.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_transport::{
+    Datagram, Dialer, Entropy, LinkEvent, LinkId, LinkKey, LinkSettings, Links, Role, Route, Side,
+};
+
+/// The routing id under which the acceptor knows the dialer.
+pub(crate) const ROUTE: &[u8] = b"dealer";
+
+/// A small generator (xorshift*), enough to script a network.
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+        self.roll() % 100 < chance
+    }
+}
+
+/// Nonces that a seed determines.
+pub(crate) fn entropy(seed: u64) -> Entropy {
+    let mut dice = Dice::new(seed);
+    Box::new(move |buffer| buffer.fill_with(|| dice.roll() as u8))
+}
+
+pub(crate) fn key(seed: u8) -> LinkKey {
+    LinkKey::from_seed(&[seed; 32])
+}
+
+/// What the network does to a datagram, in percent and milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Weather {
+    pub(crate) drop: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) jitter_ms: u64,
+}
+
+/// Which end a datagram travels to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    Acceptor,
+    Initiator,
+}
+
+pub(crate) struct Pair {
+    pub(crate) now: Duration,
+    pub(crate) acceptor: Links,
+    pub(crate) initiator: Dialer,
+    pub(crate) weather: Weather,
+    pub(crate) dice: Dice,
+    pub(crate) route: Bytes,
+    /// Everything that was put on the wire.
+    pub(crate) log: Vec<(To, Datagram)>,
+    pub(crate) keep_log: bool,
+    wire: BTreeMap<(Duration, u64), (To, Datagram)>,
+    serial: u64,
+    pub(crate) acceptor_events: Vec<LinkEvent>,
+    pub(crate) initiator_events: Vec<LinkEvent>,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        Self::with(LinkSettings::default(), LinkSettings::default())
+    }
+
+    pub(crate) fn with(acceptor: LinkSettings, initiator: LinkSettings) -> Self {
+        Self {
+            now: Duration::ZERO,
+            acceptor: Links::new(acceptor, key(1), entropy(1)),
+            initiator: Dialer::new(
+                Duration::ZERO,
+                Role::Publisher,
+                initiator,
+                key(2),
+                entropy(2),
+            ),
+            weather: Weather::default(),
+            dice: Dice::new(7),
+            route: Bytes::from_static(ROUTE),
+            log: Vec::new(),
+            keep_log: true,
+            wire: BTreeMap::new(),
+            serial: 0,
+            acceptor_events: Vec::new(),
+            initiator_events: Vec::new(),
+        }
+    }
+
+    /// A pair whose link is established, its events taken.
+    pub(crate) fn linked() -> (Self, LinkId, LinkId) {
+        Self::linked_with(LinkSettings::default(), LinkSettings::default())
+    }
+
+    pub(crate) fn linked_with(
+        acceptor: LinkSettings,
+        initiator: LinkSettings,
+    ) -> (Self, LinkId, LinkId) {
+        let mut pair = Self::with(acceptor, initiator);
+        pair.run_for(Duration::from_millis(50));
+        let (at_acceptor, at_initiator) = pair.established();
+        pair.acceptor_events.clear();
+        pair.initiator_events.clear();
+        (pair, at_acceptor, at_initiator)
+    }
+
+    /// The ids of the link that was established last, at the acceptor and at the initiator.
+    pub(crate) fn established(&self) -> (LinkId, LinkId) {
+        let last = |events: &[LinkEvent]| {
+            events.iter().rev().find_map(|event| match event {
+                LinkEvent::Established { link, .. } => Some(*link),
+                _ => None,
+            })
+        };
+        (
+            last(&self.acceptor_events).expect("established at the acceptor"),
+            last(&self.initiator_events).expect("established at the initiator"),
+        )
+    }
+
+    /// Puts a datagram on the wire, as either end or a stranger would.
+    pub(crate) fn post(&mut self, to: To, datagram: Datagram) {
+        if self.keep_log {
+            self.log.push((to, datagram.clone()));
+        }
+        let copies = 1 + usize::from(self.dice.percent(self.weather.duplicate));
+        for _ in 0..copies {
+            if self.dice.percent(self.weather.drop) {
+                continue;
+            }
+            let jitter = self.dice.roll() % (self.weather.jitter_ms * 1000 + 1);
+            let at = self.now + Duration::from_micros(100 + jitter);
+            self.serial += 1;
+            self.wire.insert((at, self.serial), (to, datagram.clone()));
+        }
+    }
+
+    /// Moves what both ends have to send onto the wire, and their events into the lists.
+    pub(crate) fn pump(&mut self) {
+        while let Some((route, datagram)) = self.acceptor.poll_transmit(self.now) {
+            if route == self.route {
+                self.post(To::Initiator, datagram);
+            }
+        }
+        while let Some((_, datagram)) = self.initiator.poll_transmit(self.now) {
+            self.post(To::Acceptor, datagram);
+        }
+        while let Some(event) = self.acceptor.poll_event() {
+            self.acceptor_events.push(event);
+        }
+        while let Some(event) = self.initiator.poll_event() {
+            self.initiator_events.push(event);
+        }
+    }
+
+    /// Lets the next thing happen: an arrival or a timeout; `false` when nothing would before `until`.
+    pub(crate) fn step(&mut self, until: Duration) -> bool {
+        self.pump();
+        let arrival = self.wire.first_key_value().map(|((at, _), _)| *at);
+        let timers = [
+            arrival,
+            self.acceptor.next_timeout(),
+            self.initiator.next_timeout(),
+        ];
+        let Some(next) = timers
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|next| *next <= until)
+        else {
+            self.now = until;
+            return false;
+        };
+        self.now = self.now.max(next);
+        while let Some(first) = self
+            .wire
+            .first_entry()
+            .filter(|first| first.key().0 <= self.now)
+        {
+            let (to, datagram) = first.remove();
+            match to {
+                To::Acceptor => {
+                    let route = Route::plain(self.route.clone());
+                    self.acceptor.on_datagram(self.now, &route, datagram);
+                }
+                To::Initiator => {
+                    self.initiator
+                        .on_datagram(self.now, &Route::plain(Bytes::new()), datagram);
+                }
+            }
+        }
+        self.acceptor.on_timeout(self.now);
+        self.initiator.on_timeout(self.now);
+        self.pump();
+        true
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.step(until) {}
+    }
+}
