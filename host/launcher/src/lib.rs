@@ -1,1 +1,59 @@
 //! Starts a trusted program on a platform and carries calls to it.
+//!
+//! Invariant: replies come in the order of their calls, each with its call's token; asking for a platform that is not there is an
+//! error, never a fall-back.
+
+mod door;
+mod frame;
+mod inline;
+mod process;
+
+pub use door::{Door, DoorClosed, IN_FLIGHT_MAX};
+pub use frame::{FRAME_MAX, HEADER_BYTES};
+pub use process::find_program;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sc_enclave::Program;
+
+/// Where a trusted program runs.
+#[non_exhaustive]
+pub enum Platform {
+    /// In the host's own process, D4.2's unshielded build: for tests and measurement. It carries no claim.
+    Inline {
+        /// The program.
+        program: Arc<dyn Program>,
+        /// Fills a buffer with random bytes.
+        entropy: fn(&mut [u8]),
+    },
+    /// A child process, D4.2's simulation mode.
+    Process {
+        /// The program's binary.
+        binary: PathBuf,
+    },
+}
+
+/// Why a trusted program did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// No binary is where it should be.
+    #[error(
+        "the trusted program {name} is not beside {looked_in}: build it there with `cargo build --release --bin {name}`, or name it with --program"
+    )]
+    NotFound {
+        /// The binary's name.
+        name: String,
+        /// Where it was looked for.
+        looked_in: PathBuf,
+    },
+    /// The binary is there but does not start.
+    #[error("the trusted program {binary} does not start: {source}")]
+    Start {
+        /// Its path.
+        binary: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}

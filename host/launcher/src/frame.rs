@@ -1,0 +1,68 @@
+//! Frames on the stream to a trusted program: length of the body, u32; token, u64; body. Little-endian.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// Length in bytes of a frame's header.
+pub const HEADER_BYTES: usize = 12;
+/// The longest body that either side accepts.
+pub const FRAME_MAX: usize = 256 << 20;
+
+/// A frame announced more than [`FRAME_MAX`] bytes: the other side is not a trusted program of this version.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
+
+pub(crate) fn push(buffer: &mut BytesMut, token: u64, body: &[u8]) {
+    buffer.reserve(HEADER_BYTES + body.len());
+    buffer.put_u32_le(u32::try_from(body.len()).expect("calls are shorter than FRAME_MAX"));
+    buffer.put_u64_le(token);
+    buffer.put_slice(body);
+}
+
+/// Takes the first whole frame out of `buffer`.
+pub(crate) fn pop(buffer: &mut BytesMut) -> Result<Option<(u64, Bytes)>, TooLong> {
+    let Some(head) = buffer.first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let length = u32::from_le_bytes(*head) as usize;
+    if length > FRAME_MAX {
+        return Err(TooLong);
+    }
+    if buffer.len() < HEADER_BYTES + length {
+        buffer.reserve(HEADER_BYTES + length - buffer.len());
+        return Ok(None);
+    }
+    buffer.advance(4);
+    let token = buffer.get_u64_le();
+    Ok(Some((token, buffer.split_to(length).freeze())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_whole_however_the_stream_is_cut() {
+        let mut stream = BytesMut::new();
+        push(&mut stream, 1, b"first");
+        push(&mut stream, 2, b"");
+        push(&mut stream, u64::MAX, &[7; 1000]);
+
+        let mut buffer = BytesMut::new();
+        let mut out = Vec::new();
+        for byte in stream {
+            buffer.put_u8(byte);
+            while let Some((token, body)) = pop(&mut buffer).unwrap() {
+                out.push((token, body.len()));
+            }
+        }
+
+        assert_eq!(out, [(1, 5), (2, 0), (u64::MAX, 1000)]);
+    }
+
+    #[test]
+    fn a_length_beyond_the_bound_is_refused_before_anything_is_reserved() {
+        let mut buffer = BytesMut::from(&u32::MAX.to_le_bytes()[..]);
+
+        assert_eq!(pop(&mut buffer), Err(TooLong));
+    }
+}

@@ -1,0 +1,109 @@
+//! The program as a child process behind two pipes.
+//!
+//! The child has a process group of its own, so that ^C reaches the host alone, which closes the pipe when it has drained; an empty
+//! environment; and no open file but the pipes and standard error.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::mpsc;
+
+use crate::door::{Door, IN_FLIGHT_MAX};
+use crate::{LaunchError, frame};
+
+/// Bytes that one write to the pipe gathers at most.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// The path of the trusted program `name`: beside the running executable.
+///
+/// # Errors
+/// [`LaunchError::NotFound`] when no file is there.
+pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
+    let mut folder = std::env::current_exe().unwrap_or_default();
+    folder.pop();
+    // Test binaries live one folder deeper than programs.
+    let above = folder.parent().map(|parent| parent.join(name));
+    let candidates = [Some(folder.join(name)), above];
+    let found = candidates.into_iter().flatten().find(|path| path.is_file());
+    found.ok_or(LaunchError::NotFound {
+        name: name.to_owned(),
+        looked_in: folder,
+    })
+}
+
+pub(crate) fn start(binary: &Path) -> Result<Door, LaunchError> {
+    let mut child = Command::new(binary)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| LaunchError::Start {
+            binary: binary.to_owned(),
+            source,
+        })?;
+    let stdin = child.stdin.take().expect("stdin is piped");
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let (calls, incoming) = mpsc::channel(IN_FLIGHT_MAX);
+    let (outgoing, replies) = mpsc::channel(IN_FLIGHT_MAX);
+    tokio::spawn(write_calls(stdin, incoming));
+    tokio::spawn(read_replies(child, stdout, outgoing));
+    Ok(Door { calls, replies })
+}
+
+/// Writes calls as they come, as many as are waiting in one write; closing the pipe asks the program to end.
+async fn write_calls(mut stdin: ChildStdin, mut calls: mpsc::Receiver<(u64, Bytes)>) {
+    let mut buffer = BytesMut::new();
+    while let Some((token, request)) = calls.recv().await {
+        frame::push(&mut buffer, token, &request);
+        while buffer.len() < WRITE_BYTES
+            && let Ok((token, request)) = calls.try_recv()
+        {
+            frame::push(&mut buffer, token, &request);
+        }
+        if let Err(error) = stdin.write_all(&buffer).await {
+            tracing::error!(%error, "the trusted program takes no more calls");
+            return;
+        }
+        buffer.clear();
+    }
+}
+
+async fn read_replies(
+    mut child: Child,
+    mut stdout: ChildStdout,
+    replies: mpsc::Sender<(u64, Bytes)>,
+) {
+    let mut buffer = BytesMut::with_capacity(1 << 18);
+    loop {
+        match stdout.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        loop {
+            match frame::pop(&mut buffer) {
+                Ok(Some(reply)) => {
+                    if replies.send(reply).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(frame::TooLong) => {
+                    tracing::error!("the trusted program broke its stream; stopping it");
+                    return;
+                }
+            }
+        }
+        buffer.reserve(1 << 16);
+    }
+    match child.wait().await {
+        Ok(status) if status.success() => {}
+        Ok(status) => tracing::error!(%status, "the trusted program ended"),
+        Err(error) => tracing::error!(%error, "the trusted program cannot be waited for"),
+    }
+}

@@ -1,0 +1,112 @@
+//! An owner's policy: which evidence it accepts.
+//!
+//! As text, one rule a line: `allow-simulation`, `simulation-key HEX` (an Ed25519 key, 32 bytes), `measurement HEX` (32 bytes);
+//! `#` begins a comment. Without a `measurement` line any program is accepted on the platforms named.
+
+use sc_crypto::VerifyingKey;
+use sc_enclave::simulation_development_key;
+
+/// What an owner accepts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether simulated evidence may be accepted at all.
+    pub allow_simulation: bool,
+    /// Keys of the simulated platforms that are accepted.
+    pub simulation_keys: Vec<VerifyingKey>,
+    /// Measurements that are accepted; `None` accepts any.
+    pub measurements: Option<Vec<[u8; 32]>>,
+}
+
+/// A line of a policy that is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "line {line}: expected `allow-simulation`, `simulation-key HEX` or `measurement HEX` with 64 hexadecimal digits"
+)]
+pub struct PolicyError {
+    /// Its number, from 1.
+    pub line: usize,
+}
+
+impl Policy {
+    /// Accepts any program that the development simulation vouches for: no protection at all, for one's own machine.
+    #[must_use]
+    pub fn development() -> Self {
+        Self {
+            allow_simulation: true,
+            simulation_keys: vec![simulation_development_key().verifying_key()],
+            measurements: None,
+        }
+    }
+
+    /// Reads a policy's text.
+    ///
+    /// # Errors
+    /// [`PolicyError`] at the first line that is no rule.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let mut policy = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let rule = line.split('#').next().unwrap_or_default();
+            policy
+                .add(rule.split_whitespace().collect::<Vec<_>>().as_slice())
+                .ok_or(PolicyError { line: number + 1 })?;
+        }
+        Ok(policy)
+    }
+
+    fn add(&mut self, words: &[&str]) -> Option<()> {
+        match words {
+            [] => {}
+            ["allow-simulation"] => self.allow_simulation = true,
+            ["simulation-key", key] => self
+                .simulation_keys
+                .push(VerifyingKey::from_bytes(digest(key)?)),
+            ["measurement", value] => self
+                .measurements
+                .get_or_insert_default()
+                .push(digest(value)?),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// 32 bytes from 64 hexadecimal digits.
+fn digest(hex: &str) -> Option<[u8; 32]> {
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    let mut out = [0; 32];
+    for (byte, digits) in out.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_reads_rules_and_comments() {
+        let measurement = "ab".repeat(32);
+        let policy = Policy::parse(&format!(
+            "# mine\nallow-simulation\n\nmeasurement {measurement} # v1\n"
+        ))
+        .unwrap();
+
+        assert!(policy.allow_simulation);
+        assert_eq!(policy.measurements, Some(vec![[0xab; 32]]));
+    }
+
+    #[test]
+    fn a_line_that_is_no_rule_is_named() {
+        for text in [
+            "allow-simulation\nallow-all",
+            "\nmeasurement 12",
+            "#\nmeasurement",
+            "\nsimulation-key zz",
+        ] {
+            assert_eq!(Policy::parse(text), Err(PolicyError { line: 2 }), "{text}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The loop: read a call, handle it, write its reply, until the stream ends.
+//!
+//! A frame is the length of its body, u32; a token, u64; the body; little-endian. The stream comes from the untrusted host: a length
+//! beyond [`FRAME_MAX`] ends the program, any body is handled.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use bytes::Bytes;
+use sc_enclave::Program;
+
+/// The longest body that is accepted.
+pub const FRAME_MAX: usize = 256 << 20;
+const HEADER_BYTES: usize = 12;
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// Serves `program` over a pair of streams; returns when the input ends.
+///
+/// Replies are written when no further call is buffered, so that calls that come together are answered together.
+///
+/// # Errors
+/// Any error of a stream; `InvalidData` for a frame beyond [`FRAME_MAX`]; `UnexpectedEof` for one cut short.
+pub fn serve(
+    program: &dyn Program,
+    entropy: &mut dyn FnMut(&mut [u8]),
+    input: impl Read,
+    mut output: impl Write,
+) -> io::Result<()> {
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
+    let mut replies = Vec::with_capacity(BUFFER_BYTES);
+    while !input.fill_buf()?.is_empty() {
+        let mut header = [0; HEADER_BYTES];
+        input.read_exact(&mut header)?;
+        let (length, token) = header.split_at(4);
+        let length = u32::from_le_bytes(length.try_into().expect("split at 4")) as usize;
+        if length > FRAME_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a call is longer than a frame may be",
+            ));
+        }
+        let reply = program.handle(read_body(&mut input, length)?, entropy);
+
+        let length = u32::try_from(reply.len())
+            .map_err(|_| io::Error::other("a reply is longer than a frame may be"))?;
+        replies.extend_from_slice(&length.to_le_bytes());
+        replies.extend_from_slice(token);
+        replies.extend_from_slice(&reply);
+        if input.buffer().len() < HEADER_BYTES || replies.len() >= BUFFER_BYTES {
+            output.write_all(&replies)?;
+            output.flush()?;
+            replies.clear();
+        }
+    }
+    output.write_all(&replies)?;
+    output.flush()
+}
+
+/// Reads a body without reserving more than has arrived, whatever its header announced.
+fn read_body(input: &mut impl Read, length: usize) -> io::Result<Bytes> {
+    let mut body = Vec::with_capacity(length.min(BUFFER_BYTES));
+    input.take(length as u64).read_to_end(&mut body)?;
+    if body.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(body.into())
+}
