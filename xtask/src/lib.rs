@@ -1,0 +1,22 @@
+//! The project's own checks: the laws of the house, licences, the trusted base, and the one test command.
+//!
+//! Invariant: every check is a pure function of a [`workspace::Workspace`] and a [`tree::Tree`], so that a fixture can break it.
+//! Source: `ARCHITECTURE.md`, section on the laws.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command for people: its output is the terminal"
+)]
+
+pub mod laws;
+pub mod licences;
+pub mod paths;
+pub mod rules;
+pub mod source;
+pub mod spdx;
+pub mod steps;
+pub mod tally;
+pub mod tcb;
+pub mod toolchain;
+pub mod tree;
+pub mod violation;
+pub mod workspace;
