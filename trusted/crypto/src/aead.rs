@@ -181,3 +181,179 @@ impl CounterSealer {
         Ok(counter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex::decode;
+
+    fn key() -> AeadKey {
+        AeadKey::new(&Secret::from_bytes([1; 32]))
+    }
+
+    fn sealed(nonce: Nonce, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        key().seal(nonce, aad, plaintext, &mut out);
+        out
+    }
+
+    #[test]
+    fn sealing_gives_the_answers_of_the_gcm_specification() {
+        // McGrew and Viega, "The Galois/Counter Mode of Operation", appendix B, test cases 13, 14 and 16.
+        let long_key = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";
+        let long = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
+                    1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
+        let long_sealed = "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa\
+                           8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662\
+                           76fc6ece0f4e1768cddf8853bb2d551b";
+        let zeros = "00".repeat(32);
+        let cases = [
+            (
+                zeros.as_str(),
+                "00".repeat(12),
+                "",
+                "",
+                "530f8afbc74536b9a963b4f1c4cb738b",
+            ),
+            (
+                &zeros,
+                "00".repeat(12),
+                "",
+                "00000000000000000000000000000000",
+                "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919",
+            ),
+            (
+                long_key,
+                "cafebabefacedbaddecaf888".to_owned(),
+                "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+                long,
+                long_sealed,
+            ),
+        ];
+        for (key, nonce, aad, plaintext, expected) in cases {
+            let key = AeadKey::from_key_bytes(&decode(key).try_into().unwrap());
+            let nonce = Nonce::from_bytes(decode(&nonce).try_into().unwrap());
+
+            let mut out = Vec::new();
+            key.seal(nonce, &decode(aad), &decode(plaintext), &mut out);
+
+            assert_eq!(out, decode(expected));
+            assert_eq!(key.open(nonce, &decode(aad), &out), Ok(decode(plaintext)));
+        }
+    }
+
+    #[test]
+    fn the_three_ways_to_seal_and_the_two_to_open_agree() {
+        let nonce = Nonce::counter(5);
+        let expected = sealed(nonce, b"aad", b"plaintext");
+
+        let mut in_place = b"plaintext".to_vec();
+        key().seal_in_place(nonce, b"aad", &mut in_place);
+        let mut detached = *b"plaintext";
+        let tag = key().seal_detached(nonce, b"aad", &mut detached);
+        let mut opened_in_place = expected.clone();
+
+        assert_eq!(in_place, expected);
+        assert_eq!([detached.as_slice(), &tag].concat(), expected);
+        assert_eq!(
+            key().open_in_place(nonce, b"aad", &mut opened_in_place),
+            Ok(b"plaintext".to_vec().as_mut_slice())
+        );
+    }
+
+    #[test]
+    fn sealing_appends_to_what_is_there() {
+        let mut out = b"header".to_vec();
+        key().seal(Nonce::counter(0), b"", b"ab", &mut out);
+
+        assert_eq!(&out[..6], b"header");
+        assert_eq!(out.len(), 6 + 2 + TAG_BYTES);
+        assert_eq!(
+            key().open(Nonce::counter(0), b"", &out[6..]),
+            Ok(b"ab".to_vec())
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_is_refused() {
+        let nonce = Nonce::counter(0);
+        let sealed = sealed(nonce, b"aad", b"plaintext");
+        for bit in 0..sealed.len() * 8 {
+            let mut forged = sealed.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+
+            assert_eq!(key().open(nonce, b"aad", &forged), Err(NotAuthentic));
+            assert_eq!(
+                key().open_in_place(nonce, b"aad", &mut forged),
+                Err(NotAuthentic)
+            );
+        }
+        for length in 0..sealed.len() {
+            let mut cut = sealed[..length].to_vec();
+
+            assert_eq!(key().open(nonce, b"aad", &cut), Err(NotAuthentic));
+            assert_eq!(
+                key().open_in_place(nonce, b"aad", &mut cut),
+                Err(NotAuthentic)
+            );
+        }
+    }
+
+    #[test]
+    fn another_nonce_key_or_associated_data_is_refused() {
+        let sealed = sealed(Nonce::counter(1), b"aad", b"plaintext");
+        let other = AeadKey::new(&Secret::from_bytes([2; 32]));
+
+        assert_eq!(
+            key().open(Nonce::counter(2), b"aad", &sealed),
+            Err(NotAuthentic)
+        );
+        assert_eq!(
+            key().open(Nonce::counter(1), b"aae", &sealed),
+            Err(NotAuthentic)
+        );
+        assert_eq!(
+            key().open(Nonce::counter(1), b"", &sealed),
+            Err(NotAuthentic)
+        );
+        assert_eq!(
+            other.open(Nonce::counter(1), b"aad", &sealed),
+            Err(NotAuthentic)
+        );
+    }
+
+    #[test]
+    fn a_counter_nonce_is_four_zero_bytes_and_a_big_endian_counter() {
+        let nonce = Nonce::counter(0x0102_0304_0506_0708);
+
+        assert_eq!(
+            nonce,
+            Nonce::from_bytes([0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+        );
+    }
+
+    #[test]
+    fn a_counter_sealer_uses_each_counter_once_and_stops_after_the_last() {
+        let mut sealer = CounterSealer::new(key(), u64::MAX - 1);
+        let mut out = Vec::new();
+
+        assert_eq!(sealer.seal(b"", b"first", &mut out), Ok(u64::MAX - 1));
+        assert_eq!(sealer.seal(b"", b"second", &mut out), Ok(u64::MAX));
+        let length = out.len();
+        assert_eq!(sealer.seal(b"", b"third", &mut out), Err(NonceExhausted));
+
+        assert_eq!((sealer.next(), out.len()), (None, length));
+        let second = &out[5 + TAG_BYTES..];
+        assert_eq!(
+            key().open(Nonce::counter(u64::MAX), b"", second),
+            Ok(b"second".to_vec())
+        );
+    }
+
+    #[test]
+    fn keys_print_no_byte() {
+        let shown = format!("{:?}", CounterSealer::new(key(), 3));
+
+        assert_eq!(shown, "CounterSealer { key: AeadKey(..), next: Some(3) }");
+    }
+}

@@ -300,3 +300,156 @@ fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A short stand-in for a PKCS#1 structure, which these functions do not look into.
+    const PKCS1: &[u8] = &[SEQUENCE, 0];
+
+    fn seed() -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn modulus_of(bits: usize) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits.div_ceil(8)];
+        modulus[0] >>= (8 - bits % 8) % 8;
+        if modulus[0] & 0x80 != 0 {
+            modulus.insert(0, 0);
+        }
+        value(INTEGER, &[&modulus])
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let public = ed25519_public(&seed());
+        let ed25519 = private_key_info(&ed25519_private(&seed())).is_ok_and(|key| {
+            key == PrivateKeyInfo::Ed25519 {
+                seed: &seed(),
+                public: None,
+            }
+        });
+        let rsa = private_key_info(&rsa_private(PKCS1))
+            .is_ok_and(|key| key == PrivateKeyInfo::Rsa(PKCS1));
+
+        assert!(ed25519);
+        assert!(rsa);
+        assert_eq!(
+            public_key_info(&public),
+            Ok(PublicKeyInfo::Ed25519(&seed()))
+        );
+        assert_eq!(
+            public_key_info(&rsa_public(PKCS1)),
+            Ok(PublicKeyInfo::Rsa(PKCS1))
+        );
+    }
+
+    #[test]
+    fn a_cut_or_lengthened_structure_is_refused() {
+        for der in [ed25519_private(&seed()), rsa_private(PKCS1)] {
+            for length in 0..der.len() {
+                assert!(private_key_info(&der[..length]).is_err());
+            }
+            assert!(private_key_info(&[der.as_slice(), &[0]].concat()).is_err());
+        }
+        for der in [ed25519_public(&seed()), rsa_public(PKCS1)] {
+            for length in 0..der.len() {
+                assert!(public_key_info(&der[..length]).is_err());
+            }
+            assert!(public_key_info(&[der.as_slice(), &[0]].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_before_the_key_is_refused() {
+        let private = ed25519_private(&seed());
+        let public = ed25519_public(&seed());
+
+        for bit in 0..(private.len() - 32) * 8 {
+            let mut changed = private.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            // The version may be 0 or 1.
+            assert!(
+                private_key_info(&changed).is_err() || changed[4] == 1,
+                "bit {bit}"
+            );
+        }
+        for bit in 0..(public.len() - 32) * 8 {
+            let mut changed = public.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(public_key_info(&changed).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn lengths_have_one_form() {
+        assert_eq!(read_length(&[0x7f, 9]), Some((127, &[9][..])));
+        assert_eq!(read_length(&[0x81, 0x80]), Some((128, &[][..])));
+        assert_eq!(read_length(&[0x82, 1, 0]), Some((256, &[][..])));
+        for other in [
+            &[0x80][..],
+            &[0x81, 0x7f],
+            &[0x82, 0, 0xff],
+            &[0x83, 1, 0, 0],
+            &[0xff],
+            &[0x81],
+            &[0x82, 1],
+            &[],
+        ] {
+            assert_eq!(read_length(other), None);
+        }
+    }
+
+    #[test]
+    fn values_of_every_size_are_read_back() {
+        for length in [0, 1, 127, 128, 255, 256, 4096, 65_535] {
+            let content = vec![5; length];
+            let der = value(
+                OCTET_STRING,
+                &[&content[..length / 2], &content[length / 2..]],
+            );
+
+            let mut reader = Reader {
+                rest: &der,
+                what: "a value",
+            };
+
+            assert_eq!(reader.read(OCTET_STRING), Ok(content.as_slice()));
+            assert_eq!(reader.end(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_modulus_is_counted_in_bits() {
+        for bits in [1, 7, 8, 2047, 2048, 8192, 8193] {
+            let key = value(
+                SEQUENCE,
+                &[&modulus_of(bits), &value(INTEGER, &[&[1, 0, 1]])],
+            );
+
+            assert_eq!(rsa_public_bits(&key), Ok(bits));
+        }
+    }
+
+    #[test]
+    fn a_private_rsa_key_has_nine_numbers() {
+        let number = value(INTEGER, &[&[1]]);
+        let key = |numbers: usize, version: u8| {
+            let numbers = number.repeat(numbers - 1);
+            value(SEQUENCE, &[&value(INTEGER, &[&[version]]), &numbers])
+        };
+
+        assert_eq!(rsa_private_bits(&key(9, 0)), Ok(1));
+        for refused in [key(8, 0), key(10, 0), key(9, 1)] {
+            assert!(rsa_private_bits(&refused).is_err());
+        }
+    }
+
+    #[test]
+    fn a_bit_string_with_unused_bits_is_refused() {
+        assert_eq!(whole_bytes(&[0, 1, 2]), Ok(&[1, 2][..]));
+        assert!(whole_bytes(&[1, 2]).is_err());
+        assert!(whole_bytes(&[]).is_err());
+    }
+}

@@ -145,3 +145,150 @@ impl fmt::Debug for SealingPublicKey {
         hex::write_short("SealingPublicKey", &self.0.to_bytes(), f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> SealingKeyPair {
+        SealingKeyPair::from_seed(&[1; 32])
+    }
+
+    fn sealed() -> Sealed {
+        pair()
+            .public()
+            .seal(b"info", b"aad", b"plaintext", &mut |bytes: &mut [u8]| {
+                bytes.fill(9)
+            })
+    }
+
+    #[test]
+    fn the_holder_opens_what_was_sealed_to_the_key() {
+        let Sealed {
+            encapsulated,
+            ciphertext,
+        } = sealed();
+
+        let opened = pair()
+            .open(b"info", b"aad", &encapsulated, &ciphertext)
+            .unwrap();
+
+        assert_eq!(*opened, b"plaintext");
+        assert_eq!(
+            (encapsulated.len(), ciphertext.len()),
+            (ENCAPSULATED_BYTES, 9 + 16)
+        );
+    }
+
+    #[test]
+    fn another_info_associated_data_or_key_is_refused() {
+        let Sealed {
+            encapsulated,
+            ciphertext,
+        } = sealed();
+        let other = SealingKeyPair::from_seed(&[2; 32]);
+
+        assert!(
+            pair()
+                .open(b"infos", b"aad", &encapsulated, &ciphertext)
+                .is_err()
+        );
+        assert!(
+            pair()
+                .open(b"info", b"", &encapsulated, &ciphertext)
+                .is_err()
+        );
+        assert!(
+            pair()
+                .open(b"infoa", b"ad", &encapsulated, &ciphertext)
+                .is_err()
+        );
+        assert!(
+            other
+                .open(b"info", b"aad", &encapsulated, &ciphertext)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_flipped_bit_in_any_byte_is_refused() {
+        let Sealed {
+            encapsulated,
+            ciphertext,
+        } = sealed();
+        let pair = pair();
+        for place in 0..encapsulated.len() {
+            let mut forged = encapsulated.clone();
+            forged[place] ^= 1 << (place % 8);
+            assert!(
+                pair.open(b"info", b"aad", &forged, &ciphertext).is_err(),
+                "byte {place}"
+            );
+        }
+        for bit in 0..ciphertext.len() * 8 {
+            let mut forged = ciphertext.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                pair.open(b"info", b"aad", &encapsulated, &forged).is_err(),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_length_is_refused() {
+        let Sealed {
+            encapsulated,
+            ciphertext,
+        } = sealed();
+        let longer = [encapsulated.as_slice(), &[0]].concat();
+
+        for wrong in [&encapsulated[..ENCAPSULATED_BYTES - 1], &[], &longer] {
+            assert!(pair().open(b"info", b"aad", wrong, &ciphertext).is_err());
+        }
+        for length in 0..ciphertext.len() {
+            assert!(
+                pair()
+                    .open(b"info", b"aad", &encapsulated, &ciphertext[..length])
+                    .is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn two_sealings_of_one_plaintext_share_nothing() {
+        let mut draws = 0;
+        let mut entropy = |bytes: &mut [u8]| {
+            draws += 1;
+            bytes.fill(draws);
+        };
+
+        let first = pair().public().seal(b"", b"", b"plaintext", &mut entropy);
+        let second = pair().public().seal(b"", b"", b"plaintext", &mut entropy);
+
+        assert_ne!(first.encapsulated, second.encapsulated);
+        assert_ne!(first.ciphertext, second.ciphertext);
+    }
+
+    #[test]
+    fn a_public_key_is_read_back_and_any_other_length_refused() {
+        let bytes = pair().public().to_bytes();
+
+        assert_eq!(
+            SealingPublicKey::from_bytes(&bytes).as_ref(),
+            Ok(pair().public())
+        );
+        assert_eq!(bytes.len(), SEALING_PUBLIC_BYTES);
+        assert!(SealingPublicKey::from_bytes(&bytes[1..]).is_err());
+        assert!(SealingPublicKey::from_bytes(&[]).is_err());
+    }
+
+    #[test]
+    fn a_public_key_whose_coefficients_are_not_reduced_is_refused() {
+        // FIPS 203 section 7.2: the modulus check. 0xfff exceeds q = 3329.
+        let mut bytes = pair().public().to_bytes();
+        bytes[..3].fill(0xff);
+
+        assert!(SealingPublicKey::from_bytes(&bytes).is_err());
+    }
+}

@@ -237,6 +237,15 @@ impl OwnerPublic {
         format!("SHA256:{}", Base64Unpadded::encode_string(&self.domain.0))
     }
 
+    /// The Ed25519 key inside a modern public key; `None` for RSA, whose Ed25519 key needs a certificate.
+    #[must_use]
+    pub fn identity_key(&self) -> Option<VerifyingKey> {
+        match &self.key {
+            PublicKey::Modern { verifying, .. } => Some(*verifying),
+            PublicKey::Rsa(_) => None,
+        }
+    }
+
     /// Returns `claimed` if it is proved to speak for this domain: by being its own key, or by an RSA certificate.
     ///
     /// # Errors

@@ -96,3 +96,68 @@ impl fmt::Debug for PayloadKey {
         f.write_str("PayloadKey(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn secret() -> PayloadSecret {
+        PayloadSecret::new(&Secret::from_bytes([1; 32]))
+    }
+
+    #[test]
+    fn counter_index_and_secret_each_change_the_key() {
+        let other = PayloadSecret::new(&Secret::from_bytes([2; 32]));
+        let mut keys: HashSet<[u8; 32]> = HashSet::new();
+        for (counter, index) in [(0, 0), (0, 1), (1, 0), (1 << 32, 0), (u64::MAX, u32::MAX)] {
+            assert!(keys.insert(*secret().key(counter, index).expose()));
+            assert!(keys.insert(*other.key(counter, index).expose()));
+        }
+    }
+
+    #[test]
+    fn the_halves_of_a_key_differ() {
+        let key = secret().key(0, 0);
+
+        assert_ne!(key.expose()[..16], key.expose()[16..]);
+    }
+
+    #[test]
+    fn a_payload_opens_under_its_own_key_and_no_other() {
+        let mut sealed = Vec::new();
+        secret().key(1, 2).seal(b"aad", b"payload", &mut sealed);
+
+        let arrived = PayloadKey::from_bytes(*secret().key(1, 2).expose());
+
+        assert_eq!(arrived.open(b"aad", &sealed), Ok(b"payload".to_vec()));
+        assert_eq!(arrived.open(b"aae", &sealed), Err(NotAuthentic));
+        assert_eq!(secret().key(1, 3).open(b"aad", &sealed), Err(NotAuthentic));
+        assert_eq!(secret().key(2, 2).open(b"aad", &sealed), Err(NotAuthentic));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_of_a_payload_is_refused() {
+        let key = secret().key(1, 2);
+        let mut sealed = Vec::new();
+        key.seal(b"aad", b"payload", &mut sealed);
+
+        for bit in 0..sealed.len() * 8 {
+            let mut forged = sealed.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(key.open(b"aad", &forged), Err(NotAuthentic));
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(key.open(b"aad", &sealed[..length]), Err(NotAuthentic));
+        }
+    }
+
+    #[test]
+    fn keys_print_no_byte() {
+        assert_eq!(
+            format!("{:?} {:?}", secret(), secret().key(0, 0)),
+            "PayloadSecret(..) PayloadKey(..)"
+        );
+    }
+}

@@ -87,8 +87,8 @@ fn parse_block<'a>(
                 encrypted,
             });
         }
-        // A colon is in headers and never in base64: the old format's `Proc-Type: 4,ENCRYPTED` and `DEK-Info`.
-        if line.contains(':') {
+        // Headers come first and have a colon: the old format's `Proc-Type: 4,ENCRYPTED` and `DEK-Info`.
+        if base64.is_empty() && line.contains(':') {
             encrypted |= line.contains("ENCRYPTED");
         } else if line.starts_with(DASHES) {
             return Err(problem(number, "a block begins inside another"));
@@ -124,5 +124,102 @@ fn problem(number: usize, problem: &'static str) -> KeyError {
     KeyError::Pem {
         line: number + 1,
         problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn only(text: &str) -> Result<Vec<u8>, KeyError> {
+        parse(text).map(|blocks| match blocks.as_slice() {
+            [block] => block.der.to_vec(),
+            _ => panic!("{} blocks", blocks.len()),
+        })
+    }
+
+    fn block(base64: &str) -> String {
+        format!("-----BEGIN KEY-----\n{base64}\n-----END KEY-----\n")
+    }
+
+    #[test]
+    fn a_block_is_printed_in_lines_of_64_characters() {
+        let text = print("KEY", &[0xff; 50]);
+
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "-----BEGIN KEY-----");
+        assert_eq!((lines[1].len(), lines[2].len()), (64, 4));
+        assert_eq!(lines[3], "-----END KEY-----");
+        assert!(text.ends_with("-----\n"));
+    }
+
+    #[test]
+    fn text_around_blocks_and_the_width_of_lines_do_not_matter() {
+        let text = [
+            "explanation: of the key\n",
+            &block("AA\nEC\n\nAw=="),
+            "\ntext\n",
+            &block("BA=="),
+        ]
+        .concat();
+
+        let blocks = parse(&text).unwrap();
+
+        assert_eq!(blocks.len(), 2);
+        assert_eq!(
+            (blocks[0].der.as_slice(), blocks[1].der.as_slice()),
+            (&[0, 1, 2, 3][..], &[4][..])
+        );
+    }
+
+    #[test]
+    fn base64_that_is_not_the_one_encoding_is_refused() {
+        // Unused bits set, padding absent, surplus or inside, foreign characters, spaces, the alphabet for addresses.
+        for base64 in [
+            "AB==",
+            "AA=",
+            "AA",
+            "AA===",
+            "AA==AA==",
+            "A\u{e9}==",
+            " AAA",
+            "A AA",
+            "AA:=",
+            "-_AA",
+            "=",
+        ] {
+            let headerless = format!("AAAA\n{base64}");
+            assert!(only(&block(&headerless)).is_err(), "{base64}");
+        }
+        assert_eq!(only(&block("AAAA\nAA==")), Ok(vec![0; 4]));
+    }
+
+    #[test]
+    fn a_header_is_read_only_before_the_base64() {
+        let announced = parse(&block("Proc-Type: 4,ENCRYPTED\nDEK-Info: x\n\nAAAA"))
+            .map(|blocks| blocks[0].encrypted);
+
+        assert_eq!(announced, Ok(true));
+        assert!(only(&block("AAAA\nProc-Type: 4,ENCRYPTED")).is_err());
+        assert_eq!(only(&block("Comment: x\n\nAAAA")), Ok(vec![0; 3]));
+    }
+
+    #[test]
+    fn a_label_that_is_long_or_not_in_capitals_is_refused() {
+        let of_length = |length: usize| print(&"A".repeat(length), b"key");
+
+        assert!(parse(&of_length(LABEL_MAX)).is_ok());
+        assert!(parse(&of_length(LABEL_MAX + 1)).is_err());
+        assert!(parse(&print("key", b"key")).is_err());
+        assert!(parse(&print("K\u{c9}Y", b"key")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(der in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(only(&print("KEY", &der)), Ok(der));
+        }
     }
 }

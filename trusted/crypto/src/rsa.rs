@@ -208,3 +208,78 @@ fn check_size(bits: usize) -> Result<(), KeyError> {
         Err(KeyError::RsaSize { bits })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OwnerSecret;
+
+    fn key() -> RsaPrivate {
+        let owner = OwnerSecret::from_pem(include_str!("../tests/vectors/rsa2048.prv")).unwrap();
+        RsaPrivate::from_pkcs1(owner.rsa().unwrap().pkcs1()).unwrap()
+    }
+
+    #[test]
+    fn a_wrapped_key_is_unwrapped_under_its_label_alone() {
+        let wrapped = key().public().wrap(b"label", &[7; 32]);
+
+        assert_eq!(
+            key().unwrap(b"label", &wrapped).unwrap().as_slice(),
+            [7; 32]
+        );
+        assert!(key().unwrap(b"labels", &wrapped).is_err());
+        assert!(key().unwrap(b"", &wrapped).is_err());
+    }
+
+    #[test]
+    fn a_wrapped_key_of_any_other_length_is_refused() {
+        let wrapped = key().public().wrap(b"label", &[7; 32]);
+
+        for length in [0, 1, wrapped.len() - 1] {
+            assert_eq!(
+                key().unwrap(b"label", &wrapped[..length]).err(),
+                Some(NotAuthentic)
+            );
+        }
+        let longer = [wrapped.as_slice(), &[0]].concat();
+        assert_eq!(key().unwrap(b"label", &longer).err(), Some(NotAuthentic));
+    }
+
+    #[test]
+    fn a_signature_holds_for_one_transcript_and_differs_each_time() {
+        let transcript = Transcript::new("test").u64(1);
+        let signature = key().sign(&transcript);
+
+        assert_eq!(key().public().verify(&transcript, &signature), Ok(()));
+        assert_eq!(
+            key()
+                .public()
+                .verify(&Transcript::new("test").u64(2), &signature),
+            Err(NotAuthentic)
+        );
+        assert_eq!(
+            key().public().verify(&transcript, &signature[1..]),
+            Err(NotAuthentic)
+        );
+        assert_ne!(key().sign(&transcript), signature);
+    }
+
+    #[test]
+    fn sizes_outside_the_bounds_are_refused() {
+        for bits in [0, 1024, RSA_BITS_MIN - 1, RSA_BITS_MAX + 1] {
+            assert_eq!(check_size(bits), Err(KeyError::RsaSize { bits }));
+        }
+        for bits in [RSA_BITS_MIN, 3000, RSA_BITS_MAX] {
+            assert_eq!(check_size(bits), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_private_key_shows_only_a_hash_of_its_public_half() {
+        let shown = format!("{:?}", key());
+
+        assert!(shown.starts_with("RsaPrivate(.., RsaPublic("), "{shown}");
+        assert_eq!(shown.len(), "RsaPrivate(.., RsaPublic(0123456789ab))".len());
+        assert_eq!(key().public().bits(), 2048);
+    }
+}

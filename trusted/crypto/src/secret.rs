@@ -59,3 +59,45 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_shows_its_bytes() {
+        let secret = Secret::from_bytes([0xab; 32]);
+
+        let shown = format!("{secret:?} {:?}", Some(&secret));
+
+        assert_eq!(shown, "Secret(..) Some(Secret(..))");
+    }
+
+    #[test]
+    fn secrets_that_differ_in_one_bit_are_unequal() {
+        let secret = Secret::from_bytes([7; 32]);
+        for bit in 0..256 {
+            let mut bytes = [7; 32];
+            bytes[bit / 8] ^= 1 << (bit % 8);
+
+            assert_ne!(Secret::from_bytes(bytes), secret);
+        }
+        assert_eq!(secret.duplicate(), secret);
+    }
+
+    #[test]
+    fn a_random_secret_is_what_the_entropy_gave() {
+        let mut calls = 0;
+        let mut entropy = |bytes: &mut [u8]| {
+            calls += 1;
+            bytes.fill(calls);
+        };
+
+        let secrets = [Secret::random(&mut entropy), Secret::random(&mut entropy)];
+
+        assert_eq!(
+            secrets,
+            [Secret::from_bytes([1; 32]), Secret::from_bytes([2; 32])]
+        );
+    }
+}

@@ -63,3 +63,66 @@ impl Transcript {
         hash::sha256(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(label: &str, fields: &[Vec<u8>]) -> Vec<u8> {
+        let transcript = Transcript::new(label);
+        fields
+            .iter()
+            .fold(transcript, |transcript, field| transcript.bytes(field))
+            .finish()
+    }
+
+    /// Reads the fields back, which is possible only if the encoding is injective.
+    fn decode(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut fields = Vec::new();
+        while let Some((length, rest)) = bytes.split_first_chunk() {
+            let (field, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+            fields.push(field.to_vec());
+            bytes = rest;
+        }
+        fields
+    }
+
+    #[test]
+    fn a_transcript_is_suite_label_and_fields_each_after_its_length() {
+        let transcript = Transcript::new("ab").bytes(b"").u64(1);
+
+        let expected = b"\x0d\0\0\0securecloud-1\x02\0\0\0ab\0\0\0\0\x08\0\0\0\x01\0\0\0\0\0\0\0";
+        assert_eq!(transcript.as_bytes(), expected);
+        assert_eq!(transcript.hash256(), hash::sha256(expected));
+        assert_eq!(transcript.hash(), hash::sha512(expected));
+    }
+
+    #[test]
+    fn moving_a_byte_from_one_field_to_the_next_changes_the_transcript() {
+        let one = Transcript::new("label").bytes(b"ab").bytes(b"c");
+
+        assert_ne!(one, Transcript::new("label").bytes(b"a").bytes(b"bc"));
+        assert_ne!(one, Transcript::new("label").bytes(b"abc"));
+        assert_ne!(
+            one,
+            Transcript::new("label").bytes(b"ab").bytes(b"c").bytes(b"")
+        );
+        assert_ne!(one, Transcript::new("labelab").bytes(b"c"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_fields_of_a_transcript_can_be_read_back(
+            label in ".{0,8}",
+            fields in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..5),
+        ) {
+            let decoded = decode(&encode(&label, &fields));
+
+            prop_assert_eq!(&decoded[0], SUITE.as_bytes());
+            prop_assert_eq!(&decoded[1], label.as_bytes());
+            prop_assert_eq!(&decoded[2..], fields);
+        }
+    }
+}
