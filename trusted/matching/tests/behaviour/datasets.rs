@@ -98,3 +98,35 @@ fn the_sample_of_the_original_router_matches_17517_times() {
     let expected: Vec<_> = counts.iter().copied().step_by(10).collect();
     assert_eq!(scanned_counts(&tenth, &publications), expected);
 }
+
+#[test]
+fn the_shipped_quotes_match_as_their_readme_says() {
+    let data = workspace().join("app/data");
+    let publications = publications(&data.join("quotes.pubs"));
+    let subscriptions = subscriptions(&data.join("quotes.subs"));
+
+    let counts = counts(&subscriptions, &publications);
+
+    assert_eq!(counts, [269, 19, 40, 21, 112, 8, 24, 54, 20, 61]);
+    assert_eq!(counts, scanned_counts(&subscriptions, &publications));
+}
+
+#[test]
+fn the_shipped_quotes_are_canonical_and_in_order_of_date() {
+    let path = workspace().join("app/data/quotes.pubs");
+    let text = std::fs::read_to_string(&path).expect("the file is there");
+
+    let publications = publications(&path);
+
+    assert_eq!(publications.len(), 1_000);
+    let printed: String = publications
+        .iter()
+        .map(|publication| format!("{publication}\n"))
+        .collect();
+    assert!(printed == text, "some line does not print as it reads");
+    let dates: Vec<_> = publications
+        .iter()
+        .filter_map(|publication| publication.get("date"))
+        .collect();
+    assert!(dates.is_sorted_by(|a, b| a.compare(*b).is_some_and(std::cmp::Ordering::is_le)));
+}

@@ -125,12 +125,12 @@ fn subscription(
         .prop_map(|constraints| Subscription::new(constraints).expect("constraints are few"))
 }
 
-pub fn any_publication() -> impl Strategy<Value = Publication> {
+pub(crate) fn any_publication() -> impl Strategy<Value = Publication> {
     let names = hash_set(any_name(), 0..8).prop_map(Vec::from_iter);
     publication(names, any_value().boxed())
 }
 
-pub fn any_subscription() -> impl Strategy<Value = Subscription> {
+pub(crate) fn any_subscription() -> impl Strategy<Value = Subscription> {
     subscription(any_name(), predicate(any_value().boxed(), any_text()), 6)
 }
 
@@ -143,7 +143,7 @@ fn few_values() -> impl Strategy<Value = Value> + Clone {
     select(numbers.into_iter().chain(texts).collect::<Vec<_>>())
 }
 
-pub fn few_publications() -> impl Strategy<Value = Publication> {
+pub(crate) fn few_publications() -> impl Strategy<Value = Publication> {
     let names = proptest::sample::subsequence(FEW_NAMES.to_vec(), 0..=FEW_NAMES.len());
     let names = names
         .prop_map(|names| names.into_iter().map(name).collect::<Vec<_>>())
@@ -151,7 +151,7 @@ pub fn few_publications() -> impl Strategy<Value = Publication> {
     publication(names, few_values())
 }
 
-pub fn few_subscriptions() -> impl Strategy<Value = Subscription> {
+pub(crate) fn few_subscriptions() -> impl Strategy<Value = Subscription> {
     let name = select(FEW_NAMES.to_vec()).prop_map(name);
     let prefix = select(FEW_TEXTS.to_vec()).prop_map(text);
     subscription(name, predicate(few_values(), prefix), 4)
