@@ -118,11 +118,15 @@ impl std::fmt::Display for Outcome {
 /// # Errors
 /// When a step cannot even be run.
 pub fn run_all() -> anyhow::Result<bool> {
+    run_each(STEPS)
+}
+
+fn run_each(steps: &[Step]) -> anyhow::Result<bool> {
     let began = Instant::now();
     let mut tally = Tally::default();
     let mut summary = Vec::new();
-    for (number, step) in (1..).zip(STEPS) {
-        println!("\n== {number}/{}: {}", STEPS.len(), step.name);
+    for (number, step) in (1..).zip(steps) {
+        println!("\n== {number}/{}: {}", steps.len(), step.name);
         let start = Instant::now();
         let outcome = run(&step.action, &mut tally)?;
         let line = format!(
@@ -256,4 +260,67 @@ fn licences_here() -> anyhow::Result<Vec<Violation>> {
 
 fn seconds(elapsed: Duration) -> String {
     format!("{:.1} s", elapsed.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds() -> anyhow::Result<Vec<Violation>> {
+        Ok(Vec::new())
+    }
+
+    fn breaks() -> anyhow::Result<Vec<Violation>> {
+        Ok(vec![Violation::new("law 0", "here", "is broken")])
+    }
+
+    fn must_not_run() -> anyhow::Result<Vec<Violation>> {
+        anyhow::bail!("a step after the one that failed was run")
+    }
+
+    fn check(action: fn() -> anyhow::Result<Vec<Violation>>) -> Step {
+        Step {
+            name: "check",
+            action: Action::Check(action),
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_every_step_holds_holds() {
+        assert!(run_each(&[check(holds), check(holds)]).unwrap());
+    }
+
+    #[test]
+    fn the_first_step_that_fails_ends_the_run() {
+        assert!(!run_each(&[check(holds), check(breaks), check(must_not_run)]).unwrap());
+    }
+
+    #[test]
+    fn a_step_that_cannot_be_run_is_an_error() {
+        assert!(run_each(&[check(must_not_run)]).is_err());
+    }
+
+    #[test]
+    fn what_is_absent_is_skipped_and_said() {
+        let absent = run(
+            &Action::IfInstalled("no-such-command", &[]),
+            &mut Tally::default(),
+        )
+        .unwrap();
+        let empty = run(&Action::EachOf(&[]), &mut Tally::default()).unwrap();
+
+        assert_eq!(
+            [absent.to_string(), empty.to_string()],
+            ["skipped: not installed", "skipped: there is none yet"]
+        );
+    }
+
+    #[test]
+    fn a_command_that_fails_is_a_step_that_failed() {
+        let mut command = cargo(&["no-such-command"]);
+
+        let outcome = status(command.stderr(Stdio::null())).unwrap();
+
+        assert_eq!(outcome, Outcome::Failed);
+    }
 }
