@@ -1,12 +1,15 @@
 //! Authenticated links with credit over ZeroMQ.
 //!
 //! A socket has a [`Side`]: the acceptor's [`Links`] or the initiator's [`Dialer`]. Both are pure: datagrams, time and
-//! randomness come in, datagrams and [`LinkEvent`]s go out.
+//! randomness come in, datagrams and [`LinkEvent`]s go out. A [`Driver`] runs a side on a socket.
 //! Invariant: a frame reaches the layer above once, in order, from a peer that has proved its key, and never beyond
 //! the credit that this side granted.
 //! Source: docs/FORMATS.md, "Links".
 
+mod curve;
 mod dialer;
+mod driver;
+mod endpoint;
 mod event;
 mod frame;
 mod identity;
@@ -16,11 +19,15 @@ mod receiving;
 mod sending;
 mod settings;
 mod side;
+mod socket;
 mod table;
 mod transcript;
 mod wire;
 
+pub use curve::{CURVE_KEY_LEN, CURVE_PEERS_MAX, CurvePublic, LinkKeys, LinkKeysError};
 pub use dialer::Dialer;
+pub use driver::Driver;
+pub use endpoint::{Endpoint, EndpointError, Host, Note};
 pub use event::{CloseCode, CloseReason, LinkEvent, LinkId, Role, Route, SendError, Violation};
 pub use frame::{
     ATTACHMENT_OVERHEAD, ATTACHMENTS_MAX, FRAME_OVERHEAD, Frame, FrameClass, HEAD_MAX,
@@ -29,5 +36,6 @@ pub use identity::{Entropy, KEY_LEN, LinkKey, LinkSigner, PeerKey, SIGNATURE_LEN
 pub use links::{Links, PENDING_MAX, RESETS_PER_SECOND};
 pub use settings::{Admission, LinkSettings, Terms};
 pub use side::Side;
+pub use socket::Attach;
 pub use table::{Counts, OUTBOX_MAX};
 pub use wire::{Datagram, REASON_MAX};
