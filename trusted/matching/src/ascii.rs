@@ -5,8 +5,8 @@
 //! 0 8945 S i symbol in {"IBM", "AAPL"} i open >= 132 i volume exists
 //! ```
 //! Invariant: what prints reads back as the same item.
-//! Source: D4.2 §2.1 for the frame of a line and numbers; quoted strings and `!=  ^=  in  exists` are additions.
-//! The grammar is in `docs/FORMATS.md`.
+//! Source: D4.2 §2.1 for the frame of a line and numbers; quoted strings and `!=  ^=  in  exists`
+//! are additions. The grammar is in `docs/FORMATS.md`.
 
 mod lines;
 mod number;

@@ -1,13 +1,14 @@
 //! The binary form of values and subscriptions.
 //!
-//! Invariant: each thing has exactly one encoding, and decoding accepts no other: what decodes encodes to the same
-//! bytes. A decoder never panics and allocates no more than its input justifies.
+//! Invariant: each thing has exactly one encoding, and decoding accepts no other: what decodes
+//! encodes to the same bytes. A decoder never panics and allocates no more than its input
+//! justifies.
 //! Source: ours; byte by byte in `docs/FORMATS.md`.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::bound::{IN_VALUES_MAX, LimitError};
+use crate::bound::{IN_VALUES_MAX, ITEM_BYTES_MAX, LimitError};
 use crate::name::{self, Name};
 use crate::subscription::{Constraint, Predicate, Subscription};
 use crate::value::{Number, Text, Value, ValueRef};
@@ -19,7 +20,8 @@ pub const VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes were written by another version of the format: the two sides must agree on a release.
+    /// The bytes were written by another version of the format: the two sides must agree on a
+    /// release.
     #[error("version {found} of the binary form is not known, only {VERSION}")]
     Version {
         /// The version byte.
@@ -94,11 +96,16 @@ pub fn encode_subscription(subscription: &Subscription) -> Vec<u8> {
 /// Decodes a subscription, which must take up all of `bytes`.
 ///
 /// # Errors
-/// [`DecodeError`], whenever `bytes` is not exactly what [`encode_subscription`] returns for some subscription.
+/// [`DecodeError`], whenever `bytes` is not exactly what [`encode_subscription`] returns for some
+/// subscription.
 pub fn decode_subscription(bytes: &[u8]) -> Result<Subscription, DecodeError> {
     let mut reader = Reader::new(bytes);
     reader.version()?;
     let count = reader.u8()?;
+    // There is one encoding, so this is the length that `Subscription::new` would find, but sooner.
+    if reader.remaining() > ITEM_BYTES_MAX {
+        return Err(LimitError::ItemBytes.into());
+    }
     let constraints = (0..count)
         .map(|_| take_constraint(&mut reader))
         .collect::<Result<Vec<_>, _>>()?;

@@ -1,8 +1,9 @@
 //! The bounds of the language, and the error for what exceeds them.
 //!
-//! Invariant: a value of a type of this crate is within its bounds, whichever way it was made (by a constructor,
-//! from ASCII, from binary), so nobody checks it again.
-//! Source: names, counts and texts as their length prefixes allow; [`ITEM_BYTES_MAX`] is derived beside it.
+//! Invariant: a value of a type of this crate is within its bounds, whichever way it was made (by a
+//! constructor, from ASCII, from binary), so nobody checks it again.
+//! Source: names, counts and texts as their length prefixes allow; [`ITEM_BYTES_MAX`] is derived
+//! beside it.
 
 /// Longest attribute name, in bytes; the shortest has one.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -24,8 +25,8 @@ pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Longest publication or subscription, in bytes of binary form with the names written out.
 ///
-/// ASCII takes at most six bytes for one of binary (a control character as `\u{1f}`), and 6 x 128 KiB is below
-/// [`LINE_BYTES_MAX`]: whatever can be built can be printed and read again.
+/// ASCII takes at most six bytes for one of binary (a control character as `\u{1f}`), and 6 x 128
+/// KiB is below [`LINE_BYTES_MAX`]: whatever can be built can be printed and read again.
 pub const ITEM_BYTES_MAX: usize = 128 << 10;
 
 /// Most distinct names in the table of one header block.

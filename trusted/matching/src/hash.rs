@@ -1,9 +1,9 @@
 //! Keyed hashing of values and names.
 //!
-//! Invariant: without the key nobody can choose inputs that collide, so hostile subscriptions cannot crowd one
-//! bucket of the index.
-//! Source: SipHash, Aumasson and Bernstein, INDOCRYPT '12; one compression and three final rounds, as in the hash
-//! tables of several languages.
+//! Invariant: without the key nobody can choose inputs that collide, so hostile subscriptions
+//! cannot crowd one bucket of the index.
+//! Source: SipHash, Aumasson and Bernstein, INDOCRYPT '12; one compression and three final rounds,
+//! as in the hash tables of several languages.
 
 /// A key of 128 bits.
 #[derive(Clone)]

@@ -1,13 +1,15 @@
 //! Many subscriptions arranged so that a header meets few of them.
 //!
-//! Invariant: gives exactly the answers of [`Subscription::matches`]. Each subscription has one *access key*, an
-//! attribute with the values it admits, and lies where only headers with such an attribute look.
-//! Source: hash partition by the rarest equality, Fabret et al., SIGMOD '01; the rest lies by attribute and is
-//! scanned.
+//! Invariant: gives exactly the answers of [`Subscription::matches`]. Each subscription has one
+//! *access key*, an attribute with the values it admits, and lies where only headers with such an
+//! attribute look.
+//! Source: hash partition by the rarest equality, Fabret et al., SIGMOD '01; the rest lies by
+//! attribute and is scanned.
 //!
-//! What the interface keeps open: a reader needs only `&Index`, so one writer may publish a changed copy beside
-//! readers of the old one; `insert` and `remove` promise no arrangement, so work can be put off and done in bounded
-//! portions by later calls; [`Matches`] hands out ids on demand, so it may hold runs and masks instead.
+//! What the interface keeps open: a reader needs only `&Index`, so one writer may publish a changed
+//! copy beside readers of the old one; `insert` and `remove` promise no arrangement, so work can be
+//! put off and done in bounded portions by later calls; [`Matches`] hands out ids on demand, so it
+//! may hold runs and masks instead.
 
 mod attribute;
 mod matches;
@@ -69,8 +71,8 @@ enum Access {
 const ACCESS_VALUES_MAX: usize = 64;
 
 impl Index {
-    /// An empty index. `seed` is secret and random: it keys the hashing, so that nobody can choose values that
-    /// crowd one place of it.
+    /// An empty index. `seed` is secret and random: it keys the hashing, so that nobody can choose
+    /// values that crowd one place of it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -157,8 +159,9 @@ impl Index {
 
     /// Sets `matched` to the subscriptions that `header` satisfies, forgetting what it held.
     ///
-    /// `names` must come from this index and the header's block. The order is unspecified. Allocates nothing once
-    /// `matched` has grown. Cost: O(attributes + rows that share an access key with the header).
+    /// `names` must come from this index and the header's block. The order is unspecified.
+    /// Allocates nothing once `matched` has grown. Cost: O(attributes + rows that share an access
+    /// key with the header).
     ///
     /// # Panics
     /// When `names` comes from another index.

@@ -1,11 +1,12 @@
-//! Content-based matching: the language of headers and subscriptions, its two codecs, and the index.
+//! Content-based matching: the language of headers and subscriptions, its two codecs, and the
+//! index.
 //!
-//! Invariant: pure and bounded. Nothing here touches a file, a socket, a clock or a random generator, and every
-//! count and length that comes from outside has a named bound in [`bound`].
+//! Invariant: pure and bounded. Nothing here touches a file, a socket, a clock or a random
+//! generator, and every count and length that comes from outside has a named bound in [`bound`].
 //! Source: D4.2 §2.1 for the message format; SCBR (Pires et al., Middleware '16) for the task.
 //!
-//! [`Subscription::matches`] is the meaning of the language, written plainly. [`Index`] gives the same answers
-//! for many subscriptions at once, and a property test holds it to that.
+//! [`Subscription::matches`] is the meaning of the language, written plainly. [`Index`] gives the
+//! same answers for many subscriptions at once, and a property test holds it to that.
 
 #![no_std]
 #![forbid(unsafe_code)]

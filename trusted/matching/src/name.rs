@@ -1,7 +1,7 @@
 //! Attribute names.
 //!
-//! Invariant: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8, compared byte by byte. Any such name can be written in
-//! ASCII: bare when it looks like an identifier, else quoted.
+//! Invariant: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8, compared byte by byte. Any such name can be
+//! written in ASCII: bare when it looks like an identifier, else quoted.
 
 use alloc::boxed::Box;
 use core::ops::Deref;

@@ -1,7 +1,7 @@
 //! Publications: attributes with values.
 //!
-//! Invariant: no name occurs twice, and the counts and lengths of [`crate::bound`] hold. Order is kept, so that a
-//! line prints as it was read; it has no meaning.
+//! Invariant: no name occurs twice, and the counts and lengths of [`crate::bound`] hold. Order is
+//! kept, so that a line prints as it was read; it has no meaning.
 //! Source: D4.2 §2.1.
 
 use alloc::vec::Vec;
@@ -28,8 +28,8 @@ impl Publication {
     /// Adds an attribute at the end. Cost: O(attributes).
     ///
     /// # Errors
-    /// [`LimitError::NameTwice`], [`LimitError::Attributes`] or [`LimitError::ItemBytes`]; the publication stays
-    /// as it was.
+    /// [`LimitError::NameTwice`], [`LimitError::Attributes`] or [`LimitError::ItemBytes`]; the
+    /// publication stays as it was.
     pub fn push(&mut self, name: Name, value: Value) -> Result<(), LimitError> {
         if self.attributes.len() == ATTRIBUTES_MAX {
             return Err(LimitError::Attributes);

@@ -1,7 +1,8 @@
 //! Subscriptions: conjunctions of constraints, and what they mean.
 //!
-//! Invariant: a constraint on an attribute that is absent, or whose value is of another type than the operand, is
-//! false, `!=` included. [`Subscription::matches`] is the reference that every faster matcher must agree with.
+//! Invariant: a constraint on an attribute that is absent, or whose value is of another type than
+//! the operand, is false, `!=` included. [`Subscription::matches`] is the reference that every
+//! faster matcher must agree with.
 //! Source: operators `=  <  <=  >  >=` from D4.2 §2.1; `!=  ^=  in  exists` are additions.
 
 use alloc::boxed::Box;

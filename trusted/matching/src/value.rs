@@ -1,7 +1,7 @@
 //! Values of attributes: numbers and texts.
 //!
-//! Invariant: a number is a finite IEEE double and zero has one sign, so equality, order and hash agree; numbers
-//! and texts are never equal and never ordered against each other.
+//! Invariant: a number is a finite IEEE double and zero has one sign, so equality, order and hash
+//! agree; numbers and texts are never equal and never ordered against each other.
 //! Source: D4.2 §2.1, with exact comparison in place of its integer parsing.
 
 use alloc::boxed::Box;
@@ -29,9 +29,11 @@ impl Number {
         self.0
     }
 
-    /// An integer that orders as the numbers do: `a < b` exactly when `a.order_key() < b.order_key()`.
+    /// An integer that orders as the numbers do: `a < b` exactly when
+    /// `a.order_key() < b.order_key()`.
     ///
-    /// Every key lies within [`Self::KEY_MIN`]`..=`[`Self::KEY_MAX`], so that 0 and `u64::MAX` are free for others.
+    /// Every key lies within [`Self::KEY_MIN`]`..=`[`Self::KEY_MAX`], so that 0 and `u64::MAX` are
+    /// free for others.
     #[must_use]
     pub fn order_key(self) -> u64 {
         order_key(self.0)

@@ -1,7 +1,7 @@
 //! Files of lines.
 //!
-//! Invariant: every line that is not blank and not a comment (`#` first) yields one item or one error, and both
-//! carry its number.
+//! Invariant: every line that is not blank and not a comment (`#` first) yields one item or one
+//! error, and both carry its number.
 
 use core::iter::Enumerate;
 use core::str;
@@ -36,7 +36,8 @@ pub fn parse_numbered(line: usize, text: &str) -> Result<Option<Line>, LineError
 
 /// The items of a text, each with the number of its line.
 ///
-/// Lines end with `\n` or `\r\n`. A byte order mark before the first is skipped. Reading goes on behind an error.
+/// Lines end with `\n` or `\r\n`. A byte order mark before the first is skipped. Reading goes on
+/// behind an error.
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
     lines: Enumerate<str::Lines<'a>>,

@@ -1,7 +1,9 @@
 //! Number literals.
 //!
-//! Invariant: a literal stands for the double nearest to it, and one written as an integer for itself alone.
-//! Source: ours. The original router parsed values as C integers, so that `90.10` satisfied `>= 90.75`.
+//! Invariant: a literal stands for the double nearest to it, and one written as an integer for
+//! itself alone.
+//! Source: ours. The original router parsed values as C integers, so that `90.10` satisfied
+//! `>= 90.75`.
 
 use alloc::format;
 

@@ -1,7 +1,7 @@
 //! Lines read.
 //!
-//! Grammar: `number number ("P" {"i" name value} | "S" {"i" name condition})` where a condition is an operator and
-//! its operand, `in {value, …}` or `exists`, and a name is bare or quoted.
+//! Grammar: `number number ("P" {"i" name value} | "S" {"i" name condition})` where a condition is
+//! an operator and its operand, `in {value, …}` or `exists`, and a name is bare or quoted.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -99,7 +99,8 @@ impl Display for Text {
     }
 }
 
-/// The shortest digits that read back as the same double; an exponent beside them where zeros would crowd.
+/// The shortest digits that read back as the same double; an exponent beside them where zeros would
+/// crowd.
 impl Display for Number {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         /// From here on not every integer is a double, and one written out might not read back.

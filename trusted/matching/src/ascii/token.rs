@@ -1,7 +1,7 @@
 //! Tokens of a line.
 //!
-//! Invariant: white space separates tokens and is otherwise without meaning; every token knows where it stands, so
-//! an error can point at it.
+//! Invariant: white space separates tokens and is otherwise without meaning; every token knows
+//! where it stands, so an error can point at it.
 
 use alloc::string::String;
 
@@ -96,7 +96,8 @@ impl<'a> Scanner<'a> {
         Some(next)
     }
 
-    /// The error that `expected` should have stood at `start`, where the text up to the present position stands.
+    /// The error that `expected` should have stood at `start`, where the text up to the present
+    /// position stands.
     fn error_since(&self, start: usize, expected: &'static str) -> ParseError {
         let found = Found::new(&self.line[start..self.position]);
         ParseError {

@@ -1,13 +1,13 @@
 //! A header block being read.
 //!
-//! Invariant: reading a header allocates nothing once its [`Header`] has grown to the block's widest.
+//! Invariant: reading a header allocates nothing once its [`Header`] has grown to the block's
+//! widest.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::LONG_INDEX;
-use crate::binary::{DecodeError, Reader};
-use crate::bound::{BLOCK_HEADERS_MAX, BLOCK_NAMES_MAX};
+use crate::binary::{DecodeError, Reader, name_len};
+use crate::bound::{BLOCK_HEADERS_MAX, BLOCK_NAMES_MAX, ITEM_BYTES_MAX, LimitError};
 use crate::value::ValueRef;
 
 /// Position of a name in the table of a header block.
@@ -65,10 +65,14 @@ impl<'a> HeaderBlock<'a> {
     /// Reads the headers from the first one on.
     #[must_use]
     pub fn headers(&self) -> Headers<'a> {
+        let uses = self.names.iter().map(|name| NameUse {
+            length: name_len(name),
+            last: 0,
+        });
         Headers {
             reader: self.headers.clone(),
             left: self.count,
-            seen: vec![0; self.names.len()],
+            uses: uses.collect(),
             failed: None,
         }
     }
@@ -79,7 +83,8 @@ fn take_names<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, DecodeError> 
     if count > BLOCK_NAMES_MAX {
         return Err(DecodeError::BlockNames { count });
     }
-    // A name takes two bytes or more, so the input is longer than what it makes us allocate (times a constant).
+    // A name takes two bytes or more, so the input is longer than what it makes us allocate (times
+    // a constant).
     if count > reader.remaining() / 2 {
         return Err(DecodeError::Truncated);
     }
@@ -119,16 +124,26 @@ impl<'a> Header<'a> {
 pub struct Headers<'a> {
     reader: Reader<'a>,
     left: u32,
-    /// For each name of the table, the number (from the end) of the last header that used it; 0 before any did.
-    seen: Vec<u32>,
+    uses: Vec<NameUse>,
     failed: Option<DecodeError>,
+}
+
+/// A name of the table.
+#[derive(Clone, Debug)]
+struct NameUse {
+    /// Of its encoding.
+    length: usize,
+    /// The number, counted from the end of the block, of the last header that used it; 0 before any
+    /// did.
+    last: u32,
 }
 
 impl<'a> Headers<'a> {
     /// Reads the next header into `header`, in place of what was there; `false` when there is none.
     ///
-    /// Only the `false` says that the block is whole: it comes after the check that nothing follows. A caller that
-    /// must not act on part of a malformed block reads it twice, or acts after the end.
+    /// Only the `false` says that the block is whole: it comes after the check that nothing
+    /// follows. A caller that must not act on part of a malformed block reads it twice, or acts
+    /// after the end.
     ///
     /// # Errors
     /// [`DecodeError`], the same at every further call; `header` is then without meaning.
@@ -147,34 +162,45 @@ impl<'a> Headers<'a> {
             return self.reader.end().map(|()| false);
         }
         let count = self.reader.u8()?;
+        let mut length = 0;
         for _ in 0..count {
-            let index = self.take_index()?;
+            let (index, name_length) = self.take_name()?;
+            let before = self.reader.remaining();
             header.attributes.push((index, self.reader.value()?));
+            length += name_length + before - self.reader.remaining();
+        }
+        if length > ITEM_BYTES_MAX {
+            return Err(LimitError::ItemBytes.into());
         }
         self.left -= 1;
         Ok(true)
     }
 
-    /// Takes a name index that this header has not used yet.
+    /// Takes the index of a name that this header has not used yet, and the length of the name's
+    /// encoding.
     #[inline]
-    fn take_index(&mut self) -> Result<NameIndex, DecodeError> {
-        let first = self.reader.u8()?;
-        let index = if first < LONG_INDEX {
-            u16::from(first)
-        } else {
-            match self.reader.u8()? {
-                0 => return Err(DecodeError::NotShortest),
-                high => u16::from(high) << 7 | u16::from(first & !LONG_INDEX),
-            }
-        };
-        let seen = self
-            .seen
+    fn take_name(&mut self) -> Result<(NameIndex, usize), DecodeError> {
+        let index = self.take_index()?;
+        let name = self
+            .uses
             .get_mut(usize::from(index))
             .ok_or(DecodeError::NameIndex { index })?;
-        if *seen == self.left {
-            return Err(crate::bound::LimitError::NameTwice.into());
+        if name.last == self.left {
+            return Err(LimitError::NameTwice.into());
         }
-        *seen = self.left;
-        Ok(NameIndex(index))
+        name.last = self.left;
+        Ok((NameIndex(index), name.length))
+    }
+
+    #[inline]
+    fn take_index(&mut self) -> Result<u16, DecodeError> {
+        let first = self.reader.u8()?;
+        if first < LONG_INDEX {
+            return Ok(u16::from(first));
+        }
+        match self.reader.u8()? {
+            0 => Err(DecodeError::NotShortest),
+            high => Ok(u16::from(high) << 7 | u16::from(first & !LONG_INDEX)),
+        }
     }
 }

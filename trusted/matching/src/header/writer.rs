@@ -1,7 +1,7 @@
 //! A header block being written.
 //!
-//! Invariant: [`HeaderBlockWriter::encoded_len`] is the exact length that [`HeaderBlockWriter::finish`] would
-//! return now, so a batch can close at a size.
+//! Invariant: [`HeaderBlockWriter::encoded_len`] is the exact length that
+//! [`HeaderBlockWriter::finish`] would return now, so a batch can close at a size.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,7 +12,8 @@ use crate::bound::{BLOCK_HEADERS_MAX, BLOCK_NAMES_MAX};
 use crate::name::Name;
 use crate::publication::Publication;
 
-/// The block has no room for the publication: finish it and push again, which an empty block never refuses.
+/// The block has no room for the publication: finish it and push again, which an empty block never
+/// refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the header block is full")]
 pub struct BlockFull;
@@ -37,7 +38,8 @@ impl HeaderBlockWriter {
         Self::default()
     }
 
-    /// Adds the header of `publication`. Cost: O(its attributes), when they come in the order of the first ones.
+    /// Adds the header of `publication`. Cost: O(its attributes), when they come in the order of
+    /// the first ones.
     ///
     /// # Errors
     /// [`BlockFull`], leaving the block as it was.
@@ -97,7 +99,8 @@ impl HeaderBlockWriter {
         self.count = 0;
     }
 
-    /// The index of `name`, which is likely `expected`: publications tend to name their attributes in one order.
+    /// The index of `name`, which is likely `expected`: publications tend to name their attributes
+    /// in one order.
     fn intern(&mut self, name: &Name, expected: u16) -> u16 {
         if self.names.get(usize::from(expected)) == Some(name) {
             return expected;

@@ -1,7 +1,7 @@
 //! Attribute names as small integers, and what lies under each.
 //!
-//! Invariant: a name has an id exactly while a subscription in the index mentions it, so the table is no larger
-//! than the live subscriptions make it. Ids of names that went are used again.
+//! Invariant: a name has an id exactly while a subscription in the index mentions it, so the table
+//! is no larger than the live subscriptions make it. Ids of names that went are used again.
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! Subscriptions normalised: one demand per attribute, and none that nothing can meet.
 //!
-//! Invariant: a plan is satisfied by exactly the publications that satisfy its subscription; a subscription whose
-//! contradiction shows in one attribute's intervals or sets has no plan.
+//! Invariant: a plan is satisfied by exactly the publications that satisfy its subscription; a
+//! subscription whose contradiction shows in one attribute's intervals or sets has no plan.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -34,8 +34,8 @@ pub(super) enum Admits {
 }
 
 impl<'s> Plan<'s> {
-    /// Normalises `subscription`; `None` when nothing can satisfy it. Cost: O(n log n) in its size, plus
-    /// O(constraints x attributes).
+    /// Normalises `subscription`; `None` when nothing can satisfy it. Cost: O(n log n) in its size,
+    /// plus O(constraints x attributes).
     pub(super) fn new(subscription: &'s Subscription) -> Option<Self> {
         let mut by_name: Vec<(&Name, Vec<&Predicate>)> = Vec::new();
         for constraint in subscription.constraints() {
@@ -115,7 +115,8 @@ impl Admits {
     }
 }
 
-/// The values that every `=` and every `in` names, ascending; `None` when there is no such predicate.
+/// The values that every `=` and every `in` names, ascending; `None` when there is no such
+/// predicate.
 fn common_values(predicates: &[&Predicate]) -> Option<Vec<Value>> {
     let sets = predicates.iter().filter_map(|predicate| match predicate {
         Predicate::Equal(value) => Some(Vec::from([value.clone()])),
@@ -150,7 +151,8 @@ fn order(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
     })
 }
 
-/// The least interval that holds the keys of all values that satisfy `predicate`, or a wider one for a set.
+/// The least interval that holds the keys of all values that satisfy `predicate`, or a wider one
+/// for a set.
 fn interval_of(predicate: &Predicate) -> Interval {
     let number = Interval::NUMBER;
     match predicate {

@@ -1,8 +1,9 @@
 //! Rows: what is left to test of a subscription once its access key is met.
 //!
-//! Invariant: every value has a key, and every demand an interval of keys that holds each value it admits. Absent
-//! attributes have a key that no interval holds, texts one key in common, numbers keys that order as they do. So
-//! one comparison settles presence, type and range; only tests on texts and single values remain.
+//! Invariant: every value has a key, and every demand an interval of keys that holds each value it
+//! admits. Absent attributes have a key that no interval holds, texts one key in common, numbers
+//! keys that order as they do. So one comparison settles presence, type and range; only tests on
+//! texts and single values remain.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -224,6 +224,17 @@ fn damaged_headers_are_refused() {
 }
 
 #[test]
+fn a_header_longer_than_a_publication_may_be_is_refused() {
+    let table = [1, 3, 0, 1, b'a', 1, b'b', 1, b'c', 1, 0, 0, 0];
+    let text = [&[5, 0xff, 0xff][..], &[b'x'; 65_535]].concat();
+    let two = [&table[..], &[2, 0], &text, &[1, 1, 5]].concat();
+    let three = [&table[..], &[3, 0], &text, &[1], &text, &[2, 1, 5]].concat();
+
+    assert_eq!(read(&two).map(|read| read.len()), Ok(1));
+    assert_eq!(read(&three), Err(LimitError::ItemBytes.into()));
+}
+
+#[test]
 fn a_cursor_that_failed_fails_again() {
     let bytes = [1, 0, 0, 2, 0, 0, 0, 0, 1];
     let block = HeaderBlock::decode(&bytes).unwrap();

@@ -1,4 +1,5 @@
-//! Whole files: the quotes that ship with the project, and the original router's sample where it is at hand.
+//! Whole files: the quotes that ship with the project, and the original router's sample where it is
+//! at hand.
 
 use std::path::{Path, PathBuf};
 

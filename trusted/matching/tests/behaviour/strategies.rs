@@ -1,7 +1,7 @@
 //! Arbitrary items of the language.
 //!
-//! `any_*` reach far into the space of names and values, for codecs. `few_*` draw from small pools, so that
-//! subscriptions and publications meet often, for matchers.
+//! `any_*` reach far into the space of names and values, for codecs. `few_*` draw from small pools,
+//! so that subscriptions and publications meet often, for matchers.
 
 use proptest::collection::{hash_set, vec};
 use proptest::prelude::*;
