@@ -1,1 +1,20 @@
-//! Publisher and subscriber.
+//! Publisher and subscriber: the owner's side of routing.
+//!
+//! The cores here decide; whoever runs them owns the link, the clock and the journal. Messages that owners and consumers exchange with
+//! each other, through a router that cannot read them, are in `ask` and `answer`; those for the trusted program come from `sc-cbr`.
+
+mod answer;
+mod ask;
+mod journal;
+mod link;
+mod provisioning;
+mod publisher;
+mod subscriber;
+
+pub use answer::{Answer, AnswerRefused, Refusal, Verdict};
+pub use ask::{Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+pub use journal::{Journal, JournalError};
+pub use link::{Clock, Credit, Output};
+pub use provisioning::{Challenged, Entrusted, ProvisioningError};
+pub use publisher::{Admission, BatchBounds, Full, Publisher, PublisherEvent, PublisherSettings, Roll};
+pub use subscriber::{Delivery, Ending, Memory, Subscriber, SubscriberEvent, SubscriberSettings};

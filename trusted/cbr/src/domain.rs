@@ -307,6 +307,7 @@ impl Domain {
         touched.sort_unstable();
         let kind = NoticeKind::Matches {
             publisher: self.scope.party,
+            start: self.scope.start,
             counter,
             origin: batch.origin,
         };

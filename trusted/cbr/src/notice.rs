@@ -21,7 +21,9 @@ pub enum NoticeKind {
     Matches {
         /// Who published it.
         publisher: VerifyingKey,
-        /// Its place in the publisher's sequence of this session; payloads are bound to it.
+        /// The publisher's start number in this session; payloads are bound to it, as to the counter.
+        start: u64,
+        /// Its place in the publisher's sequence of this session.
         counter: u64,
         /// Its place across sessions.
         origin: Origin,
@@ -66,6 +68,7 @@ impl<'a> Notice<'a> {
         let kind = match reader.u8()? {
             0 => NoticeKind::Matches {
                 publisher: VerifyingKey::from_bytes(reader.array()?),
+                start: reader.u64()?,
                 counter: reader.u64()?,
                 origin: Origin {
                     start: reader.u64()?,
@@ -91,6 +94,12 @@ impl<'a> Notice<'a> {
             index: 0,
             entries: reader,
         })
+    }
+
+    /// Whether its entries come without keys, as in the unencrypted mode.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Entries not read yet.
@@ -205,11 +214,13 @@ impl NoticeWriter {
         match kind {
             NoticeKind::Matches {
                 publisher,
+                start,
                 counter,
                 origin,
             } => {
                 out.push(0);
                 out.extend_from_slice(publisher.as_bytes());
+                out.extend_from_slice(&start.to_le_bytes());
                 out.extend_from_slice(&counter.to_le_bytes());
                 out.extend_from_slice(&origin.start.to_le_bytes());
                 out.extend_from_slice(&origin.number.to_le_bytes());

@@ -1,0 +1,195 @@
+//! A request of a consumer to the owner of a domain, signed by the consumer and sealed to the owner.
+//!
+//! Invariant: whoever opens an `Ask` knows which identity made it, for which domain, and that its sequence number is greater than that
+//! of every request it has taken from this identity before.
+
+use sc_cbr::{Malformed, Reader, push_bytes};
+use sc_crypto::hash::sha256;
+use sc_crypto::{DomainId, Entropy, OwnerPublic, OwnerSecret, Transcript, VerifyingKey};
+use sc_matching::Subscription;
+use sc_matching::binary::{decode_subscription, encode_subscription};
+
+/// Subscriptions that one request may carry.
+pub const SUBSCRIPTIONS_PER_ASK_MAX: usize = 1000;
+
+const VERSION: u8 = 1;
+const PLAIN: u8 = 0;
+const SIGNATURE_BYTES: usize = 64;
+const SUBSCRIBE: u8 = 1;
+const UNSUBSCRIBE: u8 = 2;
+const RENEW: u8 = 3;
+
+/// What a consumer wants.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Subscriptions by the consumer's own ids.
+    Subscribe {
+        /// Drop all earlier subscriptions of this identity first.
+        replace: bool,
+        /// How many subscriptions follow in further requests; 0 in the last.
+        remaining: u32,
+        /// At most [`SUBSCRIPTIONS_PER_ASK_MAX`].
+        subscriptions: Vec<(u64, Subscription)>,
+    },
+    /// Drops subscriptions.
+    Unsubscribe {
+        /// Their ids; none for all.
+        ids: Vec<u64>,
+    },
+    /// Extends the lease.
+    Renew,
+}
+
+/// A request, opened or about to be sealed.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The consumer's identity and sealing key.
+    pub consumer: OwnerPublic,
+    /// Strictly increasing for this identity.
+    pub sequence: u64,
+    /// What it wants.
+    pub operation: Operation,
+}
+
+/// Why a request was not taken. The asker learns nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a request does not open, or is not what it should be")]
+pub struct AskRefused;
+
+impl From<Malformed> for AskRefused {
+    fn from(_: Malformed) -> Self {
+        Self
+    }
+}
+
+impl From<sc_crypto::NotAuthentic> for AskRefused {
+    fn from(_: sc_crypto::NotAuthentic) -> Self {
+        Self
+    }
+}
+
+impl Ask {
+    /// Signs with `identity` and seals to `owner`; with `plain`, signs only. Returns the bytes and their hash, which the answer names.
+    ///
+    /// # Panics
+    /// When it holds more than [`SUBSCRIPTIONS_PER_ASK_MAX`] subscriptions.
+    pub fn seal(&self, identity: &OwnerSecret, owner: &OwnerPublic, plain: bool, entropy: &mut dyn Entropy) -> (Vec<u8>, [u8; 32]) {
+        let domain = owner.domain_id();
+        let mut signed = self.encode();
+        let signature = identity.signing_key().sign(&signed_part(&domain, owner, &signed));
+        signed.extend_from_slice(&signature);
+        let bytes = if plain {
+            [&[PLAIN], &signed[..]].concat()
+        } else {
+            owner.seal(&context(&domain), &signed, entropy)
+        };
+        let hash = sha256(&bytes);
+        (bytes, hash)
+    }
+
+    /// Opens and verifies a request for the domain of `owner`.
+    ///
+    /// # Errors
+    /// [`AskRefused`], whatever is wrong with it; a plain request where `plain` is false, too.
+    pub fn open(bytes: &[u8], owner: &OwnerSecret, plain: bool) -> Result<Self, AskRefused> {
+        let public = owner.public();
+        let domain = public.domain_id();
+        let opened;
+        let signed = match bytes.split_first() {
+            Some((&PLAIN, rest)) if plain => rest,
+            Some((&PLAIN, _)) => return Err(AskRefused),
+            _ => {
+                opened = owner.open(&context(&domain), bytes)?;
+                &opened[..]
+            }
+        };
+        let body_bytes = signed.len().checked_sub(SIGNATURE_BYTES).ok_or(AskRefused)?;
+        let (body, signature) = signed.split_at(body_bytes);
+        let ask = Self::decode(body)?;
+        ask.identity()?.verify(&signed_part(&domain, &public, body), signature)?;
+        Ok(ask)
+    }
+
+    /// The Ed25519 key that signed it and that the consumer's link must have proved.
+    ///
+    /// # Errors
+    /// [`AskRefused`] for an RSA key: consumers have none.
+    pub fn identity(&self) -> Result<VerifyingKey, AskRefused> {
+        self.consumer.identity_key().ok_or(AskRefused)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        push_bytes(&mut out, &self.consumer.to_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        match &self.operation {
+            Operation::Subscribe { replace, remaining, subscriptions } => {
+                assert!(subscriptions.len() <= SUBSCRIPTIONS_PER_ASK_MAX, "requests are cut to size");
+                out.push(SUBSCRIBE);
+                out.push(u8::from(*replace));
+                out.extend_from_slice(&remaining.to_le_bytes());
+                out.extend_from_slice(&(subscriptions.len() as u32).to_le_bytes());
+                for (id, subscription) in subscriptions {
+                    out.extend_from_slice(&id.to_le_bytes());
+                    push_bytes(&mut out, &encode_subscription(subscription));
+                }
+            }
+            Operation::Unsubscribe { ids } => {
+                out.push(UNSUBSCRIBE);
+                out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
+                ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+            }
+            Operation::Renew => out.push(RENEW),
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, AskRefused> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return Err(AskRefused);
+        }
+        let consumer = OwnerPublic::from_bytes(reader.bytes()?).map_err(|_| AskRefused)?;
+        let sequence = reader.u64()?;
+        let operation = match reader.u8()? {
+            SUBSCRIBE => decode_subscribe(&mut reader)?,
+            UNSUBSCRIBE => {
+                let count = reader.count(8)?;
+                Operation::Unsubscribe { ids: (0..count).map(|_| reader.u64()).collect::<Result<_, _>>()? }
+            }
+            RENEW => Operation::Renew,
+            _ => return Err(AskRefused),
+        };
+        reader.end()?;
+        Ok(Self { consumer, sequence, operation })
+    }
+}
+
+fn decode_subscribe(reader: &mut Reader<'_>) -> Result<Operation, AskRefused> {
+    let replace = match reader.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(AskRefused),
+    };
+    let remaining = reader.u32()?;
+    let count = reader.count(12)?;
+    if count > SUBSCRIPTIONS_PER_ASK_MAX {
+        return Err(AskRefused);
+    }
+    let mut subscriptions = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = reader.u64()?;
+        let subscription = decode_subscription(reader.bytes()?).map_err(|_| AskRefused)?;
+        subscriptions.push((id, subscription));
+    }
+    Ok(Operation::Subscribe { replace, remaining, subscriptions })
+}
+
+fn signed_part(domain: &DomainId, owner: &OwnerPublic, body: &[u8]) -> Transcript {
+    Transcript::new("ask").bytes(domain.as_bytes()).bytes(&owner.to_bytes()).bytes(body)
+}
+
+fn context(domain: &DomainId) -> Vec<u8> {
+    Transcript::new("ask seal").bytes(domain.as_bytes()).finish()
+}

@@ -1,0 +1,86 @@
+//! Provisioning, the owner's side: appraise first, then seal the keys to what was appraised.
+
+use bytes::Bytes;
+use sc_attestation::{Appraisal, Policy, appraise, claimed_platform};
+use sc_cbr::DomainSecrets;
+use sc_crypto::{Entropy, OwnerSecret, SealingPublicKey};
+use sc_enclave::{ConfirmationKey, ProvisionError, Purpose, SecretsMessage, Transcript};
+use sc_proto::provision;
+
+/// Why an owner did not hand its keys over, or does not believe that they arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProvisioningError {
+    /// The evidence does not satisfy the policy.
+    #[error(transparent)]
+    Evidence(#[from] sc_attestation::Refused),
+    /// A message is malformed or not authentic.
+    #[error(transparent)]
+    Message(#[from] ProvisionError),
+}
+
+/// M1 was sent; M2 is awaited.
+pub struct Challenged {
+    nonce: [u8; 32],
+}
+
+/// M3 was sent; M4 is awaited.
+pub struct Entrusted {
+    transcript: Transcript,
+    confirmation: ConfirmationKey,
+}
+
+impl Challenged {
+    /// Begins: makes M1.
+    pub fn begin(owner: &OwnerSecret, entropy: &mut dyn Entropy) -> (Self, provision::Challenge) {
+        let mut nonce = [0; 32];
+        entropy.fill(&mut nonce);
+        let challenge = provision::Challenge {
+            nonce: Bytes::copy_from_slice(&nonce),
+            owner_key: Bytes::copy_from_slice(owner.signing_key().verifying_key().as_bytes()),
+            purpose: Purpose::Cbr.as_str().into(),
+        };
+        (Self { nonce }, challenge)
+    }
+
+    /// Appraises M2 and makes M3.
+    ///
+    /// # Errors
+    /// [`ProvisioningError`]; nothing secret has left.
+    pub fn entrust(
+        &self,
+        owner: &OwnerSecret,
+        policy: &Policy,
+        offer: &provision::Offer,
+        secrets: &DomainSecrets,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(Entrusted, Appraisal, provision::Secrets), ProvisioningError> {
+        let kem_key = SealingPublicKey::from_bytes(&offer.kem_key).map_err(|_| ProvisionError::Malformed)?;
+        let platform = claimed_platform(offer.evidence.as_ref())?;
+        let owner_key = owner.signing_key().verifying_key();
+        let transcript = Transcript::new(&self.nonce, owner_key, Purpose::Cbr, platform, &kem_key);
+        let appraisal = appraise(policy, offer.evidence.as_ref(), transcript.as_bytes())?;
+
+        let confirmation = ConfirmationKey::random(entropy);
+        let message = SecretsMessage::seal(
+            &transcript,
+            &self.nonce,
+            &kem_key,
+            owner.signing_key(),
+            &confirmation,
+            &secrets.encode(),
+            entropy,
+        );
+        Ok((Entrusted { transcript, confirmation }, appraisal, message))
+    }
+}
+
+impl Entrusted {
+    /// Checks M4.
+    ///
+    /// # Errors
+    /// [`ProvisionError::NotAuthentic`]: whatever answered does not hold the secrets.
+    pub fn confirm(&self, confirmation: Option<&provision::Confirmation>) -> Result<(), ProvisionError> {
+        self.confirmation.verify(&self.transcript, confirmation.ok_or(ProvisionError::Malformed)?)
+    }
+}

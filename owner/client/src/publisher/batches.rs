@@ -1,0 +1,199 @@
+//! Publications on their way: collected into batches, sealed when credit is in hand, kept until their receipt is here.
+//!
+//! Invariant: batches keep the order of their publications; what has no receipt is still held, so that it can be sealed anew into the
+//! next session under the same origin.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_cbr::{BatchWriter, MessageKind, Origin, PublisherKeys, Scope};
+use sc_crypto::hash::sha256;
+use sc_matching::{Publication, ValueRef};
+
+/// Length in bytes that the seal adds to a payload.
+const TAG_BYTES: usize = 16;
+/// Attributes in one batch, so that its table of names can never be full.
+const ATTRIBUTES_MAX: usize = 32_768;
+
+/// When a batch is closed: at whichever bound comes first.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchBounds {
+    /// Publications in one batch.
+    pub publications: usize,
+    /// Bytes of headers and payloads in one batch, about.
+    pub bytes: usize,
+    /// How long the first publication of a batch waits for others.
+    pub linger: Duration,
+}
+
+impl Default for BatchBounds {
+    fn default() -> Self {
+        Self { publications: 512, bytes: 256 << 10, linger: Duration::from_millis(1) }
+    }
+}
+
+/// A closed batch that has no receipt yet.
+pub(crate) struct Pending {
+    pub(crate) origin: Origin,
+    pub(crate) items: Vec<(Publication, Bytes)>,
+    /// About how many bytes its frame will have.
+    pub(crate) bytes: usize,
+}
+
+/// A batch as it goes out.
+pub(crate) struct SealedBatch {
+    pub(crate) ciphertext: Vec<u8>,
+    pub(crate) payloads: Vec<u8>,
+    pub(crate) payload_sizes: Vec<u32>,
+}
+
+impl Pending {
+    /// Seals headers and payloads as message `counter`.
+    pub(crate) fn seal(&self, scope: &Scope, keys: &PublisherKeys, counter: u64, time_ms: u64) -> SealedBatch {
+        let mut writer = BatchWriter::default();
+        let mut payloads = Vec::with_capacity(self.bytes);
+        let mut payload_sizes = Vec::with_capacity(self.items.len());
+        let mut data = scope.payload_data(counter);
+        for (index, (publication, payload)) in (0..).zip(&self.items) {
+            let begin = payloads.len();
+            let hash = match keys.payload_key(counter, index) {
+                Some(key) => {
+                    key.seal(data.of(index), payload, &mut payloads);
+                    Some(sha256(&payloads[begin..]))
+                }
+                None => {
+                    payloads.extend_from_slice(payload);
+                    None
+                }
+            };
+            payload_sizes.push((payloads.len() - begin) as u32);
+            writer.push(publication, hash.as_ref()).expect("batches are closed before a header block is full");
+        }
+        let mut ciphertext = Vec::new();
+        keys.batch.seal(scope, MessageKind::Batch, counter, &writer.finish(self.origin, time_ms), &mut ciphertext);
+        SealedBatch { ciphertext, payloads, payload_sizes }
+    }
+}
+
+pub(crate) struct Batches {
+    bounds: BatchBounds,
+    start: u64,
+    next_number: u64,
+    open: Vec<(Publication, Bytes)>,
+    open_bytes: usize,
+    open_attributes: usize,
+    open_since: Duration,
+    /// Closed, not sent in this session.
+    waiting: VecDeque<Pending>,
+    /// Sent in this session, without a receipt, with their counters.
+    sent: VecDeque<(u64, Pending)>,
+    held_bytes: usize,
+}
+
+impl Batches {
+    pub(crate) fn new(bounds: BatchBounds, start: u64) -> Self {
+        Self {
+            bounds,
+            start,
+            next_number: 1,
+            open: Vec::new(),
+            open_bytes: 0,
+            open_attributes: 0,
+            open_since: Duration::ZERO,
+            waiting: VecDeque::new(),
+            sent: VecDeque::new(),
+            held_bytes: 0,
+        }
+    }
+
+    /// Bytes of everything that has no receipt.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.waiting.is_empty() && self.sent.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, now: Duration, publication: Publication, payload: Bytes) {
+        let bytes = wire_bytes(&publication, &payload);
+        let attributes = publication.attributes().len();
+        if self.open_bytes + bytes > self.bounds.bytes || self.open_attributes + attributes > ATTRIBUTES_MAX {
+            self.close();
+        }
+        if self.open.is_empty() {
+            self.open_since = now;
+        }
+        self.open_attributes += attributes;
+        self.open_bytes += bytes;
+        self.held_bytes += bytes;
+        self.open.push((publication, payload));
+        if self.open.len() >= self.bounds.publications {
+            self.close();
+        }
+    }
+
+    /// When the open batch has to be closed.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        (!self.open.is_empty()).then(|| self.open_since + self.bounds.linger)
+    }
+
+    pub(crate) fn close_due(&mut self, now: Duration) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.close();
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let origin = Origin { start: self.start, number: self.next_number };
+        self.next_number += 1;
+        self.open_attributes = 0;
+        let items = core::mem::take(&mut self.open);
+        self.waiting.push_back(Pending { origin, items, bytes: core::mem::take(&mut self.open_bytes) });
+    }
+
+    /// The batch to send next.
+    pub(crate) fn next(&self) -> Option<&Pending> {
+        self.waiting.front()
+    }
+
+    /// The next batch went out as message `counter`.
+    pub(crate) fn mark_sent(&mut self, counter: u64) {
+        let pending = self.waiting.pop_front().expect("what was sent was next");
+        self.sent.push_back((counter, pending));
+    }
+
+    /// The receipt of message `counter` is here; returns how many publications it was for, if it was a batch.
+    pub(crate) fn receipted(&mut self, counter: u64) -> Option<usize> {
+        if self.sent.front()?.0 != counter {
+            return None;
+        }
+        let (_, pending) = self.sent.pop_front().expect("it was just looked at");
+        self.held_bytes -= pending.bytes;
+        Some(pending.items.len())
+    }
+
+    /// The session has ended: what has no receipt waits again, in order.
+    pub(crate) fn rewind(&mut self) {
+        while let Some((_, pending)) = self.sent.pop_back() {
+            self.waiting.push_front(pending);
+        }
+    }
+}
+
+/// About how many bytes a publication takes on the wire.
+fn wire_bytes(publication: &Publication, payload: &Bytes) -> usize {
+    let headers: usize = publication
+        .attributes()
+        .iter()
+        .map(|(_, value)| match value.borrow() {
+            ValueRef::Number(_) => 11,
+            ValueRef::Text(text) => 5 + text.len(),
+        })
+        .sum();
+    headers + payload.len() + TAG_BYTES + 32 + 8
+}
