@@ -43,3 +43,17 @@ pub use transcript::Transcript;
 /// A change of any algorithm or format below changes this name, so that keys and signatures of one suite are void in
 /// another.
 pub const SUITE: &str = "securecloud-1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+
+        shared::<(Secret, AeadKey, CounterSealer, PayloadSecret, PayloadKey)>();
+        shared::<(SigningKey, VerifyingKey, SealingKeyPair, SealingPublicKey)>();
+        shared::<(RsaPrivate, RsaPublic, OwnerSecret, OwnerPublic)>();
+    }
+}
