@@ -2,10 +2,6 @@
 //!
 //! Invariant: every check is a pure function of a [`workspace::Workspace`] and a [`tree::Tree`], so that a fixture can break it.
 //! Source: `ARCHITECTURE.md`, section on the laws.
-#![expect(
-    clippy::print_stdout,
-    reason = "a command for people: its output is the terminal"
-)]
 
 pub mod laws;
 pub mod licences;
