@@ -1,1 +1,3 @@
 //! One fuzz target per decoder of foreign bytes.
+
+pub mod matching;

@@ -395,11 +395,8 @@ impl<'a> Reader<'a> {
             tag::DOUBLE => {
                 let bits = u64::from_le_bytes(self.array()?);
                 let number = Number::new(f64::from_bits(bits)).ok_or(LimitError::NotFinite)?;
-                // The comparison of bits refuses -0.0, which is not an encoding of zero.
-                shortest(
-                    number,
-                    integer(number).is_none() && number.get().to_bits() == bits,
-                )
+                // This refuses -0.0 as well, because it is read as zero.
+                shortest(number, integer(number).is_none())
             }
             tag::TEXT_8 => {
                 let length = self.u8()?;
