@@ -41,7 +41,9 @@ pub enum Refusal {
     #[error("the publisher has revoked this identity")]
     Revoked,
     /// The sequence number is not greater than the last: a replay, or a second program under the same identity.
-    #[error("the request's sequence number was used before: is another consumer running under this identity?")]
+    #[error(
+        "the request's sequence number was used before: is another consumer running under this identity?"
+    )]
     Sequence,
 }
 
@@ -74,10 +76,18 @@ impl From<sc_crypto::NotAuthentic> for AnswerRefused {
 
 impl Answer {
     /// Signs as `owner` and seals to `consumer`; with `plain`, signs only.
-    pub fn seal(&self, owner: &OwnerSecret, consumer: &OwnerPublic, plain: bool, entropy: &mut dyn Entropy) -> Vec<u8> {
+    pub fn seal(
+        &self,
+        owner: &OwnerSecret,
+        consumer: &OwnerPublic,
+        plain: bool,
+        entropy: &mut dyn Entropy,
+    ) -> Vec<u8> {
         let domain = owner.public().domain_id();
         let mut signed = self.encode(owner);
-        let signature = owner.signing_key().sign(&signed_part(&domain, consumer, &signed));
+        let signature = owner
+            .signing_key()
+            .sign(&signed_part(&domain, consumer, &signed));
         signed.extend_from_slice(&signature);
         if plain {
             [&[PLAIN], &signed[..]].concat()
@@ -90,7 +100,12 @@ impl Answer {
     ///
     /// # Errors
     /// [`AnswerRefused`], whatever is wrong with it; a plain answer where `plain` is false, too.
-    pub fn open(bytes: &[u8], owner: &OwnerPublic, identity: &OwnerSecret, plain: bool) -> Result<Self, AnswerRefused> {
+    pub fn open(
+        bytes: &[u8],
+        owner: &OwnerPublic,
+        identity: &OwnerSecret,
+        plain: bool,
+    ) -> Result<Self, AnswerRefused> {
         let domain = owner.domain_id();
         let opened;
         let signed = match bytes.split_first() {
@@ -101,7 +116,10 @@ impl Answer {
                 &opened[..]
             }
         };
-        let body_bytes = signed.len().checked_sub(SIGNATURE_BYTES).ok_or(AnswerRefused)?;
+        let body_bytes = signed
+            .len()
+            .checked_sub(SIGNATURE_BYTES)
+            .ok_or(AnswerRefused)?;
         let (body, signature) = signed.split_at(body_bytes);
         let (answer, claimed, certificate) = Self::decode(body)?;
         let authority = owner.authority(certificate, claimed)?;
@@ -117,7 +135,12 @@ impl Answer {
         out.extend_from_slice(&self.request);
         out.extend_from_slice(&self.session.to_le_bytes());
         match &self.verdict {
-            Verdict::Admitted { delivery_key, lease_until_ms, lease_ms, slow } => {
+            Verdict::Admitted {
+                delivery_key,
+                lease_until_ms,
+                lease_ms,
+                slow,
+            } => {
                 out.push(0);
                 out.extend_from_slice(delivery_key.expose());
                 out.extend_from_slice(&lease_until_ms.to_le_bytes());
@@ -155,14 +178,27 @@ impl Answer {
             _ => return Err(AnswerRefused),
         };
         reader.end()?;
-        Ok((Self { request, session, verdict }, claimed, certificate))
+        Ok((
+            Self {
+                request,
+                session,
+                verdict,
+            },
+            claimed,
+            certificate,
+        ))
     }
 }
 
 fn signed_part(domain: &DomainId, consumer: &OwnerPublic, body: &[u8]) -> Transcript {
-    Transcript::new("answer").bytes(domain.as_bytes()).bytes(&consumer.to_bytes()).bytes(body)
+    Transcript::new("answer")
+        .bytes(domain.as_bytes())
+        .bytes(&consumer.to_bytes())
+        .bytes(body)
 }
 
 fn context(domain: &DomainId) -> Vec<u8> {
-    Transcript::new("answer seal").bytes(domain.as_bytes()).finish()
+    Transcript::new("answer seal")
+        .bytes(domain.as_bytes())
+        .finish()
 }

@@ -74,10 +74,18 @@ impl Ask {
     ///
     /// # Panics
     /// When it holds more than [`SUBSCRIPTIONS_PER_ASK_MAX`] subscriptions.
-    pub fn seal(&self, identity: &OwnerSecret, owner: &OwnerPublic, plain: bool, entropy: &mut dyn Entropy) -> (Vec<u8>, [u8; 32]) {
+    pub fn seal(
+        &self,
+        identity: &OwnerSecret,
+        owner: &OwnerPublic,
+        plain: bool,
+        entropy: &mut dyn Entropy,
+    ) -> (Vec<u8>, [u8; 32]) {
         let domain = owner.domain_id();
         let mut signed = self.encode();
-        let signature = identity.signing_key().sign(&signed_part(&domain, owner, &signed));
+        let signature = identity
+            .signing_key()
+            .sign(&signed_part(&domain, owner, &signed));
         signed.extend_from_slice(&signature);
         let bytes = if plain {
             [&[PLAIN], &signed[..]].concat()
@@ -104,10 +112,14 @@ impl Ask {
                 &opened[..]
             }
         };
-        let body_bytes = signed.len().checked_sub(SIGNATURE_BYTES).ok_or(AskRefused)?;
+        let body_bytes = signed
+            .len()
+            .checked_sub(SIGNATURE_BYTES)
+            .ok_or(AskRefused)?;
         let (body, signature) = signed.split_at(body_bytes);
         let ask = Self::decode(body)?;
-        ask.identity()?.verify(&signed_part(&domain, &public, body), signature)?;
+        ask.identity()?
+            .verify(&signed_part(&domain, &public, body), signature)?;
         Ok(ask)
     }
 
@@ -124,8 +136,15 @@ impl Ask {
         push_bytes(&mut out, &self.consumer.to_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         match &self.operation {
-            Operation::Subscribe { replace, remaining, subscriptions } => {
-                assert!(subscriptions.len() <= SUBSCRIPTIONS_PER_ASK_MAX, "requests are cut to size");
+            Operation::Subscribe {
+                replace,
+                remaining,
+                subscriptions,
+            } => {
+                assert!(
+                    subscriptions.len() <= SUBSCRIPTIONS_PER_ASK_MAX,
+                    "requests are cut to size"
+                );
                 out.push(SUBSCRIBE);
                 out.push(u8::from(*replace));
                 out.extend_from_slice(&remaining.to_le_bytes());
@@ -138,7 +157,8 @@ impl Ask {
             Operation::Unsubscribe { ids } => {
                 out.push(UNSUBSCRIBE);
                 out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
-                ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
+                ids.iter()
+                    .for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
             }
             Operation::Renew => out.push(RENEW),
         }
@@ -156,13 +176,19 @@ impl Ask {
             SUBSCRIBE => decode_subscribe(&mut reader)?,
             UNSUBSCRIBE => {
                 let count = reader.count(8)?;
-                Operation::Unsubscribe { ids: (0..count).map(|_| reader.u64()).collect::<Result<_, _>>()? }
+                Operation::Unsubscribe {
+                    ids: (0..count).map(|_| reader.u64()).collect::<Result<_, _>>()?,
+                }
             }
             RENEW => Operation::Renew,
             _ => return Err(AskRefused),
         };
         reader.end()?;
-        Ok(Self { consumer, sequence, operation })
+        Ok(Self {
+            consumer,
+            sequence,
+            operation,
+        })
     }
 }
 
@@ -183,13 +209,22 @@ fn decode_subscribe(reader: &mut Reader<'_>) -> Result<Operation, AskRefused> {
         let subscription = decode_subscription(reader.bytes()?).map_err(|_| AskRefused)?;
         subscriptions.push((id, subscription));
     }
-    Ok(Operation::Subscribe { replace, remaining, subscriptions })
+    Ok(Operation::Subscribe {
+        replace,
+        remaining,
+        subscriptions,
+    })
 }
 
 fn signed_part(domain: &DomainId, owner: &OwnerPublic, body: &[u8]) -> Transcript {
-    Transcript::new("ask").bytes(domain.as_bytes()).bytes(&owner.to_bytes()).bytes(body)
+    Transcript::new("ask")
+        .bytes(domain.as_bytes())
+        .bytes(&owner.to_bytes())
+        .bytes(body)
 }
 
 fn context(domain: &DomainId) -> Vec<u8> {
-    Transcript::new("ask seal").bytes(domain.as_bytes()).finish()
+    Transcript::new("ask seal")
+        .bytes(domain.as_bytes())
+        .finish()
 }

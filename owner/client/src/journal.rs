@@ -53,7 +53,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn open(path: &Path) -> Result<(Self, Vec<Vec<u8>>), JournalError> {
-        let failed = |source| JournalError::Io { path: path.to_owned(), source };
+        let failed = |source| JournalError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
@@ -65,13 +68,21 @@ impl Journal {
         })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let (records, used) = read_records(&bytes).map_err(|at| JournalError::Damaged { path: path.to_owned(), at })?;
+        let (records, used) = read_records(&bytes).map_err(|at| JournalError::Damaged {
+            path: path.to_owned(),
+            at,
+        })?;
         if used < bytes.len() {
             tracing::warn!(path = %path.display(), "dropping a record that a crash cut short");
             file.set_len(used as u64).map_err(failed)?;
         }
-        file.seek(io::SeekFrom::Start(used as u64)).map_err(failed)?;
-        let mut journal = Self { path: path.to_owned(), file, dirty: true };
+        file.seek(io::SeekFrom::Start(used as u64))
+            .map_err(failed)?;
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            dirty: true,
+        };
         journal.sync()?;
         journal.sync_folder().map_err(failed)?;
         Ok((journal, records))
@@ -84,7 +95,12 @@ impl Journal {
     pub fn append(&mut self, record: &[u8]) -> Result<(), JournalError> {
         self.dirty = true;
         let bytes = encode(record);
-        self.file.write_all(&bytes).map_err(|source| JournalError::Io { path: self.path.clone(), source })
+        self.file
+            .write_all(&bytes)
+            .map_err(|source| JournalError::Io {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// Puts everything appended so far on the disk; cheap when there is nothing new.
@@ -93,7 +109,10 @@ impl Journal {
     /// [`JournalError::Io`].
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if core::mem::take(&mut self.dirty) {
-            self.file.sync_data().map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+            self.file.sync_data().map_err(|source| JournalError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -103,7 +122,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`]; the journal is then as it was.
     pub fn replace(&mut self, records: impl Iterator<Item = Vec<u8>>) -> Result<(), JournalError> {
-        let failed = |source| JournalError::Io { path: self.path.clone(), source };
+        let failed = |source| JournalError::Io {
+            path: self.path.clone(),
+            source,
+        };
         let mut name = self.path.clone().into_os_string();
         name.push(".new");
         let beside = PathBuf::from(name);
@@ -126,13 +148,19 @@ impl Journal {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
 
 fn encode(record: &[u8]) -> Vec<u8> {
-    assert!(record.len() <= RECORD_MAX, "records are far smaller than the bound");
+    assert!(
+        record.len() <= RECORD_MAX,
+        "records are far smaller than the bound"
+    );
     let mut bytes = Vec::with_capacity(HEADER_BYTES + record.len());
     bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&sha256(record)[..DIGEST_BYTES]);
@@ -147,10 +175,16 @@ fn read_records(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), usize> {
     while let Some((header, rest)) = bytes[used..].split_at_checked(HEADER_BYTES) {
         let (length, digest) = header.split_at(4);
         let length = u32::from_le_bytes(length.try_into().expect("split at 4")) as usize;
-        let Some(record) = rest.get(..length) else { break };
+        let Some(record) = rest.get(..length) else {
+            break;
+        };
         if sha256(record)[..DIGEST_BYTES] != *digest {
             let is_last = rest.len() == length;
-            return if is_last { Ok((records, used)) } else { Err(used) };
+            return if is_last {
+                Ok((records, used))
+            } else {
+                Err(used)
+            };
         }
         records.push(record.to_vec());
         used += HEADER_BYTES + length;
@@ -164,7 +198,9 @@ mod tests {
 
     fn write(path: &Path, records: &[&[u8]]) {
         let (mut journal, _) = Journal::open(path).unwrap();
-        records.iter().for_each(|record| journal.append(record).unwrap());
+        records
+            .iter()
+            .for_each(|record| journal.append(record).unwrap());
         journal.sync().unwrap();
     }
 
@@ -177,7 +213,15 @@ mod tests {
 
         let (_, records) = Journal::open(&path).unwrap();
 
-        assert_eq!(records, [b"one".to_vec(), b"".to_vec(), b"three".to_vec(), b"four".to_vec()]);
+        assert_eq!(
+            records,
+            [
+                b"one".to_vec(),
+                b"".to_vec(),
+                b"three".to_vec(),
+                b"four".to_vec()
+            ]
+        );
     }
 
     #[test]
@@ -206,7 +250,10 @@ mod tests {
         bytes[HEADER_BYTES] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
 
-        assert!(matches!(Journal::open(&path), Err(JournalError::Damaged { at: 0, .. })));
+        assert!(matches!(
+            Journal::open(&path),
+            Err(JournalError::Damaged { at: 0, .. })
+        ));
     }
 
     #[test]
@@ -231,6 +278,9 @@ mod tests {
 
         assert!(matches!(Journal::open(&path), Err(JournalError::InUse(_))));
         drop(journal);
-        assert_eq!(Journal::open(&path).unwrap().1, [b"new".to_vec(), b"newer".to_vec()]);
+        assert_eq!(
+            Journal::open(&path).unwrap().1,
+            [b"new".to_vec(), b"newer".to_vec()]
+        );
     }
 }

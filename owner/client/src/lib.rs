@@ -16,5 +16,7 @@ pub use ask::{Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
 pub use journal::{Journal, JournalError};
 pub use link::{Clock, Credit, Output};
 pub use provisioning::{Challenged, Entrusted, ProvisioningError};
-pub use publisher::{Admission, BatchBounds, Full, Publisher, PublisherEvent, PublisherSettings, Roll};
+pub use publisher::{
+    Admission, BatchBounds, Full, Publisher, PublisherEvent, PublisherSettings, Roll,
+};
 pub use subscriber::{Delivery, Ending, Memory, Subscriber, SubscriberEvent, SubscriberSettings};

@@ -55,7 +55,8 @@ impl Challenged {
         secrets: &DomainSecrets,
         entropy: &mut dyn Entropy,
     ) -> Result<(Entrusted, Appraisal, provision::Secrets), ProvisioningError> {
-        let kem_key = SealingPublicKey::from_bytes(&offer.kem_key).map_err(|_| ProvisionError::Malformed)?;
+        let kem_key =
+            SealingPublicKey::from_bytes(&offer.kem_key).map_err(|_| ProvisionError::Malformed)?;
         let platform = claimed_platform(offer.evidence.as_ref())?;
         let owner_key = owner.signing_key().verifying_key();
         let transcript = Transcript::new(&self.nonce, owner_key, Purpose::Cbr, platform, &kem_key);
@@ -71,7 +72,14 @@ impl Challenged {
             &secrets.encode(),
             entropy,
         );
-        Ok((Entrusted { transcript, confirmation }, appraisal, message))
+        Ok((
+            Entrusted {
+                transcript,
+                confirmation,
+            },
+            appraisal,
+            message,
+        ))
     }
 }
 
@@ -80,7 +88,13 @@ impl Entrusted {
     ///
     /// # Errors
     /// [`ProvisionError::NotAuthentic`]: whatever answered does not hold the secrets.
-    pub fn confirm(&self, confirmation: Option<&provision::Confirmation>) -> Result<(), ProvisionError> {
-        self.confirmation.verify(&self.transcript, confirmation.ok_or(ProvisionError::Malformed)?)
+    pub fn confirm(
+        &self,
+        confirmation: Option<&provision::Confirmation>,
+    ) -> Result<(), ProvisionError> {
+        self.confirmation.verify(
+            &self.transcript,
+            confirmation.ok_or(ProvisionError::Malformed)?,
+        )
     }
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use prost::Message;
 use sc_attestation::Policy;
 use sc_cbr::{
-    Cipher, Control, ControlBody, DomainKey, DomainSecrets, MessageKind, PublisherKeys, Receipt, Scope, SlowPolicy,
-    Status, control_cipher,
+    Cipher, Control, ControlBody, DomainKey, DomainSecrets, MessageKind, PublisherKeys, Receipt,
+    Scope, SlowPolicy, Status, control_cipher,
 };
 use sc_crypto::hash::sha256;
 use sc_crypto::{DomainId, Entropy, OwnerSecret, Secret, VerifyingKey};
@@ -142,7 +142,12 @@ pub enum PublisherEvent {
 enum State {
     Detached,
     Challenged(Challenged),
-    Entrusted { entrusted: Entrusted, session: Box<Session>, tee_line: &'static str, measurement: [u8; 32] },
+    Entrusted {
+        entrusted: Entrusted,
+        session: Box<Session>,
+        tee_line: &'static str,
+        measurement: [u8; 32],
+    },
     Open(Box<Session>),
 }
 
@@ -182,7 +187,12 @@ pub struct Publisher {
 impl Publisher {
     /// A publisher with the memory of earlier starts. The first output is the record of this start.
     #[must_use]
-    pub fn new(secret: OwnerSecret, settings: PublisherSettings, mut roll: Roll, entropy: Box<dyn Entropy + Send>) -> Self {
+    pub fn new(
+        secret: OwnerSecret,
+        settings: PublisherSettings,
+        mut roll: Roll,
+        entropy: Box<dyn Entropy + Send>,
+    ) -> Self {
         let start = Record::Start(roll.start() + 1);
         roll.apply(&start);
         roll.reinstate(&settings.admission);
@@ -240,7 +250,12 @@ impl Publisher {
     ///
     /// # Errors
     /// [`Full`]: nothing was taken.
-    pub fn publish(&mut self, clock: Clock, publication: Publication, payload: Bytes) -> Result<(), Full> {
+    pub fn publish(
+        &mut self,
+        clock: Clock,
+        publication: Publication,
+        payload: Bytes,
+    ) -> Result<(), Full> {
         if self.batches.held_bytes() >= self.settings.queue_bytes {
             return Err(Full);
         }
@@ -271,8 +286,13 @@ impl Publisher {
     /// Takes a frame of the router.
     pub fn on_frame(&mut self, clock: Clock, frame: Frame) {
         let attachment = frame.attachments.into_iter().next().unwrap_or_default();
-        let Some(frame) = routing::ToPublisher::decode(frame.head).ok().and_then(|message| message.frame) else {
-            return self.outputs.push(Output::Close("the router sent a frame that does not decode".into()));
+        let Some(frame) = routing::ToPublisher::decode(frame.head)
+            .ok()
+            .and_then(|message| message.frame)
+        else {
+            return self.outputs.push(Output::Close(
+                "the router sent a frame that does not decode".into(),
+            ));
         };
         match frame {
             to_publisher::Frame::Offer(offer) => self.on_offer(clock, &offer),
@@ -291,12 +311,16 @@ impl Publisher {
             return self.report(PublisherEvent::Unreachable);
         }
         if self.is_open() {
-            self.outputs.push(Output::Close(format!("refused: {}", refused.what)));
+            self.outputs
+                .push(Output::Close(format!("refused: {}", refused.what)));
         } else {
             self.state = State::Detached;
         }
         let lasting = matches!(cause, Cause::Plain | Cause::OwnerNotPinned);
-        self.report(PublisherEvent::RouterRefused { what: refused.what.clone(), lasting });
+        self.report(PublisherEvent::RouterRefused {
+            what: refused.what.clone(),
+            lasting,
+        });
     }
 
     fn on_offer(&mut self, clock: Clock, offer: &routing::Offer) {
@@ -310,7 +334,10 @@ impl Publisher {
         let made = challenged.entrust(
             &self.secret,
             &self.settings.policy,
-            offer.offer.as_ref().unwrap_or(&sc_proto::provision::Offer::default()),
+            offer
+                .offer
+                .as_ref()
+                .unwrap_or(&sc_proto::provision::Offer::default()),
             &secrets,
             &mut *self.entropy,
         );
@@ -324,7 +351,10 @@ impl Publisher {
                     tee_line: appraisal.tee_line,
                     measurement: appraisal.measurement,
                 };
-                let frame = routing::Secrets { secrets: Some(message), plain: self.settings.plain };
+                let frame = routing::Secrets {
+                    secrets: Some(message),
+                    plain: self.settings.plain,
+                };
                 self.send_control(from_publisher::Frame::Secrets(frame), []);
             }
             Err(error) => self.report(PublisherEvent::NotProvisioned(error)),
@@ -345,14 +375,23 @@ impl Publisher {
 
     fn on_opened(&mut self, clock: Clock, opened: &routing::Opened) {
         match core::mem::replace(&mut self.state, State::Detached) {
-            State::Entrusted { entrusted, session, tee_line, measurement } => {
+            State::Entrusted {
+                entrusted,
+                session,
+                tee_line,
+                measurement,
+            } => {
                 if let Err(error) = entrusted.confirm(opened.confirmation.as_ref()) {
                     return self.report(PublisherEvent::NotProvisioned(error.into()));
                 }
                 let number = session.scope.session;
                 self.state = State::Open(session);
                 self.next_tick = clock.now + self.settings.tick;
-                self.report(PublisherEvent::Opened { session: number, tee_line, measurement });
+                self.report(PublisherEvent::Opened {
+                    session: number,
+                    tee_line,
+                    measurement,
+                });
                 self.admit_live_members(clock);
             }
             other => self.state = other,
@@ -364,7 +403,11 @@ impl Publisher {
         let live: Vec<_> = self
             .roll
             .members()
-            .filter(|(_, member)| !member.revoked && !member.subscriptions.is_empty() && member.lease_until_ms > clock.wall_ms)
+            .filter(|(_, member)| {
+                !member.revoked
+                    && !member.subscriptions.is_empty()
+                    && member.lease_until_ms > clock.wall_ms
+            })
             .map(|(identity, member)| (*identity, member.subscriptions.clone()))
             .collect();
         for (identity, subscriptions) in live {
@@ -377,28 +420,53 @@ impl Publisher {
     }
 
     fn on_ask(&mut self, clock: Clock, frame: &routing::Ask, sealed: &[u8]) {
-        let opened = Ask::open(sealed, &self.secret, self.settings.plain).and_then(|ask| Ok((ask.identity()?, ask)));
-        let Ok((identity, ask)) = opened else { return self.report(PublisherEvent::UnreadableAsk) };
+        let opened = Ask::open(sealed, &self.secret, self.settings.plain)
+            .and_then(|ask| Ok((ask.identity()?, ask)));
+        let Ok((identity, ask)) = opened else {
+            return self.report(PublisherEvent::UnreadableAsk);
+        };
         // The notices will go to the link that proved this key; a request carried by another link is somebody's replay.
         if frame.consumer[..] != identity.as_bytes()[..] || !self.is_open() {
             return self.report(PublisherEvent::UnreadableAsk);
         }
         let request = sha256(sealed);
         let fingerprint = ask.consumer.fingerprint();
-        match self.roll.judge(&ask, &identity, &self.settings.admission, self.settings.quota) {
+        match self.roll.judge(
+            &ask,
+            &identity,
+            &self.settings.admission,
+            self.settings.quota,
+        ) {
             Err(refusal) => {
                 if refusal != Refusal::Sequence {
-                    self.record(Record::Taken { ask: Box::new(ask.clone()), request, lease_until_ms: None });
+                    self.record(Record::Taken {
+                        ask: Box::new(ask.clone()),
+                        request,
+                        lease_until_ms: None,
+                    });
                 }
                 self.answer(&ask.consumer, &identity, request, Verdict::Refused(refusal));
-                self.report(PublisherEvent::RefusedConsumer { fingerprint, refusal });
+                self.report(PublisherEvent::RefusedConsumer {
+                    fingerprint,
+                    refusal,
+                });
             }
             Ok(()) => {
                 let lease_until_ms = Some(clock.wall_ms + self.settings.lease.as_millis() as u64);
-                self.record(Record::Taken { ask: Box::new(ask.clone()), request, lease_until_ms });
+                self.record(Record::Taken {
+                    ask: Box::new(ask.clone()),
+                    request,
+                    lease_until_ms,
+                });
                 self.carry_out(clock, identity, ask.operation);
-                let subscriptions = self.roll.member(&identity).map_or(0, |member| member.subscriptions.len());
-                self.report(PublisherEvent::Admitted { fingerprint, subscriptions });
+                let subscriptions = self
+                    .roll
+                    .member(&identity)
+                    .map_or(0, |member| member.subscriptions.len());
+                self.report(PublisherEvent::Admitted {
+                    fingerprint,
+                    subscriptions,
+                });
             }
         }
     }
@@ -407,14 +475,29 @@ impl Publisher {
     fn carry_out(&mut self, clock: Clock, identity: VerifyingKey, operation: Operation) {
         self.answer_admitted(clock, &identity);
         match operation {
-            Operation::Subscribe { replace, remaining, subscriptions } => {
+            Operation::Subscribe {
+                replace,
+                remaining,
+                subscriptions,
+            } => {
                 self.queue_admission(&identity, replace, subscriptions, remaining == 0);
             }
-            Operation::Unsubscribe { ids } if ids.is_empty() => self.queue_admission(&identity, true, Vec::new(), false),
-            Operation::Unsubscribe { ids } => self.queue(ControlBody::Withdraw { consumer: identity, ids }),
+            Operation::Unsubscribe { ids } if ids.is_empty() => {
+                self.queue_admission(&identity, true, Vec::new(), false)
+            }
+            Operation::Unsubscribe { ids } => self.queue(ControlBody::Withdraw {
+                consumer: identity,
+                ids,
+            }),
             Operation::Renew => {
-                let lease_until_ms = self.roll.member(&identity).map_or(0, |member| member.lease_until_ms);
-                self.queue(ControlBody::Renew { consumer: identity, lease_until_ms });
+                let lease_until_ms = self
+                    .roll
+                    .member(&identity)
+                    .map_or(0, |member| member.lease_until_ms);
+                self.queue(ControlBody::Renew {
+                    consumer: identity,
+                    lease_until_ms,
+                });
             }
         }
     }
@@ -426,8 +509,13 @@ impl Publisher {
         subscriptions: Vec<(u64, Subscription)>,
         completes: bool,
     ) {
-        let lease_until_ms = self.roll.member(identity).map_or(0, |member| member.lease_until_ms);
-        let State::Open(session) = &mut self.state else { return };
+        let lease_until_ms = self
+            .roll
+            .member(identity)
+            .map_or(0, |member| member.lease_until_ms);
+        let State::Open(session) = &mut self.state else {
+            return;
+        };
         let delivery_key = session.delivery_key(identity, &mut *self.entropy);
         let body = ControlBody::Admit {
             consumer: *identity,
@@ -437,17 +525,28 @@ impl Publisher {
             replace,
             subscriptions,
         };
-        self.controls.push_back(Queued { body, completes: completes.then_some(*identity) });
+        self.controls.push_back(Queued {
+            body,
+            completes: completes.then_some(*identity),
+        });
     }
 
     fn queue(&mut self, body: ControlBody) {
-        self.controls.push_back(Queued { body, completes: None });
+        self.controls.push_back(Queued {
+            body,
+            completes: None,
+        });
     }
 
     fn answer_admitted(&mut self, clock: Clock, identity: &VerifyingKey) {
-        let Some(member) = self.roll.member(identity) else { return };
-        let (public, request, lease_until_ms) = (member.public.clone(), member.request, member.lease_until_ms);
-        let State::Open(session) = &mut self.state else { return };
+        let Some(member) = self.roll.member(identity) else {
+            return;
+        };
+        let (public, request, lease_until_ms) =
+            (member.public.clone(), member.request, member.lease_until_ms);
+        let State::Open(session) = &mut self.state else {
+            return;
+        };
         let verdict = Verdict::Admitted {
             delivery_key: session.delivery_key(identity, &mut *self.entropy),
             lease_until_ms,
@@ -457,10 +556,27 @@ impl Publisher {
         self.answer(&public, identity, request, verdict);
     }
 
-    fn answer(&mut self, public: &sc_crypto::OwnerPublic, identity: &VerifyingKey, request: [u8; 32], verdict: Verdict) {
-        let State::Open(session) = &self.state else { return };
-        let answer = Answer { request, session: session.scope.session, verdict };
-        let sealed = answer.seal(&self.secret, public, self.settings.plain, &mut *self.entropy);
+    fn answer(
+        &mut self,
+        public: &sc_crypto::OwnerPublic,
+        identity: &VerifyingKey,
+        request: [u8; 32],
+        verdict: Verdict,
+    ) {
+        let State::Open(session) = &self.state else {
+            return;
+        };
+        let answer = Answer {
+            request,
+            session: session.scope.session,
+            verdict,
+        };
+        let sealed = answer.seal(
+            &self.secret,
+            public,
+            self.settings.plain,
+            &mut *self.entropy,
+        );
         let head = routing::Answer {
             domain: Bytes::copy_from_slice(self.domain().as_bytes()),
             consumer: Bytes::copy_from_slice(identity.as_bytes()),
@@ -485,12 +601,16 @@ impl Publisher {
     }
 
     fn on_receipt(&mut self, head: &routing::Receipt, sealed: &[u8]) {
-        let State::Open(session) = &mut self.state else { return };
+        let State::Open(session) = &mut self.state else {
+            return;
+        };
         let mut bytes = sealed.to_vec();
         let receipt = session.open_receipt(head.counter, &mut bytes);
         let Some(receipt) = receipt else {
             self.report(PublisherEvent::ReceiptNotAuthentic);
-            self.outputs.push(Output::Close("a receipt is not authentic or not the next".into()));
+            self.outputs.push(Output::Close(
+                "a receipt is not authentic or not the next".into(),
+            ));
             return;
         };
         let completed = session.completing.remove(&receipt.counter);
@@ -501,8 +621,16 @@ impl Publisher {
             self.report(PublisherEvent::Complete { consumer });
         }
         if let Some(publications) = self.batches.receipted(receipt.counter) {
-            let Receipt { matched, deliveries, .. } = receipt;
-            self.report(PublisherEvent::Published { publications, matched, deliveries });
+            let Receipt {
+                matched,
+                deliveries,
+                ..
+            } = receipt;
+            self.report(PublisherEvent::Published {
+                publications,
+                matched,
+                deliveries,
+            });
         }
     }
 
@@ -522,7 +650,9 @@ impl Publisher {
         }
         if self.controls.len() > CONTROLS_MAX {
             self.controls.clear();
-            self.outputs.push(Output::Close("the router gives no credit for control messages".into()));
+            self.outputs.push(Output::Close(
+                "the router gives no credit for control messages".into(),
+            ));
             return;
         }
         let mut left = credit;
@@ -533,18 +663,36 @@ impl Publisher {
     }
 
     fn send_next_control(&mut self, clock: Clock, left: &mut Credit) -> bool {
-        let State::Open(session) = &mut self.state else { return false };
-        let Some(Queued { body, completes }) = self.controls.pop_front() else { return false };
-        let control = Control { time_ms: clock.wall_ms, body };
+        let State::Open(session) = &mut self.state else {
+            return false;
+        };
+        let Some(Queued { body, completes }) = self.controls.pop_front() else {
+            return false;
+        };
+        let control = Control {
+            time_ms: clock.wall_ms,
+            body,
+        };
         let plaintext = zeroize::Zeroizing::new(control.encode());
         if !left.take_control(plaintext.len()) {
-            self.controls.push_front(Queued { body: control.body, completes });
+            self.controls.push_front(Queued {
+                body: control.body,
+                completes,
+            });
             return false;
         }
         let counter = session.take_counter();
-        session.completing.extend(completes.map(|consumer| (counter, consumer)));
+        session
+            .completing
+            .extend(completes.map(|consumer| (counter, consumer)));
         let mut sealed = Vec::with_capacity(plaintext.len() + 16);
-        session.control.seal(&session.scope, MessageKind::Control, counter, &plaintext, &mut sealed);
+        session.control.seal(
+            &session.scope,
+            MessageKind::Control,
+            counter,
+            &plaintext,
+            &mut sealed,
+        );
         let head = routing::Control {
             domain: Bytes::copy_from_slice(session.scope.domain.as_bytes()),
             session: session.scope.session,
@@ -556,8 +704,12 @@ impl Publisher {
     }
 
     fn send_next_batch(&mut self, clock: Clock, left: &mut Credit) -> bool {
-        let State::Open(session) = &mut self.state else { return false };
-        let Some(pending) = self.batches.next() else { return false };
+        let State::Open(session) = &mut self.state else {
+            return false;
+        };
+        let Some(pending) = self.batches.next() else {
+            return false;
+        };
         if !left.take_data(pending.bytes + 4 * pending.items.len()) {
             return false;
         }
@@ -572,16 +724,31 @@ impl Publisher {
                 payload_sizes: sealed.payload_sizes,
             })),
         };
-        let frame = Frame::new(head.encode_to_vec()).with(sealed.ciphertext).with(sealed.payloads);
-        self.outputs.push(Output::Send { class: FrameClass::Data, frame });
+        let frame = Frame::new(head.encode_to_vec())
+            .with(sealed.ciphertext)
+            .with(sealed.payloads);
+        self.outputs.push(Output::Send {
+            class: FrameClass::Data,
+            frame,
+        });
         self.batches.mark_sent(counter);
         true
     }
 
-    fn send_control<const N: usize>(&mut self, frame: from_publisher::Frame, attachments: [Bytes; N]) {
+    fn send_control<const N: usize>(
+        &mut self,
+        frame: from_publisher::Frame,
+        attachments: [Bytes; N],
+    ) {
         let head = routing::FromPublisher { frame: Some(frame) }.encode_to_vec();
-        let frame = Frame { head: head.into(), attachments: attachments.into() };
-        self.outputs.push(Output::Send { class: FrameClass::Control, frame });
+        let frame = Frame {
+            head: head.into(),
+            attachments: attachments.into(),
+        };
+        self.outputs.push(Output::Send {
+            class: FrameClass::Control,
+            frame,
+        });
     }
 
     fn record(&mut self, record: Record) {
@@ -597,7 +764,12 @@ impl Publisher {
 impl Session {
     fn new(domain: DomainId, owner: &OwnerSecret, secrets: &DomainSecrets) -> Self {
         let party = owner.signing_key().verifying_key();
-        let scope = Scope { domain, session: secrets.session, party, start: secrets.start };
+        let scope = Scope {
+            domain,
+            session: secrets.session,
+            party,
+            start: secrets.start,
+        };
         Self {
             scope,
             control: control_cipher(&secrets.key, &scope, secrets.plain),
@@ -617,7 +789,10 @@ impl Session {
 
     /// The consumer's delivery key in this session, made at its first admission.
     fn delivery_key(&mut self, consumer: &VerifyingKey, entropy: &mut dyn Entropy) -> Secret {
-        self.delivery_keys.entry(*consumer).or_insert_with(|| Secret::random(entropy)).duplicate()
+        self.delivery_keys
+            .entry(*consumer)
+            .or_insert_with(|| Secret::random(entropy))
+            .duplicate()
     }
 
     /// Opens the receipt of the next message; `None` for any other.
@@ -625,8 +800,14 @@ impl Session {
         if counter != self.next_receipt || counter >= self.next_counter {
             return None;
         }
-        let plaintext = self.keys.receipt.open(&self.scope, MessageKind::Receipt, counter, sealed).ok()?;
-        let receipt = Receipt::decode(plaintext).ok().filter(|receipt| receipt.counter == counter)?;
+        let plaintext = self
+            .keys
+            .receipt
+            .open(&self.scope, MessageKind::Receipt, counter, sealed)
+            .ok()?;
+        let receipt = Receipt::decode(plaintext)
+            .ok()
+            .filter(|receipt| receipt.counter == counter)?;
         self.next_receipt += 1;
         Some(receipt)
     }

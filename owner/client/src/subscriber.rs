@@ -42,7 +42,10 @@ impl Memory {
     pub fn replay(records: &[Vec<u8>]) -> Self {
         let mut memory = Self::default();
         for record in records {
-            match record.split_first().map(|(kind, rest)| (*kind, rest.as_chunks::<8>().0)) {
+            match record
+                .split_first()
+                .map(|(kind, rest)| (*kind, rest.as_chunks::<8>().0))
+            {
                 Some((SEQUENCE, [sequence])) => memory.sequence = u64::from_le_bytes(*sequence),
                 Some((TAKEN, [session, counter])) => {
                     memory.taken = (u64::from_le_bytes(*session), u64::from_le_bytes(*counter));
@@ -56,12 +59,18 @@ impl Memory {
     /// The records from which it is rebuilt.
     #[must_use]
     pub fn records(&self) -> [Vec<u8>; 2] {
-        [record(SEQUENCE, &[self.sequence]), record(TAKEN, &[self.taken.0, self.taken.1])]
+        [
+            record(SEQUENCE, &[self.sequence]),
+            record(TAKEN, &[self.taken.0, self.taken.1]),
+        ]
     }
 }
 
 fn record(kind: u8, numbers: &[u64]) -> Vec<u8> {
-    [kind].into_iter().chain(numbers.iter().flat_map(|number| number.to_le_bytes())).collect()
+    [kind]
+        .into_iter()
+        .chain(numbers.iter().flat_map(|number| number.to_le_bytes()))
+        .collect()
 }
 
 /// What a subscriber chooses.
@@ -218,7 +227,10 @@ impl Subscriber {
         self.on_closed();
         self.attached = true;
         let domain = Bytes::copy_from_slice(self.domain().as_bytes());
-        self.send(from_subscriber::Frame::Attach(routing::Attach { domain }), None);
+        self.send(
+            from_subscriber::Frame::Attach(routing::Attach { domain }),
+            None,
+        );
     }
 
     /// The link is gone.
@@ -231,14 +243,24 @@ impl Subscriber {
     /// Takes a frame of the router; each publication that it brings is given to `deliver`.
     pub fn on_frame(&mut self, clock: Clock, frame: Frame, deliver: &mut dyn FnMut(Delivery<'_>)) {
         let mut attachments = frame.attachments.into_iter();
-        let (first, second) = (attachments.next().unwrap_or_default(), attachments.next().unwrap_or_default());
-        let Some(frame) = routing::ToSubscriber::decode(frame.head).ok().and_then(|message| message.frame) else {
-            return self.outputs.push(Output::Close("the router sent a frame that does not decode".into()));
+        let (first, second) = (
+            attachments.next().unwrap_or_default(),
+            attachments.next().unwrap_or_default(),
+        );
+        let Some(frame) = routing::ToSubscriber::decode(frame.head)
+            .ok()
+            .and_then(|message| message.frame)
+        else {
+            return self.outputs.push(Output::Close(
+                "the router sent a frame that does not decode".into(),
+            ));
         };
         match frame {
             to_subscriber::Frame::DomainState(state) => self.on_domain_state(clock, &state),
             to_subscriber::Frame::Answer(_) => self.on_answer(clock, &first),
-            to_subscriber::Frame::Notice(notice) => self.on_notice(&notice, &first, &second, deliver),
+            to_subscriber::Frame::Notice(notice) => {
+                self.on_notice(&notice, &first, &second, deliver)
+            }
             to_subscriber::Frame::Refused(refused) => self.on_refused(clock, &refused),
         }
     }
@@ -252,7 +274,11 @@ impl Subscriber {
             return;
         }
         // An owner that knows this subscriber seals its subscriptions into the new session by itself; wait for that a little.
-        let wait = if self.admitted { ASK_AGAIN_AFTER } else { Duration::ZERO };
+        let wait = if self.admitted {
+            ASK_AGAIN_AFTER
+        } else {
+            Duration::ZERO
+        };
         let due = clock.now + wait;
         if self.ask_again.is_none_or(|at| at > due) {
             self.ask_again = Some(due);
@@ -266,7 +292,8 @@ impl Subscriber {
             self.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
             return self.events.push_back(SubscriberEvent::Waiting);
         }
-        self.events.push_back(SubscriberEvent::RouterRefused(refused.what.clone()));
+        self.events
+            .push_back(SubscriberEvent::RouterRefused(refused.what.clone()));
     }
 
     /// When [`Subscriber::on_timeout`] has something to do even if nothing happens.
@@ -295,34 +322,64 @@ impl Subscriber {
         self.answered.clear();
         let all = core::mem::take(&mut self.subscriptions);
         let mut left = all.len();
-        let chunks: Vec<_> = if all.is_empty() { vec![&all[..]] } else { all.chunks(SUBSCRIPTIONS_PER_ASK_MAX).collect() };
+        let chunks: Vec<_> = if all.is_empty() {
+            vec![&all[..]]
+        } else {
+            all.chunks(SUBSCRIPTIONS_PER_ASK_MAX).collect()
+        };
         for (number, chunk) in chunks.into_iter().enumerate() {
             left -= chunk.len();
             let remaining = left as u32;
-            self.ask(Operation::Subscribe { replace: number == 0, remaining, subscriptions: chunk.to_vec() }, remaining);
+            self.ask(
+                Operation::Subscribe {
+                    replace: number == 0,
+                    remaining,
+                    subscriptions: chunk.to_vec(),
+                },
+                remaining,
+            );
         }
         self.subscriptions = all;
     }
 
     /// Drops subscriptions; none named drops all.
     pub fn unsubscribe(&mut self, ids: Vec<u64>) {
-        self.subscriptions.retain(|(id, _)| !ids.is_empty() && !ids.contains(id));
+        self.subscriptions
+            .retain(|(id, _)| !ids.is_empty() && !ids.contains(id));
         self.ask(Operation::Unsubscribe { ids }, 0);
     }
 
     fn ask(&mut self, operation: Operation, remaining: u32) {
         self.memory.sequence += 1;
-        self.outputs.push(Output::Record(record(SEQUENCE, &[self.memory.sequence])));
-        let ask = Ask { consumer: self.identity.public().clone(), sequence: self.memory.sequence, operation };
-        let (sealed, hash) = ask.seal(&self.identity, &self.owner, self.settings.plain, &mut *self.entropy);
+        self.outputs
+            .push(Output::Record(record(SEQUENCE, &[self.memory.sequence])));
+        let ask = Ask {
+            consumer: self.identity.public().clone(),
+            sequence: self.memory.sequence,
+            operation,
+        };
+        let (sealed, hash) = ask.seal(
+            &self.identity,
+            &self.owner,
+            self.settings.plain,
+            &mut *self.entropy,
+        );
         self.open_asks.insert(hash, remaining);
         let domain = Bytes::copy_from_slice(self.domain().as_bytes());
-        self.send(from_subscriber::Frame::Ask(routing::Ask { domain, consumer: Bytes::new() }), Some(sealed.into()));
+        self.send(
+            from_subscriber::Frame::Ask(routing::Ask {
+                domain,
+                consumer: Bytes::new(),
+            }),
+            Some(sealed.into()),
+        );
     }
 
     fn on_answer(&mut self, clock: Clock, sealed: &[u8]) {
         let opened = Answer::open(sealed, &self.owner, &self.identity, self.settings.plain);
-        let Ok(answer) = opened else { return self.events.push_back(SubscriberEvent::NotTaken) };
+        let Ok(answer) = opened else {
+            return self.events.push_back(SubscriberEvent::NotTaken);
+        };
         let remaining = match self.open_asks.remove(&answer.request) {
             Some(remaining) => remaining,
             None if self.answered.contains(&answer.request) => 0,
@@ -333,17 +390,24 @@ impl Subscriber {
                 self.ask_again = None;
                 self.events.push_back(SubscriberEvent::Refused(refusal));
             }
-            Verdict::Admitted { delivery_key, lease_ms, .. } => {
+            Verdict::Admitted {
+                delivery_key,
+                lease_ms,
+                ..
+            } => {
                 self.answered.retain(|hash| *hash != answer.request);
                 self.answered.push(answer.request);
-                let renew_after = Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100));
+                let renew_after =
+                    Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100));
                 self.renew_at = Some(clock.now + renew_after);
                 let is_new = self.open_session(answer.session, &delivery_key);
                 if remaining == 0 && self.open_asks.is_empty() {
                     self.ask_again = None;
                     if is_new || !self.admitted {
                         self.admitted = true;
-                        self.events.push_back(SubscriberEvent::Admitted { session: answer.session });
+                        self.events.push_back(SubscriberEvent::Admitted {
+                            session: answer.session,
+                        });
                     }
                 }
             }
@@ -356,11 +420,23 @@ impl Subscriber {
             return false;
         }
         let party = self.identity.signing_key().verifying_key();
-        let scope = Scope { domain: self.domain(), session: number, party, start: 0 };
+        let scope = Scope {
+            domain: self.domain(),
+            session: number,
+            party,
+            start: 0,
+        };
         let keys = DeliveryKeys::new(delivery_key, &scope, self.settings.plain);
         let (session, counter) = self.memory.taken;
         let next_counter = if session == number { counter + 1 } else { 1 };
-        self.sessions.insert(number, Session { scope, keys, next_counter });
+        self.sessions.insert(
+            number,
+            Session {
+                scope,
+                keys,
+                next_counter,
+            },
+        );
         while self.sessions.len() > SESSIONS_MAX {
             self.sessions.pop_first();
         }
@@ -382,21 +458,36 @@ impl Subscriber {
             return self.events.push_back(SubscriberEvent::NotTaken);
         }
         let mut sealed = zeroize::Zeroizing::new(sealed.to_vec());
-        let opened = session.keys.notice.open(&session.scope, MessageKind::Notice, head.counter, &mut sealed);
-        let notice = opened.ok().and_then(|plaintext| Notice::decode(plaintext).ok());
+        let opened = session.keys.notice.open(
+            &session.scope,
+            MessageKind::Notice,
+            head.counter,
+            &mut sealed,
+        );
+        let notice = opened
+            .ok()
+            .and_then(|plaintext| Notice::decode(plaintext).ok());
         let Some(notice) = notice.filter(|notice| notice.is_plain() == plain) else {
             return self.events.push_back(SubscriberEvent::NotTaken);
         };
         if head.counter > session.next_counter {
             let (from, to) = (session.next_counter, head.counter - 1);
-            self.events.push_back(SubscriberEvent::Missing { session: head.session, from, to });
+            self.events.push_back(SubscriberEvent::Missing {
+                session: head.session,
+                from,
+                to,
+            });
         }
         session.next_counter = head.counter + 1;
         self.memory.taken = (head.session, head.counter);
         match notice.kind {
             NoticeKind::Matches { .. } => self.take_matches(notice, head, payloads, deliver),
-            NoticeKind::Expired => self.events.push_back(SubscriberEvent::Ended(Ending::Expired)),
-            NoticeKind::Revoked => self.events.push_back(SubscriberEvent::Ended(Ending::Revoked)),
+            NoticeKind::Expired => self
+                .events
+                .push_back(SubscriberEvent::Ended(Ending::Expired)),
+            NoticeKind::Revoked => self
+                .events
+                .push_back(SubscriberEvent::Ended(Ending::Revoked)),
             _ => {}
         }
     }
@@ -408,13 +499,29 @@ impl Subscriber {
         payloads: &Bytes,
         deliver: &mut dyn FnMut(Delivery<'_>),
     ) {
-        let NoticeKind::Matches { publisher, start, counter, origin } = notice.kind else { return };
-        let newest = self.origins.entry(publisher).or_insert(Origin { start: 0, number: 0 });
+        let NoticeKind::Matches {
+            publisher,
+            start,
+            counter,
+            origin,
+        } = notice.kind
+        else {
+            return;
+        };
+        let newest = self.origins.entry(publisher).or_insert(Origin {
+            start: 0,
+            number: 0,
+        });
         if origin <= *newest {
             return;
         }
         *newest = origin;
-        let scope = Scope { domain: self.owner.domain_id(), session: head.session, party: publisher, start };
+        let scope = Scope {
+            domain: self.owner.domain_id(),
+            session: head.session,
+            party: publisher,
+            start,
+        };
         let mut data = scope.payload_data(counter);
         let mut sizes = head.payload_sizes.iter();
         let mut rest = &payloads[..];
@@ -425,7 +532,9 @@ impl Subscriber {
                 Ok(None) => return,
                 Err(_) => return self.events.push_back(SubscriberEvent::NotTaken),
             };
-            let attached = sizes.next().and_then(|size| rest.split_at_checked(*size as usize));
+            let attached = sizes
+                .next()
+                .and_then(|size| rest.split_at_checked(*size as usize));
             let sealed = attached.map(|(payload, others)| {
                 rest = others;
                 payload
@@ -433,18 +542,35 @@ impl Subscriber {
             let payload = sealed.and_then(|sealed| match entry.key_and_hash {
                 None => Some(sealed.to_vec()),
                 Some((_, hash)) if sha256(sealed) != *hash => None,
-                Some((key, _)) => PayloadKey::from_bytes(*key).open(data.of(entry.index), sealed).ok(),
+                Some((key, _)) => PayloadKey::from_bytes(*key)
+                    .open(data.of(entry.index), sealed)
+                    .ok(),
             });
             match payload {
-                Some(payload) => deliver(Delivery { publisher, origin, index: entry.index, subscriptions: &ids, payload: &payload }),
-                None => self.events.push_back(SubscriberEvent::PayloadWithheld { origin, index: entry.index }),
+                Some(payload) => deliver(Delivery {
+                    publisher,
+                    origin,
+                    index: entry.index,
+                    subscriptions: &ids,
+                    payload: &payload,
+                }),
+                None => self.events.push_back(SubscriberEvent::PayloadWithheld {
+                    origin,
+                    index: entry.index,
+                }),
             }
         }
     }
 
     fn send(&mut self, frame: from_subscriber::Frame, attachment: Option<Bytes>) {
         let head = routing::FromSubscriber { frame: Some(frame) }.encode_to_vec();
-        let frame = Frame { head: head.into(), attachments: attachment.into_iter().collect() };
-        self.outputs.push(Output::Send { class: FrameClass::Control, frame });
+        let frame = Frame {
+            head: head.into(),
+            attachments: attachment.into_iter().collect(),
+        };
+        self.outputs.push(Output::Send {
+            class: FrameClass::Control,
+            frame,
+        });
     }
 }

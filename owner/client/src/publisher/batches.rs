@@ -29,7 +29,11 @@ pub struct BatchBounds {
 
 impl Default for BatchBounds {
     fn default() -> Self {
-        Self { publications: 512, bytes: 256 << 10, linger: Duration::from_millis(1) }
+        Self {
+            publications: 512,
+            bytes: 256 << 10,
+            linger: Duration::from_millis(1),
+        }
     }
 }
 
@@ -50,7 +54,13 @@ pub(crate) struct SealedBatch {
 
 impl Pending {
     /// Seals headers and payloads as message `counter`.
-    pub(crate) fn seal(&self, scope: &Scope, keys: &PublisherKeys, counter: u64, time_ms: u64) -> SealedBatch {
+    pub(crate) fn seal(
+        &self,
+        scope: &Scope,
+        keys: &PublisherKeys,
+        counter: u64,
+        time_ms: u64,
+    ) -> SealedBatch {
         let mut writer = BatchWriter::default();
         let mut payloads = Vec::with_capacity(self.bytes);
         let mut payload_sizes = Vec::with_capacity(self.items.len());
@@ -68,11 +78,23 @@ impl Pending {
                 }
             };
             payload_sizes.push((payloads.len() - begin) as u32);
-            writer.push(publication, hash.as_ref()).expect("batches are closed before a header block is full");
+            writer
+                .push(publication, hash.as_ref())
+                .expect("batches are closed before a header block is full");
         }
         let mut ciphertext = Vec::new();
-        keys.batch.seal(scope, MessageKind::Batch, counter, &writer.finish(self.origin, time_ms), &mut ciphertext);
-        SealedBatch { ciphertext, payloads, payload_sizes }
+        keys.batch.seal(
+            scope,
+            MessageKind::Batch,
+            counter,
+            &writer.finish(self.origin, time_ms),
+            &mut ciphertext,
+        );
+        SealedBatch {
+            ciphertext,
+            payloads,
+            payload_sizes,
+        }
     }
 }
 
@@ -119,7 +141,9 @@ impl Batches {
     pub(crate) fn push(&mut self, now: Duration, publication: Publication, payload: Bytes) {
         let bytes = wire_bytes(&publication, &payload);
         let attributes = publication.attributes().len();
-        if self.open_bytes + bytes > self.bounds.bytes || self.open_attributes + attributes > ATTRIBUTES_MAX {
+        if self.open_bytes + bytes > self.bounds.bytes
+            || self.open_attributes + attributes > ATTRIBUTES_MAX
+        {
             self.close();
         }
         if self.open.is_empty() {
@@ -149,11 +173,18 @@ impl Batches {
         if self.open.is_empty() {
             return;
         }
-        let origin = Origin { start: self.start, number: self.next_number };
+        let origin = Origin {
+            start: self.start,
+            number: self.next_number,
+        };
         self.next_number += 1;
         self.open_attributes = 0;
         let items = core::mem::take(&mut self.open);
-        self.waiting.push_back(Pending { origin, items, bytes: core::mem::take(&mut self.open_bytes) });
+        self.waiting.push_back(Pending {
+            origin,
+            items,
+            bytes: core::mem::take(&mut self.open_bytes),
+        });
     }
 
     /// The batch to send next.

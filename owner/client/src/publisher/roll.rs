@@ -72,7 +72,11 @@ pub(crate) enum Record {
     /// A session number was used.
     Session(u64),
     /// A request was decided upon.
-    Taken { ask: Box<Ask>, request: [u8; 32], lease_until_ms: Option<u64> },
+    Taken {
+        ask: Box<Ask>,
+        request: [u8; 32],
+        lease_until_ms: Option<u64>,
+    },
     /// An identity was revoked.
     Revoked(VerifyingKey),
 }
@@ -83,7 +87,11 @@ impl Record {
         match self {
             Self::Start(number) => push_number(&mut out, START, *number),
             Self::Session(number) => push_number(&mut out, SESSION, *number),
-            Self::Taken { ask, request, lease_until_ms } => {
+            Self::Taken {
+                ask,
+                request,
+                lease_until_ms,
+            } => {
                 push_number(&mut out, TAKEN, lease_until_ms.unwrap_or(0));
                 out.extend_from_slice(request);
                 out.extend_from_slice(&ask.encode());
@@ -104,7 +112,11 @@ impl Record {
             TAKEN => {
                 let lease_until_ms = Some(reader.u64().ok()?).filter(|until| *until != 0);
                 let request = reader.array().ok()?;
-                Self::Taken { ask: Box::new(Ask::decode(reader.rest()).ok()?), request, lease_until_ms }
+                Self::Taken {
+                    ask: Box::new(Ask::decode(reader.rest()).ok()?),
+                    request,
+                    lease_until_ms,
+                }
             }
             REVOKED => Self::Revoked(VerifyingKey::from_bytes(reader.array().ok()?)),
             _ => return None,
@@ -140,8 +152,13 @@ impl Roll {
 
     /// The fewest records from which the same roll is rebuilt.
     pub fn records(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let numbers = [Record::Start(self.start), Record::Session(self.session)].map(|record| record.encode());
-        numbers.into_iter().chain(self.members.iter().flat_map(|(identity, member)| member_records(*identity, member)))
+        let numbers = [Record::Start(self.start), Record::Session(self.session)]
+            .map(|record| record.encode());
+        numbers.into_iter().chain(
+            self.members
+                .iter()
+                .flat_map(|(identity, member)| member_records(*identity, member)),
+        )
     }
 
     pub(crate) fn start(&self) -> u64 {
@@ -161,7 +178,13 @@ impl Roll {
     }
 
     /// Whether a request may be carried out. Nothing changes before [`Roll::apply`].
-    pub(crate) fn judge(&self, ask: &Ask, identity: &VerifyingKey, admission: &Admission, quota: usize) -> Result<(), Refusal> {
+    pub(crate) fn judge(
+        &self,
+        ask: &Ask,
+        identity: &VerifyingKey,
+        admission: &Admission,
+        quota: usize,
+    ) -> Result<(), Refusal> {
         let member = self.members.get(identity);
         if member.is_some_and(|member| ask.sequence <= member.sequence) {
             return Err(Refusal::Sequence);
@@ -172,9 +195,19 @@ impl Roll {
         if !admission.admits(&ask.consumer) {
             return Err(Refusal::NotListed);
         }
-        if let Operation::Subscribe { replace, subscriptions, .. } = &ask.operation {
-            let held = member.filter(|_| !replace).map(|member| &member.subscriptions);
-            let added = subscriptions.iter().filter(|(id, _)| !held.is_some_and(|held| held.contains_key(id))).count();
+        if let Operation::Subscribe {
+            replace,
+            subscriptions,
+            ..
+        } = &ask.operation
+        {
+            let held = member
+                .filter(|_| !replace)
+                .map(|member| &member.subscriptions);
+            let added = subscriptions
+                .iter()
+                .filter(|(id, _)| !held.is_some_and(|held| held.contains_key(id)))
+                .count();
             if held.map_or(0, BTreeMap::len) + added > quota {
                 return Err(Refusal::Quota);
             }
@@ -192,7 +225,11 @@ impl Roll {
                     member.subscriptions.clear();
                 }
             }
-            Record::Taken { ask, request, lease_until_ms } => {
+            Record::Taken {
+                ask,
+                request,
+                lease_until_ms,
+            } => {
                 if let Ok(identity) = ask.identity() {
                     self.take(identity, ask, *request, *lease_until_ms);
                 }
@@ -200,7 +237,13 @@ impl Roll {
         }
     }
 
-    fn take(&mut self, identity: VerifyingKey, ask: &Ask, request: [u8; 32], lease_until_ms: Option<u64>) {
+    fn take(
+        &mut self,
+        identity: VerifyingKey,
+        ask: &Ask,
+        request: [u8; 32],
+        lease_until_ms: Option<u64>,
+    ) {
         let member = self.members.entry(identity).or_insert_with(|| Member {
             public: ask.consumer.clone(),
             sequence: 0,
@@ -210,39 +253,63 @@ impl Roll {
             revoked: false,
         });
         member.sequence = member.sequence.max(ask.sequence);
-        let Some(until_ms) = lease_until_ms else { return };
+        let Some(until_ms) = lease_until_ms else {
+            return;
+        };
         member.request = request;
         member.lease_until_ms = until_ms;
         match &ask.operation {
-            Operation::Subscribe { replace, subscriptions, .. } => {
+            Operation::Subscribe {
+                replace,
+                subscriptions,
+                ..
+            } => {
                 if *replace {
                     member.subscriptions.clear();
                 }
                 member.subscriptions.extend(subscriptions.iter().cloned());
             }
             Operation::Unsubscribe { ids } if ids.is_empty() => member.subscriptions.clear(),
-            Operation::Unsubscribe { ids } => ids.iter().for_each(|id| drop(member.subscriptions.remove(id))),
+            Operation::Unsubscribe { ids } => ids
+                .iter()
+                .for_each(|id| drop(member.subscriptions.remove(id))),
             Operation::Renew => {}
         }
     }
 
     /// Identities that are admitted but not by `admission`: those to revoke when a list has changed.
     pub(crate) fn no_longer_listed(&self, admission: &Admission) -> Vec<VerifyingKey> {
-        let unlisted = |(_, member): &(&VerifyingKey, &Member)| !member.revoked && !admission.admits(&member.public);
-        self.members.iter().filter(unlisted).map(|(identity, _)| *identity).collect()
+        let unlisted = |(_, member): &(&VerifyingKey, &Member)| {
+            !member.revoked && !admission.admits(&member.public)
+        };
+        self.members
+            .iter()
+            .filter(unlisted)
+            .map(|(identity, _)| *identity)
+            .collect()
     }
 
     /// Forgets that identities were revoked which a changed list names again.
     pub(crate) fn reinstate(&mut self, admission: &Admission) {
         if let Admission::Listed(_) = admission {
-            self.members.values_mut().filter(|member| admission.admits(&member.public)).for_each(|member| member.revoked = false);
+            self.members
+                .values_mut()
+                .filter(|member| admission.admits(&member.public))
+                .for_each(|member| member.revoked = false);
         }
     }
 }
 
 fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
-    let all: Vec<_> = member.subscriptions.iter().map(|(id, subscription)| (*id, subscription.clone())).collect();
-    let mut chunks: Vec<_> = all.chunks(SUBSCRIPTIONS_PER_ASK_MAX).map(<[_]>::to_vec).collect();
+    let all: Vec<_> = member
+        .subscriptions
+        .iter()
+        .map(|(id, subscription)| (*id, subscription.clone()))
+        .collect();
+    let mut chunks: Vec<_> = all
+        .chunks(SUBSCRIPTIONS_PER_ASK_MAX)
+        .map(<[_]>::to_vec)
+        .collect();
     if chunks.is_empty() {
         chunks.push(Vec::new());
     }
@@ -250,9 +317,22 @@ fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
     let mut records: Vec<_> = chunks
         .into_iter()
         .map(|subscriptions| {
-            let operation = Operation::Subscribe { replace: false, remaining: 0, subscriptions };
-            let ask = Ask { consumer: member.public.clone(), sequence: member.sequence, operation };
-            Record::Taken { ask: Box::new(ask), request: member.request, lease_until_ms }.encode()
+            let operation = Operation::Subscribe {
+                replace: false,
+                remaining: 0,
+                subscriptions,
+            };
+            let ask = Ask {
+                consumer: member.public.clone(),
+                sequence: member.sequence,
+                operation,
+            };
+            Record::Taken {
+                ask: Box::new(ask),
+                request: member.request,
+                lease_until_ms,
+            }
+            .encode()
         })
         .collect();
     if member.revoked {
