@@ -9,6 +9,8 @@ mod journal;
 mod link;
 mod provisioning;
 mod publisher;
+mod shell;
+mod signer;
 mod subscriber;
 
 pub use answer::{Answer, AnswerRefused, Refusal, Verdict};
@@ -19,4 +21,6 @@ pub use provisioning::{Challenged, Entrusted, ProvisioningError};
 pub use publisher::{
     Admission, BatchBounds, Full, Publisher, PublisherEvent, PublisherSettings, Roll,
 };
+pub use shell::{ClientError, LinkNews, News, OsEntropy, PublisherLoop, SubscriberLoop};
+pub use signer::IdentitySigner;
 pub use subscriber::{Delivery, Ending, Memory, Subscriber, SubscriberEvent, SubscriberSettings};

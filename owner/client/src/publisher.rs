@@ -7,6 +7,7 @@ mod batches;
 mod roll;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -171,7 +172,7 @@ struct Queued {
 
 /// A publisher that owns its domain.
 pub struct Publisher {
-    secret: OwnerSecret,
+    secret: Arc<OwnerSecret>,
     settings: PublisherSettings,
     entropy: Box<dyn Entropy + Send>,
     roll: Roll,
@@ -188,7 +189,7 @@ impl Publisher {
     /// A publisher with the memory of earlier starts. The first output is the record of this start.
     #[must_use]
     pub fn new(
-        secret: OwnerSecret,
+        secret: Arc<OwnerSecret>,
         settings: PublisherSettings,
         mut roll: Roll,
         entropy: Box<dyn Entropy + Send>,

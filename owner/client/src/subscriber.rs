@@ -4,6 +4,7 @@
 //! delivered whose hash and key did not come from the trusted program.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -150,7 +151,7 @@ struct Session {
 /// A subscriber to one domain under one identity.
 pub struct Subscriber {
     owner: OwnerPublic,
-    identity: OwnerSecret,
+    identity: Arc<OwnerSecret>,
     settings: SubscriberSettings,
     entropy: Box<dyn Entropy + Send>,
     subscriptions: Vec<(u64, Subscription)>,
@@ -174,7 +175,7 @@ impl Subscriber {
     #[must_use]
     pub fn new(
         owner: OwnerPublic,
-        identity: OwnerSecret,
+        identity: Arc<OwnerSecret>,
         subscriptions: Vec<(u64, Subscription)>,
         settings: SubscriberSettings,
         memory: Memory,
@@ -299,6 +300,9 @@ impl Subscriber {
     /// When [`Subscriber::on_timeout`] has something to do even if nothing happens.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
+        if !self.attached {
+            return None;
+        }
         self.ask_again.into_iter().chain(self.renew_at).min()
     }
 
