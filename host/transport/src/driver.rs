@@ -9,9 +9,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::curve::LinkKeys;
 use crate::dialer::Dialer;
@@ -22,24 +23,31 @@ use crate::identity::{LinkSigner, os_entropy};
 use crate::links::Links;
 use crate::settings::LinkSettings;
 use crate::side::Side;
-use crate::socket::{Attach, Carrier, Handover, Kind, Opened, Sent, Trouble};
+use crate::socket::{Attach, Carrier, Handover, Kind, Opened, Sent, Trouble, Troubles};
 use crate::table::Counts;
 
 /// Datagrams read before their events are handed out and answers are sent.
 const BATCH_MAX: usize = 1024;
 /// What the socket still holds when the driver ends may take this long to leave.
 const LINGER: Duration = Duration::from_millis(500);
+/// A peer that turned the connection away (its link keys do not know ours) is asked again after this long.
+const AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// A side with its socket.
 pub struct Driver<S> {
     side: S,
     carrier: Carrier,
+    troubles: Troubles,
     start: Instant,
     /// The connections that the side has been told of.
     generation: u64,
     /// Datagrams that the socket could not take, one per route.
     handovers: FuturesUnordered<Handover>,
     held: HashSet<Bytes>,
+    /// When to connect again after a refusal.
+    reconnect_at: Option<Instant>,
+    /// What the peer said when it refused, to be reported.
+    refusal: Option<String>,
     endpoints: Vec<Endpoint>,
     notes: Vec<Note>,
 }
@@ -109,9 +117,12 @@ impl<S: Side> Driver<S> {
             side,
             generation: opened.carrier.generation().wrapping_sub(1),
             carrier: opened.carrier,
+            troubles: opened.troubles,
             start: Instant::now(),
             handovers: FuturesUnordered::new(),
             held: HashSet::new(),
+            reconnect_at: None,
+            refusal: None,
             endpoints: opened.endpoints,
             notes: opened.notes,
         }
@@ -124,28 +135,38 @@ impl<S: Side> Driver<S> {
     /// The socket is closed.
     pub async fn next(&mut self) -> io::Result<LinkEvent> {
         loop {
-            if let Some(event) = self.side.poll_event() {
+            if let Some(event) = self.try_next() {
                 return Ok(event);
             }
             self.turn()?;
-            if let Some(event) = self.side.poll_event() {
+            if let Some(event) = self.try_next() {
                 return Ok(event);
             }
-            if self.carrier.generation() == self.generation {
-                self.wait().await?;
-            } else {
+            if self.carrier.generation() != self.generation {
                 self.meet_peers().await?;
+            } else if self.reconnect_at.is_some_and(|at| at <= Instant::now()) {
+                self.carrier.reconnect().await;
+                self.reconnect_at = None;
+            } else {
+                self.wait().await?;
             }
         }
     }
 
     /// An event that is at hand, without touching the socket.
     pub fn try_next(&mut self) -> Option<LinkEvent> {
-        self.side.poll_event()
+        self.side.poll_event().or_else(|| {
+            self.refusal
+                .take()
+                .map(|reason| LinkEvent::Refused { reason })
+        })
     }
 
     /// Sends what is queued, reads what has arrived and serves what is due.
     fn turn(&mut self) -> io::Result<()> {
+        while let Some(Some(route)) = self.handovers.next().now_or_never() {
+            self.unhold(&route);
+        }
         self.flush()?;
         for _ in 0..BATCH_MAX {
             let Some((route, datagram)) = self.carrier.try_recv()? else {
@@ -189,21 +210,36 @@ impl<S: Side> Driver<S> {
     /// Waits for a datagram, room in the socket, a connection or a timeout.
     async fn wait(&mut self) -> io::Result<()> {
         let due = self.side.next_timeout().map(|due| self.start + due);
+        let due = due.into_iter().chain(self.reconnect_at).min();
         tokio::select! {
             biased;
-            Some(route) = self.handovers.next(), if !self.handovers.is_empty() => {
-                self.held.remove(&route);
-                self.side.hold(&route, false);
-            }
+            Some(route) = self.handovers.next() => self.unhold(&route),
             changed = self.carrier.changed(self.generation) => changed?,
             received = self.carrier.recv() => {
                 let (route, datagram) = received?;
                 let now = self.start.elapsed();
                 self.side.on_datagram(now, &route, datagram);
             }
+            trouble = self.troubles.next() => self.on_trouble(trouble),
             () = sleep_until(due) => {}
         }
         Ok(())
+    }
+
+    /// The socket has taken what it was full for.
+    fn unhold(&mut self, route: &Bytes) {
+        self.held.remove(route);
+        self.side.hold(route, false);
+    }
+
+    fn on_trouble(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::Transient(reason) => debug!(reason, "a connection failed"),
+            Trouble::Refused(reason) => {
+                self.reconnect_at = Some(Instant::now() + AFTER_REFUSAL);
+                self.refusal = Some(reason);
+            }
+        }
     }
 
     /// Connections have come or gone.
@@ -213,12 +249,6 @@ impl<S: Side> Driver<S> {
         self.generation = generation;
         let now = self.now();
         self.side.on_connected(now);
-        while let Some(trouble) = self.carrier.trouble() {
-            match trouble {
-                Trouble::Transient(reason) => debug!(reason, "a connection failed"),
-                Trouble::Refused(reason) => warn!(reason, "a connection was turned away"),
-            }
-        }
         Ok(())
     }
 

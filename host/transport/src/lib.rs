@@ -33,9 +33,9 @@ pub use frame::{
     ATTACHMENT_OVERHEAD, ATTACHMENTS_MAX, FRAME_OVERHEAD, Frame, FrameClass, HEAD_MAX,
 };
 pub use identity::{Entropy, KEY_LEN, LinkKey, LinkSigner, PeerKey, SIGNATURE_LEN, os_entropy};
-pub use links::{Links, PENDING_MAX, RESETS_PER_SECOND};
+pub use links::{DISOWNED_PER_SECOND, Links, PENDING_MAX};
 pub use settings::{Admission, LinkSettings, Terms};
 pub use side::Side;
 pub use socket::Attach;
-pub use table::{Counts, OUTBOX_MAX};
+pub use table::{Counts, OUTBOX_MAX, REPLACED_MAX};
 pub use wire::{Datagram, REASON_MAX};

@@ -14,35 +14,41 @@ use crate::settings::{LinkSettings, Terms};
 use crate::transcript::Tag;
 use crate::wire::{AckBody, Datagram};
 
+/// A side goes silent for at most this part of the idle timeout before it says that it is there.
+const KEEPALIVES_PER_TIMEOUT: u32 = 3;
+
 #[derive(Debug)]
 pub(crate) struct Link {
-    tag: Tag,
-    /// The tag as it goes into every header.
+    /// The tag, as it goes into every header.
     name: Bytes,
     sending: Sending,
     receiving: Receiving,
     heard: Duration,
     spoken: Duration,
-    keepalive: Duration,
     idle_timeout: Duration,
 }
 
 impl Link {
     pub(crate) fn new(now: Duration, tag: Tag, settings: &LinkSettings, theirs: &Terms) -> Self {
         Self {
-            tag,
             name: Bytes::copy_from_slice(&tag.0),
             sending: Sending::new(settings, theirs),
             receiving: Receiving::new(&settings.terms),
             heard: now,
             spoken: now,
-            keepalive: settings.keepalive(),
             idle_timeout: settings.idle_timeout,
         }
     }
 
     pub(crate) fn tag(&self) -> Tag {
-        self.tag
+        Tag(self.name[..]
+            .try_into()
+            .expect("the name was made of a tag"))
+    }
+
+    /// How long this side may say nothing.
+    fn keepalive(&self) -> Duration {
+        self.idle_timeout / KEEPALIVES_PER_TIMEOUT
     }
 
     pub(crate) fn send(
@@ -133,7 +139,7 @@ impl Link {
     /// When to call [`Self::on_timeout`] at the latest.
     pub(crate) fn deadline(&self) -> Duration {
         let silence = self.heard + self.idle_timeout;
-        let keepalive = (!self.receiving.is_urgent()).then(|| self.spoken + self.keepalive);
+        let keepalive = (!self.receiving.is_urgent()).then(|| self.spoken + self.keepalive());
         [
             keepalive,
             self.receiving.deadline(),
@@ -152,7 +158,7 @@ impl Link {
         if self.heard + self.idle_timeout <= now {
             return Err(CloseReason::Silent(self.idle_timeout));
         }
-        if self.spoken + self.keepalive <= now {
+        if self.spoken + self.keepalive() <= now {
             self.receiving.tell_now();
         }
         self.receiving.on_timeout(now);

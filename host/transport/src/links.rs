@@ -20,8 +20,8 @@ use crate::wire::{Datagram, Packet};
 
 /// Most handshakes that wait for their proof; the oldest gives way, and its initiator says hello again.
 pub const PENDING_MAX: usize = 4096;
-/// Most resets sent per second: a forgotten peer that gets none asks again.
-pub const RESETS_PER_SECOND: u32 = 4096;
+/// Most answers per second to peers that name an unknown link: one that gets none asks again.
+pub const DISOWNED_PER_SECOND: u32 = 4096;
 
 /// A hello that was answered and waits for its proof.
 struct Pending {
@@ -41,7 +41,7 @@ pub struct Links {
     /// Routing ids of `pending`, oldest first.
     oldest: BTreeMap<u64, Bytes>,
     serial: u64,
-    resets: Resets,
+    answers: Answers,
     shut: bool,
 }
 
@@ -69,7 +69,7 @@ impl Links {
             pending: HashMap::new(),
             oldest: BTreeMap::new(),
             serial: 0,
-            resets: Resets::default(),
+            answers: Answers::default(),
             shut: false,
         }
     }
@@ -153,7 +153,7 @@ impl Links {
             .get(&route.id)
             .filter(|pending| pending.transcript.tag() == tag)
         else {
-            self.reset(now, route, tag);
+            self.disown(now, route, tag);
             return;
         };
         let Offer {
@@ -207,17 +207,25 @@ impl Links {
                 .is_some_and(|pending| pending.transcript.tag() == tag)
         };
         if found.is_none() && !expected() {
-            self.reset(now, route, tag);
+            self.disown(now, route, tag);
         }
         found
     }
 
-    fn reset(&mut self, now: Duration, route: &Route, tag: Tag) {
+    /// Answers whoever names a link that is not known here.
+    fn disown(&mut self, now: Duration, route: &Route, tag: Tag) {
         self.table.counts.unknown += 1;
-        if self.resets.may(now) {
-            self.table.answer(route.id.clone(), Datagram::reset(tag));
-        } else {
+        if !self.answers.may(now) {
             self.table.counts.unanswered += 1;
+        } else if self.table.was_replaced(tag) {
+            self.end(
+                route,
+                tag,
+                CloseCode::Replaced,
+                "replaced by a newer connection",
+            );
+        } else {
+            self.table.answer(route.id.clone(), Datagram::reset(tag));
         }
     }
 
@@ -341,14 +349,14 @@ impl Side for Links {
     }
 }
 
-/// How many resets this second has seen.
+/// How often a stranger was answered this second.
 #[derive(Debug, Default)]
-struct Resets {
+struct Answers {
     second: u64,
     count: u32,
 }
 
-impl Resets {
+impl Answers {
     fn may(&mut self, now: Duration) -> bool {
         if self.second != now.as_secs() {
             *self = Self {
@@ -357,6 +365,6 @@ impl Resets {
             };
         }
         self.count += 1;
-        self.count <= RESETS_PER_SECOND
+        self.count <= DISOWNED_PER_SECOND
     }
 }

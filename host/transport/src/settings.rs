@@ -8,9 +8,6 @@ use std::time::Duration;
 use crate::frame::{ATTACHMENT_OVERHEAD, ATTACHMENTS_MAX, FRAME_OVERHEAD, FrameClass};
 use crate::identity::PeerKey;
 
-/// A side goes silent for at most a third of its idle timeout before it says that it is there.
-const KEEPALIVES_PER_TIMEOUT: u32 = 3;
-
 /// What one side accepts; each hello carries its sender's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
@@ -99,9 +96,5 @@ impl LinkSettings {
             FrameClass::Control => self.control_queue,
             FrameClass::Data => self.data_queue,
         }
-    }
-
-    pub(crate) fn keepalive(&self) -> Duration {
-        self.idle_timeout / KEEPALIVES_PER_TIMEOUT
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use omq_tokio::{
-    CurveKeypair, CurvePublicKey, CurveSecretKey, CurveServerOptions, Error, Identity, IpcPath,
-    Message, MonitorEvent, MonitorStream, Options, PeerAuthentication, PeerPublicKey,
-    ReconnectPolicy, Socket, SocketType, TrySendError, endpoint,
+    CurveKeypair, CurvePublicKey, CurveSecretKey, CurveServerOptions, DisconnectReason, Error,
+    Identity, IpcPath, Message, MonitorEvent, MonitorRecvError, MonitorStream, Options,
+    PeerAuthentication, PeerPublicKey, ReconnectPolicy, Socket, SocketType, TrySendError, endpoint,
 };
 
 use crate::curve::{CurvePublic, LinkKeys};
@@ -85,14 +85,16 @@ pub(crate) enum Trouble {
 pub(crate) struct Carrier {
     socket: Socket,
     kind: Kind,
-    monitor: MonitorStream,
     /// The verified CURVE key of an initiator's only peer.
     peer_curve: Option<[u8; 32]>,
+    /// The endpoints connected to.
+    connected: Vec<Endpoint>,
 }
 
 /// What opening a socket led to.
 pub(crate) struct Opened {
     pub(crate) carrier: Carrier,
+    pub(crate) troubles: Troubles,
     /// The endpoints in use; where the port was 0, the one the system chose.
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) notes: Vec<Note>,
@@ -127,20 +129,23 @@ impl Carrier {
         };
         let socket = Socket::try_new(socket_type, options)
             .map_err(|error| EndpointError::Keys(error.to_string()))?;
-        let monitor = socket.monitor();
+        let troubles = Troubles(socket.monitor());
         let (mut endpoints, mut notes) = (Vec::new(), Vec::new());
         for endpoint in wanted {
             let secured = endpoint.secured(binds, keys.is_some()).await?;
             notes.extend(secured.note);
             endpoints.push(attach_one(&socket, binds, secured.endpoint).await?);
         }
+        let connected = if binds { Vec::new() } else { endpoints.clone() };
+        let carrier = Self {
+            socket,
+            kind,
+            peer_curve: None,
+            connected,
+        };
         Ok(Opened {
-            carrier: Self {
-                socket,
-                kind,
-                monitor,
-                peer_curve: None,
-            },
+            carrier,
+            troubles,
             endpoints,
             notes,
         })
@@ -244,21 +249,12 @@ impl Carrier {
         Ok(())
     }
 
-    /// What went wrong with connections since the last call.
-    pub(crate) fn trouble(&mut self) -> Option<Trouble> {
-        loop {
-            match self.monitor.try_recv() {
-                Ok(MonitorEvent::HandshakeFailed {
-                    endpoint, reason, ..
-                }) => {
-                    return Some(Trouble::Transient(format!("{endpoint}: {reason}")));
-                }
-                Ok(MonitorEvent::ConnectStopped { endpoint, reason }) => {
-                    return Some(Trouble::Refused(format!("{endpoint}: {reason:?}")));
-                }
-                Ok(_) | Err(omq_tokio::MonitorTryRecvError::Lagged(_)) => {}
-                Err(_) => return None,
-            }
+    /// Connects again to every endpoint, after a refusal has ended the carrier's own attempts.
+    pub(crate) async fn reconnect(&self) {
+        for endpoint in &self.connected {
+            // Both fail only on a closed socket, which the next call reports.
+            let _ = self.socket.disconnect(to_omq(endpoint)).await;
+            let _ = self.socket.connect(to_omq(endpoint)).await;
         }
     }
 
@@ -266,6 +262,34 @@ impl Carrier {
     pub(crate) async fn close(self, linger: Duration) {
         // Closing can only fail because the socket is closed.
         let _ = self.socket.close_with_linger(Some(linger)).await;
+    }
+}
+
+/// What goes wrong with the connections of one socket.
+pub(crate) struct Troubles(MonitorStream);
+
+impl Troubles {
+    /// Waits for the next thing that goes wrong with a connection. Dropping the future loses none.
+    pub(crate) async fn next(&mut self) -> Trouble {
+        loop {
+            match self.0.recv().await {
+                Ok(MonitorEvent::HandshakeFailed {
+                    endpoint, reason, ..
+                }) => {
+                    return Trouble::Transient(format!("{endpoint}: {reason}"));
+                }
+                Ok(MonitorEvent::ConnectStopped { endpoint, reason }) => {
+                    let DisconnectReason::HandshakeRefused(refusal) = reason else {
+                        continue;
+                    };
+                    return Trouble::Refused(format!(
+                        "{endpoint} turned the connection away: {refusal}"
+                    ));
+                }
+                Ok(_) | Err(MonitorRecvError::Lagged(_)) => {}
+                Err(_) => std::future::pending().await,
+            }
+        }
     }
 }
 

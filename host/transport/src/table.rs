@@ -20,6 +20,10 @@ use crate::wire::{AckBody, Datagram};
 /// dropped, and whoever waits for one asks again.
 pub const OUTBOX_MAX: usize = 4096;
 
+/// So many replaced links are remembered, to tell their peers why if they did not hear it: one that only knew its link
+/// forgotten would come back and replace its successor in turn.
+pub const REPLACED_MAX: usize = 1024;
+
 /// Counts of what happened on all links of a side; for logs, metrics and tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -66,7 +70,8 @@ pub(crate) struct Agreed {
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    entries: HashMap<LinkId, Entry>,
+    /// Boxed, so that the free half of a growing table costs little.
+    entries: HashMap<LinkId, Box<Entry>>,
     by_tag: HashMap<Tag, LinkId>,
     by_route: HashMap<Bytes, LinkId>,
     by_peer: HashMap<(PeerKey, Role), LinkId>,
@@ -75,6 +80,8 @@ pub(crate) struct Table {
     outbox: VecDeque<(Bytes, Datagram)>,
     events: VecDeque<LinkEvent>,
     last_close: Option<CloseReason>,
+    /// Oldest first.
+    replaced: VecDeque<Tag>,
     last_id: u64,
     undrained: usize,
     pub(crate) counts: Counts,
@@ -136,7 +143,7 @@ impl Table {
             held: false,
             undrained: false,
         };
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         self.events.push_back(LinkEvent::Established {
             link: id,
             peer,
@@ -160,6 +167,12 @@ impl Table {
         }
         self.timers.remove(&(entry.timer, id));
         self.undrained -= usize::from(entry.undrained);
+        if reason == CloseReason::Replaced {
+            self.replaced.push_back(tag);
+            if self.replaced.len() > REPLACED_MAX {
+                self.replaced.pop_front();
+            }
+        }
         if let Some(code) = reason.code() {
             // Past the outbox's bound, because there are no more of these than links.
             self.outbox
@@ -177,6 +190,11 @@ impl Table {
         for link in links {
             self.close(link, CloseReason::Asked(reason.to_owned()));
         }
+    }
+
+    /// Whether the link of `tag` gave way to another lately.
+    pub(crate) fn was_replaced(&self, tag: Tag) -> bool {
+        self.replaced.contains(&tag)
     }
 
     /// Why the last link closed.
@@ -384,5 +402,29 @@ impl Table {
             self.timers.insert((deadline, id));
             entry.timer = deadline;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_link_takes_less_than_a_kibibyte() {
+        let slots = size_of::<(LinkId, Box<Entry>)>()
+            + size_of::<(Tag, LinkId)>()
+            + size_of::<(Bytes, LinkId)>()
+            + size_of::<((PeerKey, Role), LinkId)>();
+        let timer = size_of::<(Duration, LinkId)>();
+        let (tag, routing_id) = (16, 16);
+
+        // A hash table is at least 7/16 full, a node of a B-tree half.
+        let most = size_of::<Entry>() + slots * 16 / 7 + timer * 2 + tag + routing_id;
+
+        assert!(
+            most <= 1024,
+            "{most}, of which the entry {}",
+            size_of::<Entry>()
+        );
     }
 }

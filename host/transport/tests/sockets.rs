@@ -4,7 +4,6 @@
     reason = "a helper of a test may panic as the test itself"
 )]
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use sc_transport::{
@@ -12,6 +11,8 @@ use sc_transport::{
     LinkEvent, LinkId, LinkKey, LinkKeys, LinkSettings, LinkSigner as _, Links, Note, PeerKey,
     Role, Side, os_entropy,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -348,6 +349,31 @@ async fn link_keys_that_do_not_know_each_other_make_no_link() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_not_admitted_is_told_so() {
+    let (server, client) = curve_pair();
+    let mut stranger = LinkKeys::generate(&mut os_entropy());
+    stranger.peers = client.peers;
+    let mut router = acceptor(&bind("127.0.0.1:0"), Some(&server)).await;
+    let mut peer = initiator(&connect(&router), Some(&stranger), 2).await;
+
+    let refused = async {
+        loop {
+            tokio::select! {
+                event = router.next() => panic!("{event:?}"),
+                event = peer.next() => if let LinkEvent::Refused { reason } = event.unwrap() {
+                    return reason;
+                },
+            }
+        }
+    };
+
+    let reason = timeout(PATIENCE, refused)
+        .await
+        .expect("the refusal is reported");
+    assert!(reason.contains("turned the connection away"), "{reason}");
+}
+
+#[tokio::test]
 async fn garbage_at_the_port_leaves_other_links_unharmed() {
     let mut router = acceptor(&bind("127.0.0.1:0"), None).await;
     let mut peer = initiator(&connect(&router), None, 2).await;
@@ -364,19 +390,27 @@ async fn garbage_at_the_port_leaves_other_links_unharmed() {
     let ready = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER";
     let announces = |size: u64| [&greeting[..], ready, &[2], &size.to_be_bytes()].concat();
 
-    for bytes in [
+    let garbage = [
         vec![0; 64],
         vec![0xff; 4096],
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-        greeting[..20].to_vec(),
         [&greeting[..], &[0xff; 73]].concat(),
         announces(1 << 62),
         announces(u64::MAX),
-        [&greeting[..], ready, b"\x00\x03abc"].concat(),
-    ] {
-        let mut stranger = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stranger.write_all(&bytes).unwrap();
-        tokio::task::yield_now().await;
+        [&greeting[..], ready, b"\x07\x03abc"].concat(),
+    ];
+    let mut strangers = Vec::new();
+    for bytes in garbage {
+        let mut stranger = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stranger.write_all(&bytes).await.unwrap();
+        strangers.push(stranger);
+    }
+    let mut silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    silent.write_all(&greeting[..20]).await.unwrap();
+    for (number, mut stranger) in strangers.into_iter().enumerate() {
+        let mut answer = Vec::new();
+        let ended = timeout(PATIENCE, stranger.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "stranger {number} is disconnected");
     }
 
     let link = peer.side().link().unwrap();

@@ -70,6 +70,9 @@ pub(crate) struct Pair {
     /// Everything that was put on the wire.
     pub(crate) log: Vec<(To, Datagram)>,
     pub(crate) keep_log: bool,
+    /// The one datagram, counted from the first, that gets lost.
+    pub(crate) lose: Option<u64>,
+    posted: u64,
     wire: BTreeMap<(Duration, u64), (To, Datagram)>,
     serial: u64,
     pub(crate) acceptor_events: Vec<LinkEvent>,
@@ -97,6 +100,8 @@ impl Pair {
             route: Bytes::from_static(ROUTE),
             log: Vec::new(),
             keep_log: true,
+            lose: None,
+            posted: 0,
             wire: BTreeMap::new(),
             serial: 0,
             acceptor_events: Vec::new(),
@@ -139,6 +144,10 @@ impl Pair {
     pub(crate) fn post(&mut self, to: To, datagram: Datagram) {
         if self.keep_log {
             self.log.push((to, datagram.clone()));
+        }
+        self.posted += 1;
+        if self.lose == Some(self.posted - 1) {
+            return;
         }
         let copies = 1 + usize::from(self.dice.percent(self.weather.duplicate));
         for _ in 0..copies {
