@@ -1,7 +1,8 @@
 //! An owner's policy: which evidence it accepts.
 //!
-//! As text, one rule a line: `allow-simulation`, `simulation-key HEX` (an Ed25519 key, 32 bytes), `measurement HEX` (32 bytes);
-//! `#` begins a comment. Without a `measurement` line any program is accepted on the platforms named.
+//! As text, one rule a line: `simulation-key HEX` (an Ed25519 key, 32 bytes), `measurement HEX` (32 bytes); `#` begins a comment.
+//! Without a `measurement` line any program is accepted on the platforms named. That simulation may be accepted at all is no rule of
+//! a file: whoever starts a program says it there and then.
 
 use sc_crypto::VerifyingKey;
 use sc_enclave::simulation_development_key;
@@ -20,7 +21,7 @@ pub struct Policy {
 /// A line of a policy that is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "line {line}: expected `allow-simulation`, `simulation-key HEX` or `measurement HEX` with 64 hexadecimal digits"
+    "line {line}: expected `simulation-key HEX` or `measurement HEX` with 64 hexadecimal digits"
 )]
 pub struct PolicyError {
     /// Its number, from 1.
@@ -56,7 +57,6 @@ impl Policy {
     fn add(&mut self, words: &[&str]) -> Option<()> {
         match words {
             [] => {}
-            ["allow-simulation"] => self.allow_simulation = true,
             ["simulation-key", key] => self
                 .simulation_keys
                 .push(VerifyingKey::from_bytes(digest(key)?)),
