@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything follows from the private key file. The same file gives the same signing key, sealing key and
 //! domain on every machine.
-//! Formats and labels: `docs/formats-crypto.md`.
+//! Formats and labels: `docs/FORMATS.md`.
 
 use core::fmt;
 

@@ -14,7 +14,7 @@ use crate::{NotAuthentic, Secret, Transcript};
 
 /// Derives the secret of one use: HKDF-Expand, with `secret` as the pseudorandom key.
 ///
-/// Labels are listed in `docs/formats-crypto.md`. Cost: about a microsecond.
+/// Labels are listed in `docs/FORMATS.md`. Cost: about a microsecond.
 #[must_use]
 pub fn derive(secret: &Secret, label: &str, context: &[&[u8]]) -> Secret {
     let info = context

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a file is taken for what it is. A private key never passes for a public one, an incomplete or surprising
 //! file is refused, and what is printed is read back to the same identity.
-//! Source: PEM labels of RFC 7468 and of OpenSSL; `SECURECLOUD SEALING KEY` is ours (`docs/formats-crypto.md`).
+//! Source: PEM labels of RFC 7468 and of OpenSSL; `SECURECLOUD SEALING KEY` is ours (`docs/FORMATS.md`).
 
 use zeroize::Zeroizing;
 

@@ -5,7 +5,7 @@
 //!
 //! Invariant: whatever fails to open or to verify fails as [`NotAuthentic`], whatever the cause, and every context that
 //! is signed, sealed or derived is a [`Transcript`], so that no two contexts have the same bytes.
-//! Formats: `docs/formats-crypto.md`.
+//! Formats: `docs/FORMATS.md`.
 
 mod aead;
 mod der;

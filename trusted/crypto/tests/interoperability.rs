@@ -1,6 +1,6 @@
 //! The formats, against a second implementation of them.
 //!
-//! `vectors/interoperate.py` is written from `docs/formats-crypto.md` with another library. It made `known.txt`, and it
+//! `vectors/interoperate.py` is written from `docs/FORMATS.md` with another library. It made `known.txt`, and it
 //! opens and verifies `sealed.txt`, which this crate made.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]

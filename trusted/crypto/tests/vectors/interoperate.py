@@ -1,4 +1,4 @@
-"""The formats of sc-crypto, written a second time from docs/formats-crypto.md, in Python.
+"""The formats of sc-crypto, written a second time from docs/FORMATS.md, in Python.
 
     python3 interoperate.py write > known.txt      computes the known answers that tests/interoperability.rs checks
     python3 interoperate.py check < sealed.txt     opens and verifies what sc-crypto made
