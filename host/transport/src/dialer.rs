@@ -23,6 +23,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 const RETRY_DOUBLINGS_MAX: u32 = 4;
 /// A link that did not end because the acceptor forgot it is opened again after this long.
 const REDIAL_AFTER: Duration = Duration::from_secs(1);
+/// An acceptor that refused, or is not the expected one, is asked again after this long.
+const AFTER_REFUSAL: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 enum State {
@@ -152,10 +154,7 @@ impl Dialer {
         if !self.settings.admission.admits(&theirs.key) {
             let reason = format!("the acceptor's key {} is not the expected one", theirs.key);
             self.table.report(LinkEvent::Refused { reason });
-            self.call(
-                now + RETRY_AFTER * 2u32.pow(RETRY_DOUBLINGS_MAX),
-                RETRY_DOUBLINGS_MAX,
-            );
+            self.call(now + AFTER_REFUSAL, 0);
             return;
         }
         let (tag, proof) = (
@@ -197,10 +196,7 @@ impl Dialer {
             && hello.nonce == nonce
         {
             self.table.report(LinkEvent::Refused { reason });
-            self.call(
-                now + RETRY_AFTER * 2u32.pow(RETRY_DOUBLINGS_MAX),
-                RETRY_DOUBLINGS_MAX,
-            );
+            self.call(now + AFTER_REFUSAL, 0);
         }
     }
 
@@ -224,6 +220,10 @@ impl Dialer {
                 ..
             }) => self.state = State::Finished,
             Some(CloseReason::Forgotten) => self.call(now, 0),
+            Some(CloseReason::ByPeer {
+                code: CloseCode::Refused | CloseCode::Full,
+                ..
+            }) => self.call(now + AFTER_REFUSAL, 0),
             _ => self.call(now + REDIAL_AFTER, 0),
         }
     }

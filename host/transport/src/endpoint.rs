@@ -69,6 +69,12 @@ pub enum EndpointError {
     /// Connecting to every interface makes no sense: name a host.
     #[error("`*` can only be bound, not connected to: name a host")]
     ConnectsToAny,
+    /// An acceptor connects to at least one endpoint, an initiator to exactly one.
+    #[error("{count} endpoints to connect to: an initiator takes one, a router one or more")]
+    Count {
+        /// How many were given.
+        count: usize,
+    },
     /// Another program holds the address: stop it, or choose another.
     #[error("address in use: {endpoint}")]
     InUse {

@@ -4,6 +4,8 @@
 //! A datagram that the socket cannot take now is handed back as a future, never dropped in silence.
 
 use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -113,6 +115,11 @@ impl Carrier {
             Attach::Bind(endpoint) => (true, std::slice::from_ref(endpoint)),
             Attach::Connect(endpoints) => (false, &endpoints[..]),
         };
+        if wanted.is_empty() || (kind == Kind::Initiator && wanted.len() > 1) {
+            return Err(EndpointError::Count {
+                count: wanted.len(),
+            });
+        }
         let keys = keys.filter(|_| wanted.iter().any(Endpoint::is_tcp));
         if let Some(endpoint) = wanted
             .iter()
@@ -375,6 +382,9 @@ async fn attach_one(
             .map_err(|error| failed(error, &endpoint))?;
         return Ok(endpoint);
     }
+    if let Endpoint::Ipc(path) = &endpoint {
+        is_free(path).map_err(|error| failed(error.into(), &endpoint))?;
+    }
     let bound = socket
         .bind(address)
         .await
@@ -393,8 +403,21 @@ async fn attach_one(
     })
 }
 
+/// Whether a socket file may be made at `path`. The library would remove whatever lies there, a living socket or a
+/// file of another kind included.
+fn is_free(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(_) if UnixStream::connect(path).is_ok() => Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Lets only this user open a socket file.
-fn restrict(path: &std::path::Path) -> io::Result<()> {
+fn restrict(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }

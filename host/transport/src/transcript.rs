@@ -115,6 +115,7 @@ fn role_number(role: Role) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{LinkKey, LinkSigner as _};
 
     fn offer(role: Role) -> Offer {
         Offer {
@@ -158,6 +159,64 @@ mod tests {
             original,
             "the two sides are not interchangeable"
         );
+    }
+
+    /// One block of the vectors: its named values, in hexadecimal.
+    fn vector(title: &str) -> impl Fn(&str) -> String {
+        let text = include_str!("../tests/vectors/transcript.txt");
+        let (_, block) = text
+            .split_once(&format!("# {title}\n"))
+            .expect("the vectors have this block");
+        move |name| {
+            let value = block
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name} = ")));
+            value.expect("the block has this value").to_owned()
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn hash_link_id_and_signatures_are_those_of_the_vectors() {
+        for (title, curve) in [("without CURVE", false), ("with CURVE", true)] {
+            let vector = vector(title);
+            let (initiator_key, acceptor_key) =
+                (LinkKey::from_seed(&[2; 32]), LinkKey::from_seed(&[1; 32]));
+            let initiator = Offer {
+                role: Role::Publisher,
+                key: PeerKey(initiator_key.public_key()),
+                nonce: std::array::from_fn(|place| place as u8),
+                curve_key: curve.then_some([3; 32]),
+                terms: Terms {
+                    control_window: 1 << 20,
+                    data_window: 1 << 23,
+                    max_frame: 1 << 22,
+                },
+            };
+            let acceptor = Offer {
+                role: Role::Router,
+                key: PeerKey(acceptor_key.public_key()),
+                nonce: std::array::from_fn(|place| place as u8 + 32),
+                curve_key: curve.then_some([4; 32]),
+                terms: Terms {
+                    control_window: 1 << 16,
+                    data_window: 1 << 17,
+                    max_frame: 1 << 15,
+                },
+            };
+
+            let transcript = Transcript::new(&initiator, &acceptor);
+
+            assert_eq!(hex(&transcript.0), vector("hash"));
+            assert_eq!(hex(&transcript.tag().0), vector("link_id"));
+            let signature = initiator_key.sign(&transcript.initiator_message());
+            assert_eq!(hex(&signature), vector("initiator_signature"));
+            let signature = acceptor_key.sign(&transcript.acceptor_message());
+            assert_eq!(hex(&signature), vector("acceptor_signature"));
+        }
     }
 
     #[test]

@@ -438,6 +438,101 @@ async fn a_busy_port_is_named() {
 }
 
 #[tokio::test]
+async fn a_socket_file_in_use_is_named_and_one_left_behind_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (used, left) = (folder.path().join("used"), folder.path().join("left"));
+    let _first = acceptor(&Attach::Bind(Endpoint::Ipc(used.clone())), None).await;
+    drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
+    assert!(left.exists());
+
+    let open = |path| async move {
+        let attach = Attach::Bind(Endpoint::Ipc(path));
+        Driver::acceptor(&attach, None, LinkSettings::default(), key(1)).await
+    };
+
+    assert!(matches!(
+        open(used).await.unwrap_err(),
+        EndpointError::InUse { .. }
+    ));
+    assert!(open(left).await.is_ok());
+    let data = folder.path().join("data");
+    std::fs::write(&data, "precious").unwrap();
+    assert!(matches!(
+        open(data.clone()).await.unwrap_err(),
+        EndpointError::Io { .. }
+    ));
+    assert_eq!(
+        std::fs::read_to_string(data).unwrap(),
+        "precious",
+        "and is left alone"
+    );
+}
+
+#[tokio::test]
+async fn an_initiator_connects_to_one_endpoint_and_a_router_to_some() {
+    let two = Attach::Connect(vec![endpoint("localhost:1"), endpoint("localhost:2")]);
+    let none = Attach::Connect(vec![]);
+    let settings = LinkSettings::default;
+
+    let initiator = Driver::initiator(&two, None, Role::Publisher, settings(), key(2)).await;
+    assert!(matches!(
+        initiator.unwrap_err(),
+        EndpointError::Count { count: 2 }
+    ));
+    let router = Driver::acceptor(&none, None, settings(), key(1)).await;
+    assert!(matches!(
+        router.unwrap_err(),
+        EndpointError::Count { count: 0 }
+    ));
+    assert!(
+        Driver::acceptor(&two, None, settings(), key(1))
+            .await
+            .is_ok()
+    );
+}
+
+#[test]
+fn two_threads_of_one_process_have_a_link_within_it() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let router = std::thread::spawn(move || {
+        runtime().block_on(async {
+            let mut router = acceptor(&bind("inproc://threads"), None).await;
+            loop {
+                if let LinkEvent::Frame { frame, .. } = router.next().await.unwrap() {
+                    return frame;
+                }
+            }
+        })
+    });
+    let sent = Frame::new("from another thread");
+    runtime().block_on(async {
+        let to = Attach::Connect(vec![endpoint("inproc://threads")]);
+        let mut peer = initiator(&to, None, 2).await;
+        let arrived = async {
+            loop {
+                match peer.next().await.unwrap() {
+                    LinkEvent::Established { link, .. } => {
+                        peer.send(link, FrameClass::Control, sent.clone(), 1)
+                            .unwrap();
+                    }
+                    LinkEvent::Acked { .. } => return,
+                    _ => {}
+                }
+            }
+        };
+        // The router ends as soon as it has the frame, so that its acknowledgement may be lost.
+        let _ = timeout(Duration::from_millis(500), arrived).await;
+    });
+
+    assert_eq!(router.join().unwrap(), sent);
+}
+
+#[tokio::test]
 async fn binding_every_host_without_keys_is_noted() {
     let driver = acceptor(&bind("*:0"), None).await;
 
