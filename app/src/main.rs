@@ -1,1 +1,100 @@
-fn main() {}
+//! `securecloud`: every role and every command in one binary.
+
+mod cli;
+mod config;
+mod consumer;
+mod demo;
+mod keygen;
+mod keys;
+mod links;
+mod matching;
+mod platform;
+mod quotes;
+mod report;
+mod scbr;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use cli::{Cli, Command};
+
+/// Exit status for wrong use: arguments, configuration, input files.
+const WRONG_USE: u8 = 2;
+
+/// An error of whoever typed the command, to be answered by exit status 2.
+#[derive(Debug)]
+pub(crate) struct WrongUse(String);
+
+impl std::fmt::Display for WrongUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
+
+/// An error that names what to change in the command or its files.
+pub(crate) fn wrong_use(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(WrongUse(message.into()))
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            report::error(&error);
+            if error.is::<WrongUse>() {
+                ExitCode::from(WRONG_USE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let command = config::with_file_defaults(Cli::command())?;
+    let matches = command.get_matches();
+    if matches.get_flag("print_config") {
+        config::print(&matches);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Some(command) = cli.command else {
+        Cli::command().print_long_help()?;
+        return Ok(ExitCode::from(WRONG_USE));
+    };
+    match command {
+        Command::Match(arguments) => matching::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "securecloud",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Scbr(arguments) => block_on(scbr::run(arguments)),
+        Command::Source(arguments) => block_on(source::run(arguments)),
+        Command::Consumer(arguments) => block_on(consumer::run(arguments)),
+        Command::Demo { demo } => block_on(demo::run(demo)),
+    }
+}
+
+fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(role);
+    // Nothing may hold the process back once its role is over, least of all a read of standard input.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}

@@ -89,23 +89,15 @@ mod tests {
     #[test]
     fn a_policy_reads_rules_and_comments() {
         let measurement = "ab".repeat(32);
-        let policy = Policy::parse(&format!(
-            "# mine\nallow-simulation\n\nmeasurement {measurement} # v1\n"
-        ))
-        .unwrap();
+        let policy = Policy::parse(&format!("# mine\n\nmeasurement {measurement} # v1\n")).unwrap();
 
-        assert!(policy.allow_simulation);
+        assert!(!policy.allow_simulation);
         assert_eq!(policy.measurements, Some(vec![[0xab; 32]]));
     }
 
     #[test]
     fn a_line_that_is_no_rule_is_named() {
-        for text in [
-            "allow-simulation\nallow-all",
-            "\nmeasurement 12",
-            "#\nmeasurement",
-            "\nsimulation-key zz",
-        ] {
+        for text in ["#\nallow-simulation", "\nmeasurement 12", "#\nmeasurement", "\nsimulation-key zz"] {
             assert_eq!(Policy::parse(text), Err(PolicyError { line: 2 }), "{text}");
         }
     }

@@ -231,6 +231,12 @@ impl Publisher {
         self.batches.is_empty()
     }
 
+    /// Whether [`Publisher::publish`] would say [`Full`].
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.batches.held_bytes() >= self.settings.queue_bytes
+    }
+
     /// Whether a session is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -257,7 +263,7 @@ impl Publisher {
         publication: Publication,
         payload: Bytes,
     ) -> Result<(), Full> {
-        if self.batches.held_bytes() >= self.settings.queue_bytes {
+        if self.is_full() {
             return Err(Full);
         }
         self.batches.push(clock.now, publication, payload);

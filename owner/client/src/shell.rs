@@ -62,6 +62,8 @@ pub enum News<E> {
     Link(LinkNews),
     /// Of the core.
     Event(E),
+    /// Publications were delivered.
+    Delivered,
 }
 
 /// Fills buffers from the operating system's random generator.
@@ -296,7 +298,7 @@ impl SubscriberLoop {
         &mut self.subscriber
     }
 
-    /// The next thing that happened besides deliveries, which are given to `deliver` as they come. May be dropped at any time without
+    /// The next thing that happened; publications are given to `deliver` as they come. May be dropped at any time without
     /// losing anything.
     ///
     /// # Errors
@@ -310,14 +312,26 @@ impl SubscriberLoop {
             if let Some(event) = self.subscriber.poll_event() {
                 return Ok(News::Event(event));
             }
-            match self.shell.wait(self.subscriber.next_timeout()).await? {
-                Some(event) => {
-                    if let Some(news) = self.on_event(event, deliver)? {
-                        self.work()?;
-                        return Ok(News::Link(news));
-                    }
+            let Some(event) = self.shell.wait(self.subscriber.next_timeout()).await? else {
+                self.subscriber.on_timeout(self.shell.clock());
+                continue;
+            };
+            let mut delivered = false;
+            let mut next = Some(event);
+            while let Some(event) = next {
+                let news = self.on_event(event, &mut |delivery| {
+                    delivered = true;
+                    deliver(delivery);
+                })?;
+                if let Some(news) = news {
+                    self.work()?;
+                    return Ok(News::Link(news));
                 }
-                None => self.subscriber.on_timeout(self.shell.clock()),
+                next = self.shell.driver.try_next();
+            }
+            if delivered {
+                self.work()?;
+                return Ok(News::Delivered);
             }
         }
     }

@@ -1,0 +1,288 @@
+//! The commands and their arguments.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Routing and storage in clouds that may not see your data.
+///
+/// Settings come from a TOML file, from the environment and from arguments, in rising order.
+#[derive(Debug, Parser)]
+#[command(name = "securecloud", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// The configuration file: a table for each command, e.g. `[scbr]`, with its long arguments as keys
+    #[arg(long, value_name = "FILE", global = true, env = "SECURECLOUD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Prints the settings in force, as a configuration file, and ends
+    #[arg(long, global = true)]
+    pub(crate) print_config: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The router: carries sealed publications to the trusted program and its notices to consumers
+    Scbr(Box<ScbrArgs>),
+    /// The publisher: owns a domain, admits consumers, publishes a file of publications
+    #[command(visible_alias = "publish")]
+    Source(Box<SourceArgs>),
+    /// The subscriber: registers a file of subscriptions and prints what matches
+    #[command(visible_alias = "subscribe")]
+    Consumer(Box<ConsumerArgs>),
+    /// Matches two files offline: no keys, no network
+    Match(MatchArgs),
+    /// Demonstrations on real data
+    Demo {
+        #[command(subcommand)]
+        demo: Demo,
+    },
+    /// Makes keys
+    Keygen(KeygenArgs),
+    /// Prints a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+/// How much a role tells.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verbosity {
+    /// Tells nothing but errors
+    #[arg(short = 's', long, conflicts_with = "verbose")]
+    pub(crate) silent: bool,
+    /// Tells more; twice: everything
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Prints events as JSON, one a line, on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What every role of routing needs of its link.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LinkArgs {
+    /// Link keys (`securecloud keygen --link`), which tcp beyond loopback needs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) link_keys: Option<PathBuf>,
+    /// The largest message that is accepted, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1024..=256 << 20))]
+    pub(crate) max_message: u64,
+    /// Runs unencrypted, as D4.2's plain mode does, for measurement only; all three roles have to agree
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScbrArgs {
+    /// Where to listen
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        default_value = "*:5555",
+        conflicts_with = "connect",
+        env = "SECURECLOUD_SCBR_ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// Where to connect to listening publishers and subscribers; may be repeated
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        env = "SECURECLOUD_SCBR_CONNECT",
+        value_delimiter = ','
+    )]
+    pub(crate) connect: Vec<String>,
+    /// Serves the owner of this public key only; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) owner: Vec<PathBuf>,
+    /// Where the trusted program runs
+    #[arg(long, value_enum, default_value_t = PlatformName::Process, env = "SECURECLOUD_SCBR_PLATFORM")]
+    pub(crate) platform: PlatformName,
+    /// The trusted program's binary, if it is not beside this one
+    #[arg(long, value_name = "FILE", env = "SECURECLOUD_SCBR_PROGRAM")]
+    pub(crate) program: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlatformName {
+    /// A child process: the simulation, without hardware protection
+    Process,
+    /// In the router's own process: for tests and measurement, with no claim at all
+    Inline,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Where to listen for a router
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        default_value = "*:5557",
+        conflicts_with = "connect",
+        env = "SECURECLOUD_SOURCE_ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// Where to connect to a listening router
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        env = "SECURECLOUD_SOURCE_CONNECT"
+    )]
+    pub(crate) connect: Option<String>,
+    /// The file of publications; `-` for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The private key that owns the domain
+    #[arg(short, long, value_name = "KEY", env = "SECURECLOUD_SOURCE_KEY")]
+    pub(crate) key: PathBuf,
+    /// Publishes when the files of so many consumers are admitted and indexed
+    #[arg(long = "await", value_name = "N", default_value_t = 1)]
+    pub(crate) await_consumers: usize,
+    /// Ends when everything is published, instead of staying for leases
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Whom to admit: a file of fingerprints, one a line (read again on SIGHUP), or `all`
+    #[arg(long, value_name = "FILE|all", env = "SECURECLOUD_SOURCE_ADMIT")]
+    pub(crate) admit: Option<String>,
+    /// Which trusted programs get the keys: a policy file
+    #[arg(long, value_name = "FILE", env = "SECURECLOUD_SOURCE_POLICY")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Accepts simulated evidence from the platforms that the policy names
+    #[arg(long)]
+    pub(crate) allow_simulation: bool,
+    /// Subscriptions that one consumer may hold
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) quota: usize,
+    /// How long subscriptions live without renewal, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) lease: u64,
+    /// What happens to a consumer that does not keep up
+    #[arg(long, value_enum, default_value_t = Slow::Block)]
+    pub(crate) slow: Slow,
+    /// Publications in one batch, at most
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) batch: u32,
+    /// How long the first publication of a batch waits for others, in microseconds
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 1000)]
+    pub(crate) linger: u64,
+    /// Gives each publication a payload of so many bytes instead of its own line
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) payload_bytes: Option<usize>,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Slow {
+    /// Holds this domain's publishers back until it has caught up
+    Block,
+    /// Disconnects it
+    Disconnect,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsumerArgs {
+    /// Where to listen for a router
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        default_value = "*:5558",
+        conflicts_with = "connect",
+        env = "SECURECLOUD_CONSUMER_ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// Where to connect to a listening router
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        env = "SECURECLOUD_CONSUMER_CONNECT"
+    )]
+    pub(crate) connect: Option<String>,
+    /// The file of subscriptions; `-` for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The public key of the domain's owner
+    #[arg(short, long, value_name = "KEY", env = "SECURECLOUD_CONSUMER_KEY")]
+    pub(crate) key: PathBuf,
+    /// This consumer's own identity, made at first use; beside the key if not given
+    #[arg(long, value_name = "FILE", env = "SECURECLOUD_CONSUMER_IDENTITY")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Ends after so many deliveries
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Counts deliveries and does not print them
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MatchArgs {
+    /// The file of subscriptions
+    #[arg(long, value_name = "FILE")]
+    pub(crate) subscriptions: PathBuf,
+    /// The file of publications; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) publications: PathBuf,
+    /// Prints the number of matches alone
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Prints JSON: a list of ids a line, or the number
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Demo {
+    /// Routing: a source, a router and a consumer on real quotes, as processes, explained
+    Routing {
+        /// Runs unencrypted
+        #[arg(long)]
+        plain: bool,
+        /// Prints the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the files that D4.2's own three commands need
+    Files {
+        /// Into this folder, which is made if it is not there
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Writes NAME.prv (mode 0600) and NAME.pub; with --link, NAME.link
+    #[arg(value_name = "NAME", default_value = "key")]
+    pub(crate) name: PathBuf,
+    /// An RSA key of so many bits, as in D4.2
+    #[arg(long, value_name = "BITS", conflicts_with_all = ["link", "public_from"])]
+    pub(crate) rsa: Option<usize>,
+    /// Link keys: what tcp beyond loopback is encrypted with
+    #[arg(long, conflicts_with = "public_from")]
+    pub(crate) link: bool,
+    /// Writes NAME.pub of an existing private key
+    #[arg(long, value_name = "PRIVATE_KEY")]
+    pub(crate) public_from: Option<PathBuf>,
+    /// Replaces files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,238 @@
+//! `consumer`: the subscriber.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufWriter, Write, stdout};
+use std::sync::Arc;
+
+use sc_client::{
+    Delivery, Ending, Journal, LinkNews, Memory, News, OsEntropy, Subscriber, SubscriberEvent,
+    SubscriberLoop, SubscriberSettings,
+};
+use sc_transport::Role;
+use serde_json::json;
+
+use crate::cli::ConsumerArgs;
+use crate::keys::{beside, read_or_make_identity, read_public};
+use crate::links;
+use crate::matching::read_subscriptions;
+use crate::report::Report;
+use crate::scbr::{cpu_us, stopped};
+use crate::source::now_ns;
+
+pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
+    let report = Report::new("consumer", &arguments.verbosity);
+    let owner = read_public(&arguments.key)?;
+    let subscriptions = read_subscriptions(&arguments.input)?;
+    let identity_file = arguments
+        .identity
+        .clone()
+        .unwrap_or_else(|| beside(&arguments.key, ".consumer"));
+    let identity = Arc::new(read_or_make_identity(&identity_file)?);
+    let (mut journal, records) = Journal::open(&beside(&identity_file, ".journal"))?;
+    let memory = Memory::replay(&records);
+    journal.replace(memory.records().into_iter())?;
+
+    report.say(format!(
+        "identity {} ({})",
+        identity.public().fingerprint(),
+        identity_file.display()
+    ));
+    report.event(&json!({ "event": "identity", "fingerprint": identity.public().fingerprint() }));
+    if arguments.link.plain {
+        report.say("PLAIN: subscriptions and payloads travel unencrypted, and the router reads them. For measurement only");
+    }
+    let driver = links::dial(
+        &arguments.link,
+        &arguments.address,
+        arguments.connect.as_ref(),
+        Role::Subscriber,
+        &identity,
+        &report,
+    )
+    .await?;
+    report.say(format!(
+        "asking for {} subscriptions in domain {}",
+        subscriptions.len(),
+        owner.domain_id()
+    ));
+    let settings = SubscriberSettings {
+        plain: arguments.link.plain,
+    };
+    let subscriber = Subscriber::new(
+        owner,
+        identity,
+        subscriptions,
+        settings,
+        memory,
+        Box::new(OsEntropy),
+    );
+    let received = Received::new(&arguments);
+    consume(
+        SubscriberLoop::new(subscriber, driver, journal),
+        &report,
+        received,
+        arguments.count,
+    )
+    .await
+}
+
+async fn consume(
+    mut consuming: SubscriberLoop,
+    report: &Report,
+    mut received: Received,
+    count: Option<u64>,
+) -> anyhow::Result<()> {
+    let stop = stopped();
+    tokio::pin!(stop);
+    let mut verdict = Ok(());
+    while verdict.is_ok() && count.is_none_or(|count| received.deliveries < count) {
+        let mut deliver = |delivery: Delivery<'_>| received.take(&delivery);
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            news = consuming.next(&mut deliver) => verdict = on_news(report, news?),
+        }
+        received.flush();
+    }
+    received.flush();
+    received.summarise(report);
+    consuming.end("the consumer has ended").await?;
+    verdict
+}
+
+fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
+    match news {
+        News::Link(LinkNews::Connected) => report.detail("a router has connected"),
+        News::Link(LinkNews::Disconnected(why)) => {
+            report.say(format!("the router is gone ({why}); waiting for it"))
+        }
+        News::Link(LinkNews::TurnedAway(why)) => {
+            report.say(format!("the router turned this consumer away: {why}"))
+        }
+        News::Event(SubscriberEvent::Waiting) => {
+            report.say("the publisher has not opened this domain at the router yet; waiting for it")
+        }
+        News::Event(SubscriberEvent::Admitted { session }) => {
+            report.say(format!("admitted in session {session}; ^C ends"));
+            report.event(&json!({ "event": "admitted", "session": session }));
+        }
+        News::Event(SubscriberEvent::Missing { session, from, to }) => {
+            report.say(format!("notices {from} to {to} of session {session} are missing: withheld by the router, or sent while this consumer was away"));
+            report
+                .event(&json!({ "event": "missing", "session": session, "from": from, "to": to }));
+        }
+        News::Event(SubscriberEvent::PayloadWithheld { origin, index }) => {
+            report.say(format!(
+                "the router withheld or changed payload {index} of batch {}",
+                origin.number
+            ));
+            report.event(
+                &json!({ "event": "payload_withheld", "batch": origin.number, "index": index }),
+            );
+        }
+        News::Event(SubscriberEvent::NotTaken) => {
+            report.say("something came that is not genuine, or came twice; it was dropped")
+        }
+        News::Event(SubscriberEvent::Refused(refusal)) => anyhow::bail!("not admitted: {refusal}"),
+        News::Event(SubscriberEvent::Ended(Ending::Expired)) => {
+            anyhow::bail!("the lease has run out")
+        }
+        News::Event(SubscriberEvent::Ended(Ending::Revoked)) => {
+            anyhow::bail!("the publisher has revoked this identity")
+        }
+        News::Event(SubscriberEvent::RouterRefused(what)) => {
+            report.say(format!("the router refused: {what}"))
+        }
+        other => report.detail(format!("{other:?}")),
+    }
+    Ok(())
+}
+
+/// What has come, and where it is shown.
+struct Received {
+    out: Option<BufWriter<std::io::Stdout>>,
+    json: bool,
+    line: String,
+    publications: u64,
+    deliveries: u64,
+    by_subscription: BTreeMap<u64, u64>,
+    first_ns: Option<u64>,
+    last_ns: u64,
+}
+
+impl Received {
+    fn new(arguments: &ConsumerArgs) -> Self {
+        let shows = !arguments.quiet && !arguments.verbosity.silent;
+        Self {
+            out: shows.then(|| BufWriter::with_capacity(1 << 16, stdout())),
+            json: arguments.verbosity.json,
+            line: String::new(),
+            publications: 0,
+            deliveries: 0,
+            by_subscription: BTreeMap::new(),
+            first_ns: None,
+            last_ns: 0,
+        }
+    }
+
+    fn take(&mut self, delivery: &Delivery<'_>) {
+        self.publications += 1;
+        self.deliveries += delivery.subscriptions.len() as u64;
+        for id in delivery.subscriptions {
+            *self.by_subscription.entry(*id).or_default() += 1;
+        }
+        self.last_ns = now_ns();
+        self.first_ns.get_or_insert(self.last_ns);
+        if let Some(out) = &mut self.out {
+            self.line.clear();
+            write_delivery(&mut self.line, delivery, self.json);
+            quit_if_nobody_reads(out.write_all(self.line.as_bytes()));
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(out) = &mut self.out {
+            quit_if_nobody_reads(out.flush());
+        }
+    }
+
+    fn summarise(&self, report: &Report) {
+        report.say(format!(
+            "received {} publications in {} deliveries",
+            self.publications, self.deliveries
+        ));
+        report.event(&json!({
+            "event": "summary", "publications": self.publications, "deliveries": self.deliveries, "first_ns": self.first_ns,
+            "last_ns": self.last_ns, "by_subscription": self.by_subscription, "cpu_us": cpu_us(),
+        }));
+    }
+}
+
+/// One line: the ids of the subscriptions that matched, a tab, the payload.
+fn write_delivery(line: &mut String, delivery: &Delivery<'_>, json: bool) {
+    let payload = String::from_utf8_lossy(delivery.payload);
+    if json {
+        let event = json!({
+            "event": "delivery", "subscriptions": delivery.subscriptions, "batch": delivery.origin.number,
+            "index": delivery.index, "payload": payload,
+        });
+        let _ = writeln!(line, "{event}");
+        return;
+    }
+    for (place, id) in delivery.subscriptions.iter().enumerate() {
+        let _ = write!(line, "{}{id}", if place == 0 { "" } else { "," });
+    }
+    // A payload comes from somebody else: it may not speak to the terminal.
+    let _ = writeln!(
+        line,
+        "\t{}",
+        payload.escape_debug().to_string().replace("\\\"", "\"")
+    );
+}
+
+fn quit_if_nobody_reads(written: std::io::Result<()>) {
+    if written.is_err() {
+        std::process::exit(0);
+    }
+}

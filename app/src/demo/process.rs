@@ -1,0 +1,98 @@
+//! One role of the demonstration, as a process that reports events.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A running `securecloud ROLE --json`.
+pub(crate) struct Role {
+    name: &'static str,
+    child: Child,
+    events: Lines<BufReader<ChildStdout>>,
+}
+
+impl Role {
+    /// Starts this very binary in `folder`.
+    pub(crate) fn start(
+        folder: &Path,
+        name: &'static str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(name)
+            .args(["--silent", "--json"])
+            .args(arguments)
+            .current_dir(folder)
+            // The trusted program is built by now; a role has no need to ask cargo again.
+            .env_remove("CARGO_MANIFEST_DIR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{name} cannot be started"))?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        Ok(Self {
+            name,
+            child,
+            events: BufReader::new(stdout).lines(),
+        })
+    }
+
+    /// The next event of this kind; others are passed over.
+    pub(crate) async fn event(&mut self, kind: &str, patience: Duration) -> anyhow::Result<Value> {
+        let wait = async {
+            while let Some(line) = self.events.next_line().await? {
+                let event: Value = serde_json::from_str(&line)
+                    .with_context(|| format!("{} said {line:?}", self.name))?;
+                if event["event"] == kind {
+                    return Ok(event);
+                }
+            }
+            let mut errors = String::new();
+            if let Some(mut stderr) = self.child.stderr.take() {
+                stderr.read_to_string(&mut errors).await?;
+            }
+            anyhow::bail!(
+                "{} ended before it was {kind}: {}",
+                self.name,
+                errors.trim()
+            )
+        };
+        let waited = tokio::time::timeout(patience, wait).await;
+        waited.map_err(|_| {
+            anyhow::anyhow!(
+                "{} was not {kind} after {} s",
+                self.name,
+                patience.as_secs()
+            )
+        })?
+    }
+
+    /// Asks it to end, as ^C does.
+    pub(crate) fn interrupt(&self) -> anyhow::Result<()> {
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| Pid::from_raw(pid as i32))
+            .context("it has ended already")?;
+        kill_process(pid, Signal::INT)
+            .with_context(|| format!("{} cannot be asked to end", self.name))
+    }
+
+    /// Waits for its end, which must be a good one.
+    pub(crate) async fn end(mut self, patience: Duration) -> anyhow::Result<()> {
+        let status = tokio::time::timeout(patience, self.child.wait())
+            .await
+            .with_context(|| format!("{} does not end", self.name))??;
+        anyhow::ensure!(status.success(), "{} ended badly: {status}", self.name);
+        Ok(())
+    }
+}

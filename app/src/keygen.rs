@@ -1,0 +1,64 @@
+//! `keygen`: owners' keys and link keys.
+
+use std::path::Path;
+
+use sc_client::OsEntropy;
+use sc_crypto::OwnerSecret;
+use sc_transport::{LinkKeys, os_entropy};
+
+use crate::cli::KeygenArgs;
+use crate::keys::{beside, read_private, write_new};
+use crate::report::line;
+use crate::wrong_use;
+
+pub(crate) fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
+    let name = &arguments.name;
+    if arguments.link {
+        return make_link_keys(name, arguments.force);
+    }
+    let public_file = beside(name, ".pub");
+    let owner = match (&arguments.public_from, arguments.rsa) {
+        (Some(private_file), _) => read_private(private_file)?,
+        (None, Some(bits)) => {
+            OwnerSecret::generate_rsa(bits).map_err(|error| wrong_use(error.to_string()))?
+        }
+        (None, None) => OwnerSecret::generate(&mut OsEntropy),
+    };
+    if arguments.public_from.is_none() {
+        let private_file = beside(name, ".prv");
+        write_new(
+            &private_file,
+            owner.to_pem().as_bytes(),
+            0o600,
+            arguments.force,
+        )?;
+        line(&format!(
+            "private key  {} (mode 0600: back it up, show it to nobody)",
+            private_file.display()
+        ));
+    }
+    write_new(
+        &public_file,
+        owner.public().to_pem().as_bytes(),
+        0o644,
+        arguments.force,
+    )?;
+    line(&format!(
+        "public key   {} (for consumers)",
+        public_file.display()
+    ));
+    line(&format!("fingerprint  {}", owner.public().fingerprint()));
+    Ok(())
+}
+
+fn make_link_keys(name: &Path, force: bool) -> anyhow::Result<()> {
+    let keys = LinkKeys::generate(&mut os_entropy());
+    let file = beside(name, ".link");
+    write_new(&file, keys.to_text().as_bytes(), 0o600, force)?;
+    line(&format!(
+        "link keys    {} (mode 0600; name the peers' public keys in it)",
+        file.display()
+    ));
+    line(&format!("public       {}", keys.public()));
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Key files: read, written with the right mode, named in errors.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sc_client::OsEntropy;
+use sc_crypto::{KEY_FILE_MAX, OwnerPublic, OwnerSecret};
+use zeroize::Zeroizing;
+
+use crate::wrong_use;
+
+/// Reads a private key file; one that others may read is refused.
+pub(crate) fn read_private(path: &Path) -> anyhow::Result<OwnerSecret> {
+    let text = read(path)?;
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(wrong_use(format!(
+            "{path} can be read by others (mode {:03o}): run `chmod 600 {path}`",
+            mode & 0o777
+        )));
+    }
+    OwnerSecret::from_pem(&text).map_err(|error| wrong_use(format!("{}: {error}", path.display())))
+}
+
+/// Reads a public key file.
+pub(crate) fn read_public(path: &Path) -> anyhow::Result<OwnerPublic> {
+    OwnerPublic::from_pem(&read(path)?)
+        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))
+}
+
+fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let failed =
+        |error: io::Error| wrong_use(format!("{}: {error}{}", path.display(), hint(&error)));
+    if std::fs::metadata(path).map_err(failed)?.len() > KEY_FILE_MAX as u64 {
+        return Err(wrong_use(format!(
+            "{} is too large for a key file",
+            path.display()
+        )));
+    }
+    std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(failed)
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::NotFound {
+        ": make a pair of keys with `securecloud keygen`"
+    } else {
+        ""
+    }
+}
+
+/// The identity in `path`, made at first use.
+pub(crate) fn read_or_make_identity(path: &Path) -> anyhow::Result<OwnerSecret> {
+    if !path.exists() {
+        let identity = OwnerSecret::generate(&mut OsEntropy);
+        write_new(path, identity.to_pem().as_bytes(), 0o600, false)?;
+    }
+    read_private(path)
+}
+
+/// Writes a file that must not be there yet, unless `replace`; it has `mode` from the beginning.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> anyhow::Result<()> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => wrong_use(format!(
+            "{} is there already: choose another name, or --force to replace it",
+            path.display()
+        )),
+        _ => wrong_use(format!("{}: {error}", path.display())),
+    };
+    if replace {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(failed)
+}
+
+/// `path` with `suffix` appended to its name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,108 @@
+//! How the roles of routing open their links.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sc_client::IdentitySigner;
+use sc_crypto::OwnerSecret;
+use sc_transport::{
+    Attach, Dialer, Driver, Endpoint, LinkKey, LinkKeys, LinkSettings, Links, Role, os_entropy,
+};
+
+use crate::cli::LinkArgs;
+use crate::report::Report;
+use crate::wrong_use;
+
+/// Frames carry a little more than the message inside.
+const FRAME_MARGIN: u64 = 64 << 10;
+
+/// A router's socket, with a link key of its own for this run.
+pub(crate) async fn accept(
+    link: &LinkArgs,
+    address: &str,
+    connect: &[String],
+    report: &Report,
+) -> anyhow::Result<Driver<Links>> {
+    let keys = read_link_keys(link.link_keys.as_deref())?;
+    let attach = attach(address, connect)?;
+    let key = LinkKey::generate(&mut os_entropy());
+    let driver = Driver::acceptor(&attach, keys.as_ref(), settings(link), key)
+        .await
+        .map_err(|error| wrong_use(error.to_string()))?;
+    announce(&driver, &attach, report);
+    Ok(driver)
+}
+
+/// A publisher's or a subscriber's socket, which proves `identity`.
+pub(crate) async fn dial(
+    link: &LinkArgs,
+    address: &str,
+    connect: Option<&String>,
+    role: Role,
+    identity: &Arc<OwnerSecret>,
+    report: &Report,
+) -> anyhow::Result<Driver<Dialer>> {
+    let keys = read_link_keys(link.link_keys.as_deref())?;
+    let attach = attach(
+        address,
+        connect.map(std::slice::from_ref).unwrap_or_default(),
+    )?;
+    let signer = IdentitySigner(Arc::clone(identity));
+    let driver = Driver::initiator(&attach, keys.as_ref(), role, settings(link), signer)
+        .await
+        .map_err(|error| wrong_use(error.to_string()))?;
+    announce(&driver, &attach, report);
+    Ok(driver)
+}
+
+fn announce<S: sc_transport::Side>(driver: &Driver<S>, attach: &Attach, report: &Report) {
+    driver
+        .notes()
+        .iter()
+        .for_each(|note| report.say(note.to_string()));
+    let endpoints: Vec<_> = driver.endpoints().iter().map(ToString::to_string).collect();
+    let verb = if matches!(attach, Attach::Bind(_)) {
+        "listening at"
+    } else {
+        "connecting to"
+    };
+    report.say(format!("{verb} {}", endpoints.join(", ")));
+    report.event(&serde_json::json!({ "event": "endpoints", "endpoints": endpoints }));
+}
+
+fn attach(address: &str, connect: &[String]) -> anyhow::Result<Attach> {
+    if connect.is_empty() {
+        return Ok(Attach::Bind(endpoint(address)?));
+    }
+    Ok(Attach::Connect(
+        connect
+            .iter()
+            .map(|text| endpoint(text))
+            .collect::<Result<_, _>>()?,
+    ))
+}
+
+fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
+    text.parse()
+        .map_err(|error: sc_transport::EndpointError| wrong_use(error.to_string()))
+}
+
+fn read_link_keys(path: Option<&Path>) -> anyhow::Result<Option<LinkKeys>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
+    LinkKeys::parse(&text)
+        .map(Some)
+        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))
+}
+
+fn settings(link: &LinkArgs) -> LinkSettings {
+    let mut settings = LinkSettings::default();
+    settings.terms.max_frame = link.max_message + FRAME_MARGIN;
+    let largest = LinkSettings::largest_cost(settings.terms.max_frame);
+    settings.terms.control_window = settings.terms.control_window.max(largest);
+    settings.terms.data_window = settings.terms.data_window.max(2 * largest);
+    settings.control_queue = settings.control_queue.max(4 * largest);
+    settings.data_queue = settings.data_queue.max(4 * largest).max(64 << 20);
+    settings
+}

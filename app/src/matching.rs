@@ -1,0 +1,165 @@
+//! `match`: which subscriptions each publication satisfies, offline.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write, stdin, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sc_matching::ascii::{Line, parse_numbered};
+use sc_matching::bound::LINE_BYTES_MAX;
+use sc_matching::{Index, Matches, Publication, Subscription, SubscriptionId};
+
+use crate::cli::MatchArgs;
+use crate::report::note;
+use crate::wrong_use;
+
+pub(crate) fn run(arguments: &MatchArgs) -> anyhow::Result<ExitCode> {
+    let (index, ids) = read_index(&arguments.subscriptions)?;
+    let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
+    let progress = progress(&arguments.publications);
+    let mut matched = Matches::new();
+    let mut found = Vec::new();
+    let mut total = 0_u64;
+    for_each_publication(&arguments.publications, |publication, bytes| {
+        progress.inc(bytes as u64);
+        index.matches_publication(&publication, &mut matched);
+        total += matched.count() as u64;
+        if arguments.count {
+            return Ok(());
+        }
+        found.clear();
+        found.extend(matched.ids().map(|id| ids[id.0 as usize]));
+        found.sort_unstable();
+        write_ids(&mut out, &found, arguments.json)
+    })?;
+    progress.finish_and_clear();
+    if arguments.count {
+        writeln!(out, "{total}")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_ids(out: &mut impl Write, ids: &[u64], json: bool) -> io::Result<()> {
+    let (begin, between, end) = if json { ("[", ",", "]") } else { ("", " ", "") };
+    out.write_all(begin.as_bytes())?;
+    for (place, id) in ids.iter().enumerate() {
+        let before = if place == 0 { "" } else { between };
+        write!(out, "{before}{id}")?;
+    }
+    writeln!(out, "{end}")
+}
+
+/// All subscriptions of a file; a row's id is its place in the list of subscription ids.
+fn read_index(path: &Path) -> anyhow::Result<(Index, Vec<u64>)> {
+    let mut index = Index::new(0);
+    let mut ids = Vec::new();
+    for (id, subscription) in read_subscriptions(path)? {
+        index.insert(SubscriptionId(ids.len() as u32), &subscription);
+        ids.push(id);
+    }
+    Ok((index, ids))
+}
+
+/// The subscriptions of a file, in its order. An id given again replaces, as it does at a router, and is mentioned.
+pub(crate) fn read_subscriptions(path: &Path) -> anyhow::Result<Vec<(u64, Subscription)>> {
+    let mut subscriptions: Vec<(u64, Subscription)> = Vec::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
+    for_each_line(path, |number, line, _| match line {
+        Line::Subscription { id, subscription } => {
+            match places.entry(id) {
+                Entry::Occupied(place) => {
+                    note(&format!(
+                        "{}: line {number}: subscription {id} is given again and replaces the earlier one",
+                        path.display()
+                    ));
+                    subscriptions[*place.get()].1 = subscription;
+                }
+                Entry::Vacant(place) => {
+                    place.insert(subscriptions.len());
+                    subscriptions.push((id, subscription));
+                }
+            }
+            Ok(())
+        }
+        Line::Publication(_) => Err(at(
+            path,
+            number,
+            "expected a subscription (S), found a publication (P)",
+        )),
+    })?;
+    Ok(subscriptions)
+}
+
+/// The publications of a file, one after another, each with the length of its line.
+pub(crate) fn for_each_publication(
+    path: &Path,
+    mut take: impl FnMut(Publication, usize) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    for_each_line(path, |number, line, bytes| match line {
+        Line::Publication(publication) => Ok(take(publication, bytes)?),
+        Line::Subscription { .. } => Err(at(
+            path,
+            number,
+            "expected a publication (P), found a subscription (S)",
+        )),
+    })
+}
+
+fn for_each_line(
+    path: &Path,
+    mut take: impl FnMut(usize, Line, usize) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let failed = |error: io::Error| wrong_use(format!("{}: {error}", path.display()));
+    let file: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(stdin().lock())
+    } else {
+        Box::new(File::open(path).map_err(failed)?)
+    };
+    let mut input = BufReader::with_capacity(1 << 16, file);
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        // One byte more than a line may have, so that a longer one is seen and never held.
+        let read = (&mut input)
+            .take(LINE_BYTES_MAX as u64 + 2)
+            .read_until(b'\n', &mut bytes)
+            .map_err(failed)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| {
+            at(
+                path,
+                number,
+                "the line is no UTF-8 text, or longer than a line may be",
+            )
+        })?;
+        match parse_numbered(number, text.trim_end_matches('\n')) {
+            Ok(Some(line)) => take(number, line, read)?,
+            Ok(None) => {}
+            Err(error) => return Err(wrong_use(format!("{}: {error}", path.display()))),
+        }
+    }
+    Ok(())
+}
+
+fn at(path: &Path, line: usize, what: impl std::fmt::Display) -> anyhow::Error {
+    wrong_use(format!("{}: line {line}: {what}", path.display()))
+}
+
+/// A bar over the bytes of a file, on a terminal alone and only when results go elsewhere.
+fn progress(path: &Path) -> ProgressBar {
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let target = if stdout().is_terminal() {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    };
+    let style = ProgressStyle::with_template("{bar:40} {percent}% {bytes_per_sec}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(bytes), target).with_style(style)
+}

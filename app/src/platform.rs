@@ -1,0 +1,84 @@
+//! Where the trusted program runs, and where its binary is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use sc_cbr::Engine;
+use sc_enclave::{SimulatedPlatform, simulation_development_key};
+use sc_launcher::{Platform, find_program};
+
+use crate::cli::PlatformName;
+use crate::wrong_use;
+
+const PROGRAM: &str = "sc-cbr";
+
+/// The platform that was asked for.
+pub(crate) fn platform(name: PlatformName, binary: Option<&Path>) -> anyhow::Result<Platform> {
+    Ok(match name {
+        PlatformName::Inline => {
+            let platform = SimulatedPlatform::new(simulation_development_key(), [0; 32]);
+            Platform::Inline {
+                program: Arc::new(Engine::new(Box::new(platform))),
+                entropy: fill,
+            }
+        }
+        PlatformName::Process => Platform::Process {
+            binary: program_binary(binary)?,
+        },
+    })
+}
+
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
+}
+
+fn program_binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    build_with_cargo()?;
+    find_program(PROGRAM).map_err(|error| wrong_use(error.to_string()))
+}
+
+/// Under `cargo run`, which builds this binary alone, has cargo build the trusted program beside it, so that the two never differ.
+pub(crate) fn build_with_cargo() -> anyhow::Result<()> {
+    let (Some(cargo), Some(package)) = (
+        std::env::var_os("CARGO"),
+        std::env::var_os("CARGO_MANIFEST_DIR"),
+    ) else {
+        return Ok(());
+    };
+    let executable = std::env::current_exe()?;
+    let profile = executable
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    let profile = match profile {
+        Some("debug") => "dev",
+        Some(profile @ "release") => profile,
+        // A test, or a profile of its own: whoever built this built the rest.
+        _ => return Ok(()),
+    };
+    let status = std::process::Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "sc-program",
+            "--bin",
+            PROGRAM,
+            "--profile",
+            profile,
+            "--manifest-path",
+        ])
+        .arg(Path::new(&package).join("Cargo.toml"))
+        .stdin(std::process::Stdio::null())
+        .status()
+        .context("cargo, which started this program, cannot be started")?;
+    anyhow::ensure!(
+        status.success(),
+        "cargo could not build the trusted program {PROGRAM}"
+    );
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! What is told to people and programs: notes on standard error, events as JSON on standard output.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use serde_json::Value;
+
+use crate::cli::Verbosity;
+
+/// Tells one role's news.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    role: &'static str,
+    level: u8,
+    json: bool,
+}
+
+impl Report {
+    /// A report at the level asked for; library logs go to standard error, too.
+    pub(crate) fn new(role: &'static str, verbosity: &Verbosity) -> Self {
+        let filter = match (verbosity.silent, verbosity.verbose) {
+            (true, _) => "error",
+            (_, 0) => "warn",
+            (_, 1) => "info",
+            _ => "debug",
+        };
+        let filter = tracing_subscriber::EnvFilter::try_from_env("SECURECLOUD_LOG")
+            .unwrap_or_else(|_| filter.into());
+        // A second role in one process keeps the first one's log.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(stderr)
+            .with_ansi(stderr().is_terminal())
+            .try_init();
+        let level = if verbosity.silent {
+            0
+        } else {
+            1 + verbosity.verbose
+        };
+        Self {
+            role,
+            level,
+            json: verbosity.json,
+        }
+    }
+
+    /// Something that everyone wants to know.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        self.tell(1, text.as_ref());
+    }
+
+    /// Something for the curious: `-v`.
+    pub(crate) fn detail(&self, text: impl AsRef<str>) {
+        self.tell(2, text.as_ref());
+    }
+
+    fn tell(&self, level: u8, text: &str) {
+        if self.level >= level {
+            // Nobody listens on a broken standard error; that is no reason to stop.
+            let _ = writeln!(stderr(), "{}: {text}", self.role);
+        }
+    }
+
+    /// An event for programs: printed with `--json` alone.
+    pub(crate) fn event(&self, event: &Value) {
+        if self.json {
+            line(&event.to_string());
+        }
+    }
+}
+
+/// Prints a line on standard output; a reader that has gone away ends the process quietly, as it ends others.
+pub(crate) fn line(text: &str) {
+    let mut out = stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Tells something that does not stop the command.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(stderr(), "securecloud: {text}");
+}
+
+/// Tells an error and what it came from.
+pub(crate) fn error(error: &anyhow::Error) {
+    let _ = writeln!(stderr(), "securecloud: {error:#}");
+}
