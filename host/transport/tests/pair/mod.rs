@@ -1,14 +1,21 @@
 //! Two ends and the scripted network between them.
 //!
 //! One seed is one run: the network drops, doubles, delays and so reorders datagrams as its generator says.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper of a test may panic as the test itself"
+)]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sc_proto::Message as _;
+use sc_proto::link::{LinkHeader, link_header::Kind};
 use sc_transport::{
-    Datagram, Dialer, Entropy, LinkEvent, LinkId, LinkKey, LinkSettings, Links, Role, Route, Side,
+    Datagram, Dialer, Entropy, LinkEvent, LinkId, LinkKey, LinkSettings, LinkSigner as _, Links,
+    PeerKey, Role, Route, Side, Terms,
 };
 
 /// The routing id under which the acceptor knows the dialer.
@@ -224,5 +231,81 @@ impl Pair {
     pub(crate) fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         while self.step(until) {}
+    }
+}
+
+pub(crate) fn kind(datagram: &Datagram) -> Kind {
+    LinkHeader::decode(datagram.parts[0].clone())
+        .unwrap()
+        .kind
+        .unwrap()
+}
+
+pub(crate) fn datagram(kind: Kind) -> Datagram {
+    let header = LinkHeader {
+        version: 1,
+        kind: Some(kind),
+    };
+    Datagram {
+        parts: vec![header.encode_to_vec().into()],
+    }
+}
+
+pub(crate) fn peer_key(seed: u8) -> PeerKey {
+    PeerKey(key(seed).public_key())
+}
+
+pub(crate) fn dialer(seed: u8, role: Role) -> Dialer {
+    let settings = LinkSettings::default();
+    Dialer::new(
+        Duration::ZERO,
+        role,
+        settings,
+        key(seed),
+        entropy(u64::from(seed) + 100),
+    )
+}
+
+pub(crate) fn hello(dialer: &mut Dialer, now: Duration) -> Datagram {
+    dialer.on_timeout(now);
+    dialer.poll_transmit(now).unwrap().1
+}
+
+pub(crate) fn events(side: &mut impl Side) -> Vec<LinkEvent> {
+    std::iter::from_fn(|| side.poll_event()).collect()
+}
+
+pub(crate) fn transmits(side: &mut impl Side, now: Duration) -> Vec<(Bytes, Datagram)> {
+    std::iter::from_fn(|| side.poll_transmit(now)).collect()
+}
+
+/// Opens a link between `dialer` and the pair's acceptor over a route of its own.
+pub(crate) fn open(acceptor: &mut Links, dialer: &mut Dialer, route: &Route, now: Duration) {
+    acceptor.on_datagram(now, route, hello(dialer, now));
+    for (_, reply) in transmits(acceptor, now) {
+        dialer.on_datagram(now, &Route::plain(""), reply);
+    }
+    for (_, proof) in transmits(dialer, now) {
+        acceptor.on_datagram(now, route, proof);
+    }
+}
+
+pub(crate) fn is_established(event: &LinkEvent) -> bool {
+    matches!(event, LinkEvent::Established { .. })
+}
+
+pub(crate) const WINDOW: u64 = 20_000;
+
+/// Small windows, so that credit matters.
+pub(crate) fn tight() -> LinkSettings {
+    LinkSettings {
+        terms: Terms {
+            control_window: WINDOW,
+            data_window: WINDOW,
+            max_frame: 10_000,
+        },
+        control_queue: 4 * WINDOW,
+        data_queue: 4 * WINDOW,
+        ..LinkSettings::default()
     }
 }
