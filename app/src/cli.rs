@@ -176,6 +176,9 @@ pub(crate) struct SourceArgs {
     /// How long the first publication of a batch waits for others, in microseconds
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 1000)]
     pub(crate) linger: u64,
+    /// Publishes the file so many times over
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
     /// Gives each publication a payload of so many bytes instead of its own line
     #[arg(long, value_name = "BYTES")]
     pub(crate) payload_bytes: Option<usize>,

@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     let secret = Arc::new(read_private(&arguments.key)?);
     let settings = settings(&arguments, &report)?;
     let parsing = Instant::now();
-    let feed = Feed::open(&arguments.input, arguments.payload_bytes)?;
+    let feed = Feed::open(&arguments.input, arguments.payload_bytes, arguments.repeat)?;
     let parse_us = parsing.elapsed().as_micros() as u64;
 
     let (mut journal, records) = Journal::open(&beside(&arguments.key, ".journal"))?;

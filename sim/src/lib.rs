@@ -1,1 +1,32 @@
-//! Both systems in virtual time with seeded faults.
+//! Both systems in virtual time with seeded faults; so far the routing system.
+//!
+//! Everything here is real but the sockets, the clock, the disk and the randomness: the cores of publishers, consumers and router, the
+//! link layer and the trusted program run on one thread, and one seed is one run. A known answer says what has to be delivered.
+//! Invariant: the same seed and scenario give the same trace, bit by bit.
+
+mod cores;
+mod door;
+mod fault;
+mod host;
+mod ledger;
+mod net;
+mod party;
+mod plant;
+mod queue;
+mod random;
+mod scenario;
+mod simulation;
+mod station;
+mod trace;
+mod violation;
+mod workload;
+mod world;
+
+pub use fault::{Fault, Faults, Silence, Weather};
+pub use party::Party;
+pub use plant::{Plant, UnknownPlant};
+pub use random::Random;
+pub use scenario::{IDLE_TIMEOUT, Scenario, TICK};
+pub use simulation::{Report, Simulation};
+pub use trace::TraceHash;
+pub use violation::Violation;

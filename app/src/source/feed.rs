@@ -21,18 +21,20 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn open(path: &Path, payload_bytes: Option<usize>) -> anyhow::Result<Self> {
+    /// Opens a file, all of it, `repeat` times over; or standard input.
+    pub(crate) fn open(path: &Path, payload_bytes: Option<usize>, repeat: u32) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             return Ok(Self {
                 parsed: VecDeque::new(),
                 stream: Some(stream(payload_bytes)),
             });
         }
-        let mut parsed = VecDeque::new();
+        let mut parsed = Vec::new();
         for_each_publication(path, |publication, _| {
-            parsed.push_back(item(publication, payload_bytes));
+            parsed.push(item(publication, payload_bytes));
             Ok(())
         })?;
+        let parsed = std::iter::repeat_n(parsed, repeat as usize).flatten().collect();
         Ok(Self {
             parsed,
             stream: None,

@@ -225,10 +225,10 @@ impl Publisher {
         self.complete.len()
     }
 
-    /// Whether everything published has its receipt.
+    /// Whether everything published has its receipt, and every report was taken.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.batches.is_empty()
+        self.batches.is_empty() && self.events.is_empty()
     }
 
     /// Whether [`Publisher::publish`] would say [`Full`].

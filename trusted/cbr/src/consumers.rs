@@ -19,7 +19,8 @@ pub(crate) struct Consumer {
     pub(crate) writer: NoticeWriter,
     delivery_key: Secret,
     next_counter: u64,
-    lease_until_ms: u64,
+    /// Until when, owner time; `None` once it has ended.
+    lease_until_ms: Option<u64>,
     pub(crate) slow: SlowPolicy,
     rows: BTreeMap<u64, SubscriptionId>,
     /// Whether a notice was made for it since the last tick.
@@ -84,8 +85,17 @@ impl Consumers {
         self.all[place.0 as usize].delivery_key == *key
     }
 
-    pub(crate) fn subscriptions_of(&self, place: Place) -> usize {
-        self.all[place.0 as usize].rows.len()
+    /// How many subscriptions the consumer would hold if `ids` were added, which may repeat each other or what is there.
+    pub(crate) fn subscriptions_with(
+        &self,
+        place: Option<Place>,
+        ids: impl Iterator<Item = u64>,
+    ) -> usize {
+        let held = place.map(|place| &self.all[place.0 as usize].rows);
+        let added: BTreeSet<u64> = ids
+            .filter(|id| !held.is_some_and(|held| held.contains_key(id)))
+            .collect();
+        held.map_or(0, BTreeMap::len) + added.len()
     }
 
     pub(crate) fn add(&mut self, scope: Scope, delivery_key: Secret, plain: bool) -> Place {
@@ -97,7 +107,7 @@ impl Consumers {
             writer: NoticeWriter::default(),
             delivery_key,
             next_counter: 1,
-            lease_until_ms: 0,
+            lease_until_ms: None,
             slow: SlowPolicy::default(),
             rows: BTreeMap::new(),
             notified: false,
@@ -105,11 +115,20 @@ impl Consumers {
         place
     }
 
+    pub(crate) fn has_lease(&self, place: Place) -> bool {
+        self.all[place.0 as usize].lease_until_ms.is_some()
+    }
+
     pub(crate) fn set_lease(&mut self, place: Place, until_ms: u64) {
-        let consumer = &mut self.all[place.0 as usize];
-        self.leases.remove(&(consumer.lease_until_ms, place));
-        consumer.lease_until_ms = until_ms;
+        self.end_lease(place);
+        self.all[place.0 as usize].lease_until_ms = Some(until_ms);
         self.leases.insert((until_ms, place));
+    }
+
+    pub(crate) fn end_lease(&mut self, place: Place) {
+        if let Some(until_ms) = self.all[place.0 as usize].lease_until_ms.take() {
+            self.leases.remove(&(until_ms, place));
+        }
     }
 
     /// Takes out the first consumer whose lease ended before `time_ms`.
@@ -118,7 +137,7 @@ impl Consumers {
         if until_ms >= time_ms {
             return None;
         }
-        self.leases.remove(&(until_ms, place));
+        self.end_lease(place);
         Some(place)
     }
 
@@ -176,11 +195,6 @@ impl Consumers {
             }
             writer.push(number, of_one.iter().map(|row| row.id), key_and_hash);
         }
-    }
-
-    pub(crate) fn end_lease(&mut self, place: Place) {
-        let until_ms = self.all[place.0 as usize].lease_until_ms;
-        self.leases.remove(&(until_ms, place));
     }
 
     fn new_row(&mut self, row: Row) -> SubscriptionId {

@@ -10,7 +10,7 @@ use crate::batch::Batch;
 use crate::consumers::{Consumers, Place};
 use crate::control::{Control, ControlBody, SlowPolicy};
 use crate::keys::{Cipher, MessageKind, PublisherKeys, Scope, control_cipher};
-use crate::notice::{NoticeKind, NoticeWriter};
+use crate::notice::NoticeKind;
 use crate::receipt::{Receipt, Status};
 use crate::secrets::DomainSecrets;
 
@@ -188,8 +188,13 @@ impl Domain {
             ControlBody::Renew {
                 consumer,
                 lease_until_ms,
-            } => self.with_consumer(&consumer, &mut effect, |domain, place, _| {
-                domain.consumers.set_lease(place, lease_until_ms);
+            } => self.with_consumer(&consumer, &mut effect, |domain, place, effect| {
+                if domain.consumers.has_lease(place) {
+                    domain.consumers.set_lease(place, lease_until_ms);
+                } else {
+                    // Its subscriptions are gone: a lease without them would look alive and get nothing, in silence.
+                    effect.status = Some(Status::UnknownConsumer);
+                }
             }),
             ControlBody::Revoke { consumer } => {
                 self.with_consumer(&consumer, &mut effect, |domain, place, effect| {
@@ -228,30 +233,29 @@ impl Domain {
         subscriptions: &[(u64, Subscription)],
         effect: &mut Effect,
     ) {
-        let place = match self.consumers.find(&consumer) {
-            Some(place) if self.consumers.has_delivery_key(place, &delivery_key) => place,
+        let known = self.consumers.find(&consumer);
+        let kept = known.filter(|_| !replace);
+        let ids = subscriptions.iter().map(|(id, _)| *id);
+        if known.is_some_and(|place| !self.consumers.has_delivery_key(place, &delivery_key)) {
             // A second key would start a second counter under one consumer: its owner's program is at fault.
-            Some(_) => return effect.status = Some(Status::Malformed),
-            None if self.consumers.len() == CONSUMERS_MAX => {
-                return effect.status = Some(Status::Limit);
-            }
-            None => {
-                let scope = Scope {
-                    domain: self.id,
-                    session: self.session,
-                    party: consumer,
-                    start: 0,
-                };
-                self.consumers.add(scope, delivery_key, self.plain)
-            }
-        };
-        if replace {
-            self.consumers.unsubscribe_all(&mut self.index, place);
+            return effect.status = Some(Status::Malformed);
         }
-        if self.consumers.subscriptions_of(place) + subscriptions.len()
-            > SUBSCRIPTIONS_PER_CONSUMER_MAX
+        if (known.is_none() && self.consumers.len() == CONSUMERS_MAX)
+            || self.consumers.subscriptions_with(kept, ids) > SUBSCRIPTIONS_PER_CONSUMER_MAX
         {
             return effect.status = Some(Status::Limit);
+        }
+        let place = known.unwrap_or_else(|| {
+            let scope = Scope {
+                domain: self.id,
+                session: self.session,
+                party: consumer,
+                start: 0,
+            };
+            self.consumers.add(scope, delivery_key, self.plain)
+        });
+        if replace {
+            self.consumers.unsubscribe_all(&mut self.index, place);
         }
         self.consumers.get_mut(place).slow = slow;
         self.consumers.set_lease(place, lease_until_ms);
@@ -317,10 +321,14 @@ impl Domain {
                 self.seal_notice(place, &kind, &mut effect);
             } else {
                 // Nobody gets anything of a malformed batch, and nothing of it may stay behind for the next.
-                self.consumers.get_mut(place).writer = NoticeWriter::default();
+                self.consumers.get_mut(place).writer.discard();
             }
         }
-        effect.matched = collected?;
+        match collected {
+            Ok(matched) => effect.matched = matched,
+            // The notices of leases that its time ended have their counters already: they go out.
+            Err(Malformed(_)) => effect.status = Some(Status::Malformed),
+        }
         Ok(effect)
     }
 

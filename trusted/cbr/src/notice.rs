@@ -200,6 +200,15 @@ impl NoticeWriter {
         core::mem::take(&mut self.payloads)
     }
 
+    /// Forgets the entries, keys and all.
+    pub(crate) fn discard(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.entries);
+        *self = Self {
+            entries: core::mem::take(&mut self.entries),
+            ..Self::default()
+        };
+    }
+
     /// Writes the notice that holds the entries to `out` and starts anew.
     pub(crate) fn finish(
         &mut self,
@@ -232,10 +241,6 @@ impl NoticeWriter {
         out.push(u8::from(plain));
         out.extend_from_slice(&self.count.to_le_bytes());
         out.extend_from_slice(&self.entries);
-        zeroize::Zeroize::zeroize(&mut self.entries);
-        *self = Self {
-            entries: core::mem::take(&mut self.entries),
-            ..Self::default()
-        };
+        self.discard();
     }
 }

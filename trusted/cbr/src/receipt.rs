@@ -15,7 +15,7 @@ pub enum Status {
     Malformed,
     /// A bound of the program was reached: too many consumers, or too many subscriptions of one.
     Limit,
-    /// It names a consumer that is not admitted in this session.
+    /// It names a consumer that was not admitted in this session, or renews one whose lease has ended: admit it (again).
     UnknownConsumer,
 }
 
