@@ -16,8 +16,8 @@ use crate::secrets::DomainSecrets;
 
 /// Consumers that one domain may have in one session, gone ones counted.
 pub const CONSUMERS_MAX: usize = 1 << 16;
-/// Subscriptions that one consumer may have at once.
-pub const SUBSCRIPTIONS_PER_CONSUMER_MAX: usize = 1 << 20;
+/// Subscriptions that one consumer may have at once; few in this crate's unit tests, which reach the bound.
+pub const SUBSCRIPTIONS_PER_CONSUMER_MAX: usize = if cfg!(test) { 8 } else { 1 << 20 };
 
 /// Why a message of a publisher was not taken. Its counter does not advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -398,5 +398,84 @@ impl Domain {
             ciphertext: ciphertext.into(),
             payloads,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sc_crypto::{OwnerSecret, Secret};
+    use sc_matching::Subscription;
+
+    use super::*;
+    use crate::keys::DomainKey;
+
+    const MAX: u64 = SUBSCRIPTIONS_PER_CONSUMER_MAX as u64;
+
+    fn domain() -> Domain {
+        let owner = OwnerSecret::from_seed(Secret::from_bytes([1; 32]));
+        let secrets = DomainSecrets {
+            key: DomainKey::new(Secret::from_bytes([2; 32])),
+            session: 1,
+            start: 1,
+            time_ms: 1,
+            plain: false,
+            owner: owner.public().clone(),
+            certificate: Vec::new(),
+        };
+        let id = owner.public().domain_id();
+        Domain::new(id, owner.signing_key().verifying_key(), &secrets, 1)
+    }
+
+    /// Admits consumer 7 with subscriptions of these ids; returns what became of it, and how many it holds then.
+    fn admit(
+        domain: &mut Domain,
+        replace: bool,
+        ids: impl Iterator<Item = u64>,
+    ) -> (Status, usize) {
+        let everything = Subscription::new([]).unwrap();
+        let body = ControlBody::Admit {
+            consumer: VerifyingKey::from_bytes([7; 32]),
+            delivery_key: Secret::from_bytes([3; 32]),
+            lease_until_ms: 100,
+            slow: SlowPolicy::Block,
+            replace,
+            subscriptions: ids.map(|id| (id, everything.clone())).collect(),
+        };
+        let effect = domain
+            .apply(&Control { time_ms: 1, body }.encode())
+            .unwrap();
+        let status = effect.status.unwrap_or(Status::Taken);
+        (status, domain.index.len())
+    }
+
+    #[test]
+    fn a_consumer_holds_as_many_subscriptions_as_the_bound_and_no_more() {
+        let mut domain = domain();
+
+        assert_eq!(admit(&mut domain, false, 0..MAX), (Status::Taken, 8));
+        assert_eq!(admit(&mut domain, false, MAX..=MAX), (Status::Limit, 8));
+        assert_eq!(admit(&mut domain, true, 0..=MAX), (Status::Limit, 8));
+    }
+
+    #[test]
+    fn ids_that_are_there_already_or_come_twice_count_once() {
+        let mut domain = domain();
+        admit(&mut domain, false, 0..MAX);
+
+        assert_eq!(admit(&mut domain, false, 0..MAX), (Status::Taken, 8));
+        assert_eq!(
+            admit(&mut domain, true, (0..MAX).chain(0..MAX)),
+            (Status::Taken, 8)
+        );
+    }
+
+    #[test]
+    fn an_admission_beyond_the_bound_leaves_everything_as_it_was() {
+        let mut domain = domain();
+        assert_eq!(admit(&mut domain, false, 0..=MAX), (Status::Limit, 0));
+        assert_eq!(domain.consumers.len(), 0);
+        admit(&mut domain, false, 0..3);
+
+        assert_eq!(admit(&mut domain, true, 0..=MAX), (Status::Limit, 3));
     }
 }
