@@ -1,0 +1,505 @@
+//! An owner, its consumers and the door between them and the engine.
+
+use bytes::Bytes;
+use sc_cbr::{
+    BatchWriter, Cipher, Control, ControlBody, DeliveryKeys, DomainKey, DomainSecrets, Engine,
+    MessageKind, Notice, NoticeKind, Origin, PublisherKeys, Receipt, Scope, SlowPolicy,
+    control_cipher,
+};
+use sc_crypto::hash::sha256;
+use sc_crypto::{OwnerSecret, PayloadKey, SealingPublicKey, Secret, VerifyingKey};
+use sc_enclave::{
+    Attester, ConfirmationKey, Program, Purpose, SecretsMessage, SimulatedPlatform, Transcript,
+    simulation_development_key,
+};
+use sc_matching::ascii::{self, Line};
+use sc_matching::{Publication, Subscription};
+use sc_proto::cbr::{self, call::Call, refusal::Reason, reply::Reply};
+use sc_proto::{Message, provision};
+
+/// The owner's clock when a session of these tests opens, milliseconds.
+pub(crate) const OPENED_MS: u64 = 1_000_000;
+/// A lease that no test outlives unless it means to.
+pub(crate) const LEASE_MS: u64 = OPENED_MS + 1_000_000;
+
+/// Bytes that differ at each call and are the same in each run.
+pub(crate) struct Entropy(u64);
+
+impl Entropy {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed << 32)
+    }
+
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            self.0 += 1;
+            chunk.copy_from_slice(&sha256(&self.0.to_le_bytes())[..chunk.len()]);
+        }
+    }
+}
+
+impl sc_crypto::Entropy for Entropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        Entropy::fill(self, bytes);
+    }
+}
+
+pub(crate) fn identity(number: u8) -> OwnerSecret {
+    OwnerSecret::from_seed(Secret::from_bytes([number; 32]))
+}
+
+pub(crate) fn subscription(constraints: &str) -> Subscription {
+    match ascii::parse(&format!("0 0 S {constraints}")).unwrap() {
+        Line::Subscription { subscription, .. } => subscription,
+        Line::Publication(_) => unreachable!("the line says S"),
+    }
+}
+
+pub(crate) fn publication(attributes: &str) -> Publication {
+    match ascii::parse(&format!("0 0 P {attributes}")).unwrap() {
+        Line::Publication(publication) => publication,
+        Line::Subscription { .. } => unreachable!("the line says P"),
+    }
+}
+
+/// The program with its generator.
+pub(crate) struct Enclave {
+    engine: Engine,
+    entropy: Entropy,
+}
+
+impl Enclave {
+    pub(crate) fn new() -> Self {
+        Self::seeded(77)
+    }
+
+    /// A program whose keys no program with another seed has.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        let platform = SimulatedPlatform::new(simulation_development_key(), [9; 32]);
+        Self {
+            engine: Engine::new(Box::new(platform)),
+            entropy: Entropy::new(seed),
+        }
+    }
+
+    /// Hands in raw bytes.
+    pub(crate) fn handle(&mut self, request: impl Into<Bytes>) -> Reply {
+        let entropy = &mut self.entropy;
+        let reply = self
+            .engine
+            .handle(request.into(), &mut |bytes: &mut [u8]| entropy.fill(bytes));
+        cbr::Reply::decode(reply).unwrap().reply.unwrap()
+    }
+
+    pub(crate) fn call(&mut self, call: Call) -> Reply {
+        self.handle(cbr::Call { call: Some(call) }.encode_to_vec())
+    }
+
+    /// The reason of the refusal that `call` meets, with the counter it expects.
+    pub(crate) fn refusal(&mut self, call: Call) -> (Reason, u64) {
+        match self.call(call) {
+            Reply::Refusal(refusal) => (refusal.reason(), refusal.expected),
+            other => panic!("it was taken: {other:?}"),
+        }
+    }
+
+    pub(crate) fn outcome(&mut self, call: Call) -> cbr::Outcome {
+        match self.call(call) {
+            Reply::Outcome(outcome) => outcome,
+            other => panic!("it was not taken: {other:?}"),
+        }
+    }
+
+    pub(crate) fn close(&mut self, scope: &Scope) {
+        let close = cbr::Close {
+            domain: Bytes::copy_from_slice(scope.domain.as_bytes()),
+            session: scope.session,
+        };
+        assert_eq!(self.call(Call::Close(close)), Reply::Closed(cbr::Closed {}));
+    }
+}
+
+/// What one owner asks for when it provisions.
+pub(crate) struct Wish {
+    pub(crate) session: u64,
+    pub(crate) start: u64,
+    pub(crate) plain: bool,
+}
+
+impl Wish {
+    pub(crate) fn session(session: u64) -> Self {
+        Self {
+            session,
+            start: 1,
+            plain: false,
+        }
+    }
+}
+
+/// M1 of `owner`.
+pub(crate) fn challenge(owner: &OwnerSecret, nonce: [u8; 32]) -> provision::Challenge {
+    provision::Challenge {
+        nonce: Bytes::copy_from_slice(&nonce),
+        owner_key: Bytes::copy_from_slice(owner.signing_key().verifying_key().as_bytes()),
+        purpose: "cbr".into(),
+    }
+}
+
+/// M2's key and the transcript that M3 is made for.
+pub(crate) fn offered(
+    owner: &OwnerSecret,
+    nonce: [u8; 32],
+    reply: &Reply,
+) -> (SealingPublicKey, Transcript) {
+    let Reply::Offer(offer) = reply else {
+        panic!("no offer: {reply:?}");
+    };
+    let key = SealingPublicKey::from_bytes(&offer.kem_key).unwrap();
+    let platform = SimulatedPlatform::new(simulation_development_key(), [9; 32]).platform();
+    let signer = owner.signing_key().verifying_key();
+    let transcript = Transcript::new(&nonce, signer, Purpose::Cbr, platform, &key);
+    (key, transcript)
+}
+
+/// M3 with `plaintext` for secrets, and the key that M4 must prove.
+pub(crate) fn secrets_message(
+    enclave: &mut Enclave,
+    owner: &OwnerSecret,
+    plaintext: &[u8],
+    entropy: &mut Entropy,
+) -> (provision::Secrets, Transcript, ConfirmationKey) {
+    let mut nonce = [0; 32];
+    entropy.fill(&mut nonce);
+    let reply = enclave.call(Call::Challenge(challenge(owner, nonce)));
+    let (key, transcript) = offered(owner, nonce, &reply);
+    let confirmation = ConfirmationKey::random(entropy);
+    let message = SecretsMessage::seal(
+        &transcript,
+        &nonce,
+        &key,
+        owner.signing_key(),
+        &confirmation,
+        plaintext,
+        entropy,
+    );
+    (message, transcript, confirmation)
+}
+
+pub(crate) fn domain_secrets(
+    owner: &OwnerSecret,
+    wish: &Wish,
+    entropy: &mut Entropy,
+) -> DomainSecrets {
+    DomainSecrets {
+        key: DomainKey::new(Secret::random(entropy)),
+        session: wish.session,
+        start: wish.start,
+        time_ms: OPENED_MS,
+        plain: wish.plain,
+        owner: owner.public().clone(),
+        certificate: owner.certificate(),
+    }
+}
+
+/// The owner's end of one session.
+pub(crate) struct Session {
+    pub(crate) scope: Scope,
+    pub(crate) keys: PublisherKeys,
+    pub(crate) now_ms: u64,
+    pub(crate) next_counter: u64,
+    control: Cipher,
+    next_origin: u64,
+    plain: bool,
+}
+
+impl Session {
+    /// Provisions `enclave`; a refusal is returned.
+    pub(crate) fn try_open(
+        enclave: &mut Enclave,
+        owner: &OwnerSecret,
+        wish: &Wish,
+    ) -> Result<Self, Reason> {
+        let mut entropy = Entropy::new(1000 + wish.session);
+        let secrets = domain_secrets(owner, wish, &mut entropy);
+        let (message, transcript, confirmation) =
+            secrets_message(enclave, owner, &secrets.encode(), &mut entropy);
+        match enclave.call(Call::Secrets(message)) {
+            Reply::Opened(opened) => {
+                let mac = opened.confirmation.as_ref().unwrap();
+                confirmation.verify(&transcript, mac).unwrap();
+                Ok(Self::new(owner, &secrets))
+            }
+            Reply::Refusal(refusal) => Err(refusal.reason()),
+            other => panic!("neither opened nor refused: {other:?}"),
+        }
+    }
+
+    pub(crate) fn open(enclave: &mut Enclave, owner: &OwnerSecret, session: u64) -> Self {
+        Self::try_open(enclave, owner, &Wish::session(session)).unwrap()
+    }
+
+    fn new(owner: &OwnerSecret, secrets: &DomainSecrets) -> Self {
+        let scope = Scope {
+            domain: owner.public().domain_id(),
+            session: secrets.session,
+            party: owner.signing_key().verifying_key(),
+            start: secrets.start,
+        };
+        Self {
+            scope,
+            keys: PublisherKeys::new(&secrets.key.publisher_secret(&scope), secrets.plain),
+            control: control_cipher(&secrets.key, &scope, secrets.plain),
+            now_ms: OPENED_MS,
+            next_counter: 1,
+            next_origin: 1,
+            plain: secrets.plain,
+        }
+    }
+
+    /// Seals `plaintext` under the next counter, which is thereby used.
+    pub(crate) fn seal(&mut self, kind: MessageKind, plaintext: &[u8]) -> cbr::Sealed {
+        let counter = self.next_counter;
+        self.next_counter += 1;
+        let cipher = match kind {
+            MessageKind::Control => &self.control,
+            _ => &self.keys.batch,
+        };
+        let mut ciphertext = Vec::new();
+        cipher.seal(&self.scope, kind, counter, plaintext, &mut ciphertext);
+        cbr::Sealed {
+            domain: Bytes::copy_from_slice(self.scope.domain.as_bytes()),
+            session: self.scope.session,
+            publisher: Bytes::copy_from_slice(self.scope.party.as_bytes()),
+            start: self.scope.start,
+            counter,
+            ciphertext: ciphertext.into(),
+        }
+    }
+
+    pub(crate) fn control(&mut self, body: ControlBody) -> Call {
+        let control = Control {
+            time_ms: self.now_ms,
+            body,
+        };
+        Call::Control(self.seal(MessageKind::Control, &control.encode()))
+    }
+
+    /// The bytes of a batch, whose payload `i` is `payload(counter, i)`, and the sealed payloads.
+    pub(crate) fn batch_bytes(&mut self, publications: &[Publication]) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let origin = Origin {
+            start: self.scope.start,
+            number: self.next_origin,
+        };
+        self.next_origin += 1;
+        let mut writer = BatchWriter::default();
+        let mut data = self.scope.payload_data(self.next_counter);
+        let mut payloads = Vec::new();
+        for (index, publication) in (0..).zip(publications) {
+            let plaintext = payload(self.next_counter, index);
+            let mut sealed = Vec::new();
+            match self.keys.payload_key(self.next_counter, index) {
+                Some(key) => key.seal(data.of(index), &plaintext, &mut sealed),
+                None => sealed = plaintext,
+            }
+            let hash = (!self.plain).then(|| sha256(&sealed));
+            writer.push(publication, hash.as_ref()).unwrap();
+            payloads.push(sealed);
+        }
+        (writer.finish(origin, self.now_ms), payloads)
+    }
+
+    pub(crate) fn batch(&mut self, publications: &[Publication]) -> (Call, Vec<Vec<u8>>) {
+        let (bytes, payloads) = self.batch_bytes(publications);
+        (Call::Batch(self.seal(MessageKind::Batch, &bytes)), payloads)
+    }
+
+    /// Opens the receipt of message `counter`.
+    pub(crate) fn receipt(&self, counter: u64, outcome: &cbr::Outcome) -> Receipt {
+        let mut bytes = outcome.receipt.to_vec();
+        let opened = self
+            .keys
+            .receipt
+            .open(&self.scope, MessageKind::Receipt, counter, &mut bytes);
+        let receipt = Receipt::decode(opened.unwrap()).unwrap();
+        assert_eq!(receipt.counter, counter);
+        receipt
+    }
+
+    /// Sends a control message and returns its receipt and the notices that it caused.
+    pub(crate) fn tell(
+        &mut self,
+        enclave: &mut Enclave,
+        body: ControlBody,
+    ) -> (Receipt, Vec<cbr::Notice>) {
+        let call = self.control(body);
+        let outcome = enclave.outcome(call);
+        (
+            self.receipt(self.next_counter - 1, &outcome),
+            outcome.notices,
+        )
+    }
+
+    /// Sends a batch; returns its receipt, its notices and its sealed payloads.
+    pub(crate) fn publish(
+        &mut self,
+        enclave: &mut Enclave,
+        publications: &[&str],
+    ) -> (Receipt, Vec<cbr::Notice>, Vec<Vec<u8>>) {
+        let publications: Vec<_> = publications.iter().map(|text| publication(text)).collect();
+        let (call, payloads) = self.batch(&publications);
+        let outcome = enclave.outcome(call);
+        (
+            self.receipt(self.next_counter - 1, &outcome),
+            outcome.notices,
+            payloads,
+        )
+    }
+
+    pub(crate) fn admit(
+        &mut self,
+        enclave: &mut Enclave,
+        consumer: &Consumer,
+        subscriptions: &[(u64, &str)],
+    ) -> Receipt {
+        self.tell(enclave, consumer.admission(false, subscriptions))
+            .0
+    }
+}
+
+/// The payload that these tests give publication `index` of batch `counter`.
+pub(crate) fn payload(counter: u64, index: u32) -> Vec<u8> {
+    format!("payload {index} of batch {counter}").into_bytes()
+}
+
+/// A consumer, with the delivery key that the owner gave it.
+pub(crate) struct Consumer {
+    pub(crate) key: VerifyingKey,
+    delivery_key: [u8; 32],
+}
+
+/// Index, subscription ids, payload key and hash.
+pub(crate) type Entry = (u32, Vec<u64>, Option<([u8; 32], [u8; 32])>);
+
+/// What a consumer reads in a notice.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) kind: NoticeKind,
+    pub(crate) time_ms: u64,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Opened {
+    /// (index, subscription ids) of each entry.
+    pub(crate) fn matches(&self) -> Vec<(u32, &[u64])> {
+        self.entries
+            .iter()
+            .map(|(index, ids, _)| (*index, &ids[..]))
+            .collect()
+    }
+
+    /// Opens the payload of entry `place` among the sealed payloads of the batch.
+    pub(crate) fn payload(
+        &self,
+        scope: &Scope,
+        place: usize,
+        payloads: &[Vec<u8>],
+    ) -> Option<Vec<u8>> {
+        let (index, _, key_and_hash) = &self.entries[place];
+        let NoticeKind::Matches { counter, .. } = self.kind else {
+            return None;
+        };
+        let (key, hash) = key_and_hash.as_ref()?;
+        let sealed = &payloads[*index as usize];
+        assert_eq!(sha256(sealed), *hash);
+        PayloadKey::from_bytes(*key)
+            .open(scope.payload_data(counter).of(*index), sealed)
+            .ok()
+    }
+}
+
+impl Consumer {
+    pub(crate) fn new(number: u64) -> Self {
+        let mut delivery_key = [0; 32];
+        Entropy::new(5000 + number).fill(&mut delivery_key);
+        Self {
+            key: VerifyingKey::from_bytes(sha256(&number.to_le_bytes())),
+            delivery_key,
+        }
+    }
+
+    pub(crate) fn delivery_key(&self) -> Secret {
+        Secret::from_bytes(self.delivery_key)
+    }
+
+    pub(crate) fn admission(&self, replace: bool, subscriptions: &[(u64, &str)]) -> ControlBody {
+        ControlBody::Admit {
+            consumer: self.key,
+            delivery_key: self.delivery_key(),
+            lease_until_ms: LEASE_MS,
+            slow: SlowPolicy::Block,
+            replace,
+            subscriptions: subscriptions
+                .iter()
+                .map(|(id, constraints)| (*id, subscription(constraints)))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn scope(&self, of: &Scope) -> Scope {
+        Scope {
+            party: self.key,
+            start: 0,
+            ..*of
+        }
+    }
+
+    /// Opens `notice` as one of the session `of`; `None` when it is not authentic for this consumer, session and counter.
+    pub(crate) fn try_open(&self, of: &Scope, notice: &cbr::Notice) -> Option<Opened> {
+        let scope = self.scope(of);
+        let keys = DeliveryKeys::new(&self.delivery_key(), &scope, false);
+        let mut bytes = notice.ciphertext.to_vec();
+        let opened = keys
+            .notice
+            .open(&scope, MessageKind::Notice, notice.counter, &mut bytes)
+            .ok()?;
+        Some(read_notice(opened))
+    }
+
+    pub(crate) fn open(&self, of: &Scope, notice: &cbr::Notice) -> Opened {
+        assert_eq!(notice.consumer[..], self.key.as_bytes()[..]);
+        self.try_open(of, notice).unwrap()
+    }
+}
+
+/// Reads an opened notice to its end.
+pub(crate) fn read_notice(bytes: &[u8]) -> Opened {
+    let mut notice = Notice::decode(bytes).unwrap();
+    let (mut entries, mut ids) = (Vec::new(), Vec::new());
+    while let Some(entry) = notice.next_entry(&mut ids).unwrap() {
+        let key_and_hash = entry.key_and_hash.map(|(key, hash)| (*key, *hash));
+        entries.push((entry.index, ids.clone(), key_and_hash));
+    }
+    Opened {
+        kind: notice.kind,
+        time_ms: notice.time_ms,
+        entries,
+    }
+}
+
+/// `bytes` with each of its bits flipped in turn, or one bit of each byte where there are many.
+pub(crate) fn flipped(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let step = if bytes.len() > 200 { 11 } else { 1 };
+    (0..bytes.len() * 8).step_by(step).map(|bit| {
+        let mut changed = bytes.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        changed
+    })
+}
+
+/// `bytes` cut at every length, and lengthened.
+pub(crate) fn resized(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let longer = [&[0][..], &[0xff], &[0; 16]].map(|more| [bytes, more].concat());
+    (0..bytes.len())
+        .map(|length| bytes[..length].to_vec())
+        .chain(longer)
+}
