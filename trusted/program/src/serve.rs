@@ -15,7 +15,8 @@ const BUFFER_BYTES: usize = 1 << 18;
 
 /// Serves `program` over a pair of streams; returns when the input ends.
 ///
-/// Replies are written when no further call is buffered, so that calls that come together are answered together.
+/// Replies are written when no further call is buffered whole, so that calls that come together are answered together, and none waits
+/// for bytes that the host has yet to send.
 ///
 /// # Errors
 /// Any error of a stream; `InvalidData` for a frame beyond [`FRAME_MAX`]; `UnexpectedEof` for one cut short.
@@ -45,14 +46,23 @@ pub fn serve(
         replies.extend_from_slice(&length.to_le_bytes());
         replies.extend_from_slice(token);
         replies.extend_from_slice(&reply);
-        if input.buffer().len() < HEADER_BYTES || replies.len() >= BUFFER_BYTES {
+        if !holds_a_call(input.buffer()) || replies.len() >= BUFFER_BYTES {
             output.write_all(&replies)?;
             output.flush()?;
             replies.clear();
         }
     }
-    output.write_all(&replies)?;
     output.flush()
+}
+
+/// Whether a call lies whole in `buffered`.
+fn holds_a_call(buffered: &[u8]) -> bool {
+    match buffered.split_at_checked(HEADER_BYTES) {
+        Some(([a, b, c, d, ..], rest)) => {
+            u32::from_le_bytes([*a, *b, *c, *d]) as usize <= rest.len()
+        }
+        _ => false,
+    }
 }
 
 /// Reads a body without reserving more than has arrived, whatever its header announced.
