@@ -163,7 +163,7 @@ struct Received {
 
 impl Received {
     fn new(arguments: &ConsumerArgs) -> Self {
-        let shows = !arguments.quiet && !arguments.verbosity.silent;
+        let shows = !arguments.quiet && (arguments.verbosity.json || !arguments.verbosity.silent);
         Self {
             out: shows.then(|| BufWriter::with_capacity(1 << 16, stdout())),
             json: arguments.verbosity.json,

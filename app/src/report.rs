@@ -56,7 +56,7 @@ impl Report {
     fn tell(&self, level: u8, text: &str) {
         if self.level >= level {
             // Nobody listens on a broken standard error; that is no reason to stop.
-            let _ = writeln!(stderr(), "{}: {text}", self.role);
+            let _ = stderr().write_all(format!("{}: {text}\n", self.role).as_bytes());
         }
     }
 

@@ -247,7 +247,7 @@ impl Source {
                 report.event(&json!({ "event": "opened", "session": session, "tee": tee_line, "measurement": measurement }));
                 if self.progress.first_ns.is_none() {
                     report.say(format!(
-                        "waiting for the files of {} consumers",
+                        "waiting until the files of {} consumer(s) are admitted",
                         self.arguments.await_consumers
                     ));
                 }

@@ -12,6 +12,10 @@ use sc_crypto::hash::sha256;
 /// The longest record.
 const RECORD_MAX: usize = 1 << 24;
 const DIGEST_BYTES: usize = 8;
+/// A journal shorter than this is left alone.
+const GROWTH_MIN_BYTES: u64 = 4 << 20;
+/// A journal is replaced when it is so many times longer than it was after the last time.
+const GROWTH_FACTOR: u64 = 4;
 const HEADER_BYTES: usize = 4 + DIGEST_BYTES;
 
 /// Why a journal cannot be used.
@@ -45,6 +49,9 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     dirty: bool,
+    bytes: u64,
+    /// Its length when it last held no more than it had to.
+    least_bytes: u64,
 }
 
 impl Journal {
@@ -82,6 +89,8 @@ impl Journal {
             path: path.to_owned(),
             file,
             dirty: true,
+            bytes: used as u64,
+            least_bytes: 0,
         };
         journal.sync()?;
         journal.sync_folder().map_err(failed)?;
@@ -95,6 +104,7 @@ impl Journal {
     pub fn append(&mut self, record: &[u8]) -> Result<(), JournalError> {
         self.dirty = true;
         let bytes = encode(record);
+        self.bytes += bytes.len() as u64;
         self.file
             .write_all(&bytes)
             .map_err(|source| JournalError::Io {
@@ -117,6 +127,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether it has grown so far beyond what it had to hold that replacing it pays.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        self.bytes > GROWTH_MIN_BYTES && self.bytes > GROWTH_FACTOR * self.least_bytes
+    }
+
     /// Replaces the whole journal by `records`, all or nothing.
     ///
     /// # Errors
@@ -136,14 +152,18 @@ impl Journal {
         let mut file = options.open(&beside).map_err(failed)?;
         // Locked before it takes the name, so that nobody else can slip in.
         file.lock().map_err(failed)?;
+        let mut written = 0;
         for record in records {
-            file.write_all(&encode(&record)).map_err(failed)?;
+            let bytes = encode(&record);
+            file.write_all(&bytes).map_err(failed)?;
+            written += bytes.len() as u64;
         }
         file.sync_all().map_err(failed)?;
         std::fs::rename(&beside, &self.path).map_err(failed)?;
         self.sync_folder().map_err(failed)?;
         self.file = file;
         self.dirty = false;
+        (self.bytes, self.least_bytes) = (written, written);
         Ok(())
     }
 
@@ -254,6 +274,24 @@ mod tests {
             Journal::open(&path),
             Err(JournalError::Damaged { at: 0, .. })
         ));
+    }
+
+    #[test]
+    fn a_journal_has_grown_when_most_of_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(&folder.path().join("journal")).unwrap();
+        let record = vec![7; 1 << 20];
+        for _ in 0..4 {
+            assert!(!journal.has_grown());
+            journal.append(&record).unwrap();
+        }
+        assert!(journal.has_grown());
+
+        journal
+            .replace([record.clone(), record.clone()].into_iter())
+            .unwrap();
+
+        assert!(!journal.has_grown());
     }
 
     #[test]

@@ -219,6 +219,12 @@ impl Publisher {
         self.secret.public().domain_id()
     }
 
+    /// What has to survive a restart.
+    #[must_use]
+    pub fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
     /// Consumers whose announced subscriptions are all admitted and indexed.
     #[must_use]
     pub fn complete_consumers(&self) -> usize {

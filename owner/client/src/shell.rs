@@ -240,7 +240,13 @@ impl PublisherLoop {
     /// [`ClientError`]: this loop is over.
     pub fn work(&mut self) -> Result<(), ClientError> {
         self.publisher.pump(self.shell.clock(), self.shell.credit());
-        self.shell.carry_out(self.publisher.take_outputs())
+        self.shell.carry_out(self.publisher.take_outputs())?;
+        if self.shell.journal.has_grown() {
+            self.shell
+                .journal
+                .replace(self.publisher.roll().records())?;
+        }
+        Ok(())
     }
 
     fn on_event(&mut self, event: LinkEvent) -> Result<Option<LinkNews>, ClientError> {
@@ -337,7 +343,13 @@ impl SubscriberLoop {
     }
 
     fn work(&mut self) -> Result<(), ClientError> {
-        self.shell.carry_out(self.subscriber.take_outputs())
+        self.shell.carry_out(self.subscriber.take_outputs())?;
+        if self.shell.journal.has_grown() {
+            self.shell
+                .journal
+                .replace(self.subscriber.memory().records().into_iter())?;
+        }
+        Ok(())
     }
 
     fn on_event(
