@@ -101,6 +101,10 @@ async fn read_replies(
         }
         buffer.reserve(1 << 16);
     }
+    // Whoever waits for a reply learns at once that none will come. A program that has closed its stream serves nobody; one that closed it
+    // by ending has its status already, which this does not change.
+    drop(replies);
+    let _ = child.start_kill();
     match child.wait().await {
         Ok(status) if status.success() => {}
         Ok(status) => tracing::error!(%status, "the trusted program ended"),
