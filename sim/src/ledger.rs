@@ -1,0 +1,262 @@
+//! The ledger: what was published, delivered and reported, held against the known answer.
+//!
+//! Invariant: every match is delivered once, nothing else is, and nobody complains, except where a link that ended explains it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sc_client::{Delivery, PublisherEvent, SubscriberEvent};
+use sc_crypto::VerifyingKey;
+
+use crate::party::Party;
+use crate::violation::Violation;
+use crate::workload::{self, Workload};
+
+/// A delivery, as its consumer's application saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    pub(crate) consumer: usize,
+    pub(crate) publisher: VerifyingKey,
+    pub(crate) subscriptions: Vec<u64>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Delivered {
+    pub(crate) fn new(consumer: usize, delivery: &Delivery<'_>) -> Self {
+        Self {
+            consumer,
+            publisher: delivery.publisher,
+            subscriptions: delivery.subscriptions.to_vec(),
+            payload: delivery.payload.to_vec(),
+        }
+    }
+}
+
+/// What the receipts of a publisher add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Receipts {
+    publications: u64,
+    matched: u64,
+    deliveries: u64,
+}
+
+#[derive(Debug, Default)]
+struct ConsumerPage {
+    delivered: BTreeSet<usize>,
+    last: Option<usize>,
+    /// The session in which it was last admitted.
+    session: u64,
+    /// Whether it was told that notices are missing.
+    told_of_gap: bool,
+}
+
+#[derive(Debug, Default)]
+struct PublisherPage {
+    session: u64,
+    receipts: Receipts,
+}
+
+pub(crate) struct Ledger {
+    workload: Workload,
+    consumers: Vec<ConsumerPage>,
+    publishers: Vec<PublisherPage>,
+    /// Complaints that the end of a link would explain, by whose it would have to be.
+    complaints: Vec<(Party, String)>,
+    violations: Vec<Violation>,
+    deliveries: u64,
+}
+
+impl Ledger {
+    pub(crate) fn new(workload: Workload) -> Self {
+        Self {
+            consumers: workload
+                .consumers
+                .iter()
+                .map(|_| ConsumerPage::default())
+                .collect(),
+            publishers: workload
+                .publishers
+                .iter()
+                .map(|_| PublisherPage::default())
+                .collect(),
+            workload,
+            complaints: Vec::new(),
+            violations: Vec::new(),
+            deliveries: 0,
+        }
+    }
+
+    pub(crate) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    pub(crate) fn deliveries(&self) -> u64 {
+        self.deliveries
+    }
+
+    /// A consumer's application was given `delivered`.
+    pub(crate) fn on_delivery(&mut self, consumer: usize, delivered: &Delivered) {
+        self.deliveries += 1;
+        let own = self.workload.consumers[consumer].publisher;
+        let publisher = &self.workload.publishers[own];
+        let key = publisher.identity.signing_key().verifying_key();
+        let place = workload::label(&delivered.payload)
+            .filter(|(publisher, _)| *publisher == own && delivered.publisher == key)
+            .and_then(|(_, serial)| Some((serial, publisher.articles.get(serial)?)));
+        let Some((serial, article)) = place else {
+            return self.violations.push(Violation::Foreign { consumer });
+        };
+        let expected = self.workload.matching(consumer, serial);
+        if expected.is_empty() {
+            self.violations
+                .push(Violation::NotMatched { consumer, serial });
+        } else if expected != delivered.subscriptions {
+            self.violations
+                .push(Violation::WrongSubscriptions { consumer, serial });
+        }
+        if article.payload != delivered.payload {
+            self.violations
+                .push(Violation::WrongPayload { consumer, serial });
+        }
+        let page = &mut self.consumers[consumer];
+        if !page.delivered.insert(serial) {
+            self.violations
+                .push(Violation::DeliveredTwice { consumer, serial });
+        } else if page.last.is_some_and(|last| last > serial) {
+            self.violations
+                .push(Violation::OutOfOrder { consumer, serial });
+        }
+        page.last = Some(serial);
+    }
+
+    pub(crate) fn on_publisher_event(&mut self, number: usize, event: &PublisherEvent) {
+        let page = &mut self.publishers[number];
+        match event {
+            PublisherEvent::Opened { session, .. } => page.session = *session,
+            PublisherEvent::Admitted { .. } | PublisherEvent::Complete { .. } => {}
+            PublisherEvent::Published {
+                publications,
+                matched,
+                deliveries,
+            } => {
+                page.receipts.publications += *publications as u64;
+                page.receipts.matched += u64::from(*matched);
+                page.receipts.deliveries += deliveries;
+            }
+            // A consumer that went away, or a request for a session that has ended.
+            PublisherEvent::Unreachable
+            | PublisherEvent::UnreadableAsk
+            | PublisherEvent::RouterRefused { lasting: false, .. } => self
+                .complaints
+                .push((Party::Publisher(number), format!("{event:?}"))),
+            other => self.violations.push(Violation::Complaint {
+                party: Party::Publisher(number),
+                what: format!("{other:?}"),
+            }),
+        }
+    }
+
+    pub(crate) fn on_subscriber_event(&mut self, number: usize, event: &SubscriberEvent) {
+        let page = &mut self.consumers[number];
+        match event {
+            SubscriberEvent::Waiting => {}
+            SubscriberEvent::Admitted { session } => page.session = *session,
+            SubscriberEvent::Missing { .. } | SubscriberEvent::NotTaken => {
+                page.told_of_gap |= matches!(event, SubscriberEvent::Missing { .. });
+                self.complaints
+                    .push((Party::Consumer(number), format!("{event:?}")));
+            }
+            other => self.violations.push(Violation::Complaint {
+                party: Party::Consumer(number),
+                what: format!("{other:?}"),
+            }),
+        }
+    }
+
+    /// Consumers that are not admitted in the present session of their publisher.
+    pub(crate) fn strangers(&self) -> Vec<String> {
+        let pages = self.consumers.iter().zip(&self.workload.consumers);
+        pages
+            .enumerate()
+            .filter(|(_, (page, consumer))| {
+                page.session == 0 || page.session != self.publishers[consumer.publisher].session
+            })
+            .map(|(number, _)| {
+                format!("{} is not admitted in the session", Party::Consumer(number))
+            })
+            .collect()
+    }
+
+    /// Judges the whole run; `lost` are the parties whose link has ended at least once.
+    pub(crate) fn close(mut self, lost: &BTreeMap<Party, u64>) -> Vec<Violation> {
+        for number in 0..self.consumers.len() {
+            self.judge_consumer(number, lost.contains_key(&Party::Consumer(number)));
+        }
+        for number in 0..self.publishers.len() {
+            self.judge_publisher(number);
+        }
+        for (party, what) in core::mem::take(&mut self.complaints) {
+            if !self.is_explained(party, lost) {
+                self.violations.push(Violation::Complaint { party, what });
+            }
+        }
+        self.violations
+    }
+
+    /// Whether the end of a link explains a complaint of `party`: its own, or for a publisher one of its consumers'.
+    fn is_explained(&self, party: Party, lost: &BTreeMap<Party, u64>) -> bool {
+        let of_domain = |own: usize| {
+            lost.keys().any(|lost| match lost {
+                Party::Consumer(number) => self.workload.consumers[*number].publisher == own,
+                _ => false,
+            })
+        };
+        lost.contains_key(&party) || matches!(party, Party::Publisher(own) if of_domain(own))
+    }
+
+    /// Everything that matched has arrived. What went down with a link may be missing, but not in silence.
+    fn judge_consumer(&mut self, consumer: usize, link_was_lost: bool) {
+        let page = &self.consumers[consumer];
+        let publisher = self.workload.consumers[consumer].publisher;
+        let serials = 0..self.workload.publishers[publisher].articles.len();
+        let missing: Vec<_> = serials
+            .filter(|serial| {
+                !page.delivered.contains(serial)
+                    && !self.workload.matching(consumer, *serial).is_empty()
+            })
+            .collect();
+        if link_was_lost && (missing.is_empty() || page.told_of_gap) {
+            return;
+        }
+        self.violations.extend(
+            missing
+                .into_iter()
+                .map(|serial| Violation::NotDelivered { consumer, serial }),
+        );
+    }
+
+    /// The trusted program's receipts say the same as the known answer.
+    fn judge_publisher(&mut self, publisher: usize) {
+        let mut expected = Receipts::default();
+        for serial in 0..self.workload.publishers[publisher].articles.len() {
+            let of_domain = (0..self.consumers.len())
+                .filter(|consumer| self.workload.consumers[*consumer].publisher == publisher);
+            let pairs: u64 = of_domain
+                .map(|consumer| self.workload.matching(consumer, serial).len() as u64)
+                .sum();
+            expected.publications += 1;
+            expected.matched += u64::from(pairs > 0);
+            expected.deliveries += pairs;
+        }
+        let receipts = self.publishers[publisher].receipts;
+        if receipts != expected {
+            self.violations.push(Violation::Receipts {
+                publisher,
+                what: format!("{receipts:?}, not {expected:?}"),
+            });
+        }
+    }
+}

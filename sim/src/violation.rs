@@ -1,0 +1,97 @@
+//! Violations: what a run must never show.
+
+use crate::party::Party;
+
+/// A promise that was broken. Publications are named by their serial number with their publisher.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A match was never delivered, and no fault explains that.
+    #[error("consumer {consumer} never got publication {serial}")]
+    NotDelivered {
+        /// Who lacks it.
+        consumer: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// A publication came twice.
+    #[error("consumer {consumer} got publication {serial} twice")]
+    DeliveredTwice {
+        /// Who got it.
+        consumer: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// A publication came that matches no subscription of the consumer.
+    #[error("consumer {consumer} got publication {serial}, which it has not subscribed to")]
+    NotMatched {
+        /// Who got it.
+        consumer: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// A delivery names other subscriptions than those that match.
+    #[error("publication {serial} came to consumer {consumer} for the wrong subscriptions")]
+    WrongSubscriptions {
+        /// Who got it.
+        consumer: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// A delivery has another payload than was published.
+    #[error("publication {serial} came to consumer {consumer} with another payload")]
+    WrongPayload {
+        /// Who got it.
+        consumer: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// A publication came after a later one of its publisher.
+    #[error("consumer {consumer} got publication {serial} after a later one")]
+    OutOfOrder {
+        /// Who got it.
+        consumer: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// A delivery is nothing that the consumer's publisher has published.
+    #[error("consumer {consumer} got what its publisher has not published")]
+    Foreign {
+        /// Who got it.
+        consumer: usize,
+    },
+    /// The receipts of a publisher do not add up to what it published.
+    #[error("the receipts of publisher {publisher} say {what}")]
+    Receipts {
+        /// Whose.
+        publisher: usize,
+        /// What they say, and what they should.
+        what: String,
+    },
+    /// A party reported what no injected fault explains.
+    #[error("{party} reports {what}")]
+    Complaint {
+        /// Who.
+        party: Party,
+        /// What.
+        what: String,
+    },
+    /// The router refused, dropped or disconnected what it should have carried.
+    #[error("the router counts {what}")]
+    Router {
+        /// Its counters.
+        what: String,
+    },
+    /// Long after the last fault something still waits.
+    #[error("long after the last fault, {what}")]
+    Stalled {
+        /// What waits.
+        what: String,
+    },
+    /// A party's timer is never satisfied: its loop would spin.
+    #[error("{party} asks again and again to be woken at once")]
+    Spins {
+        /// Who.
+        party: Party,
+    },
+}
