@@ -1,20 +1,14 @@
 //! The domains that publishers have opened here, as far as a host may know them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use sc_transport::LinkId;
 
+use crate::calls::Waiting;
 use crate::order::Order;
 
 /// A domain's name: 32 bytes that only its owner's key makes.
 pub(crate) type DomainId = [u8; 32];
-
-/// A message of a publisher on its way to the trusted program.
-pub(crate) struct Waiting {
-    pub(crate) request: Bytes,
-    pub(crate) call: crate::router::CallContext,
-}
 
 /// A domain with an open session.
 pub(crate) struct Domain {
@@ -26,9 +20,9 @@ pub(crate) struct Domain {
 
 #[derive(Default)]
 pub(crate) struct Domains {
-    open: HashMap<DomainId, Domain>,
+    open: BTreeMap<DomainId, Domain>,
     /// Who wants to hear of a domain.
-    attached: HashMap<DomainId, HashSet<LinkId>>,
+    attached: BTreeMap<DomainId, BTreeSet<LinkId>>,
 }
 
 impl Domains {

@@ -1,0 +1,211 @@
+//! Consumers: their requests, the answers, what the program is told of them.
+
+use bytes::Bytes;
+use sc_cbr::ControlBody;
+use sc_crypto::hash::sha256;
+use sc_crypto::{OwnerPublic, VerifyingKey};
+use sc_matching::Subscription;
+use sc_proto::routing::{self, from_publisher};
+
+use super::roll::Record;
+use super::{Admission, Publisher, PublisherEvent, Queued, State};
+use crate::answer::{Answer, Refusal, Verdict};
+use crate::ask::{Ask, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+use crate::link::Clock;
+
+impl Publisher {
+    /// Seals the live subscriptions into a session just opened, and tells their consumers.
+    pub(super) fn admit_live_members(&mut self, clock: Clock) {
+        let live: Vec<_> = self
+            .roll
+            .members()
+            .filter(|(_, member)| {
+                !member.revoked
+                    && !member.subscriptions.is_empty()
+                    && member.lease_until_ms > clock.wall_ms
+            })
+            .map(|(identity, member)| (*identity, member.subscriptions.clone()))
+            .collect();
+        for (identity, subscriptions) in live {
+            self.answer_admitted(clock, &identity);
+            let all: Vec<_> = subscriptions.into_iter().collect();
+            for (part, chunk) in all.chunks(SUBSCRIPTIONS_PER_ASK_MAX).enumerate() {
+                self.queue_admission(&identity, part == 0, chunk.to_vec(), false);
+            }
+        }
+    }
+
+    pub(super) fn on_ask(&mut self, clock: Clock, frame: &routing::Ask, sealed: &[u8]) {
+        let opened = Ask::open(sealed, &self.secret, self.settings.plain)
+            .and_then(|ask| Ok((ask.identity()?, ask)));
+        let Ok((identity, ask)) = opened else {
+            return self.report(PublisherEvent::UnreadableAsk);
+        };
+        // The notices will go to the link that proved this key; a request carried by another link is somebody's replay.
+        if frame.consumer[..] != identity.as_bytes()[..] || !self.is_open() {
+            return self.report(PublisherEvent::UnreadableAsk);
+        }
+        let request = sha256(sealed);
+        let fingerprint = ask.consumer.fingerprint();
+        match self.roll.judge(
+            &ask,
+            &identity,
+            &self.settings.admission,
+            self.settings.quota,
+        ) {
+            Err(refusal) => {
+                if refusal != Refusal::Sequence {
+                    self.record(Record::Taken {
+                        ask: Box::new(ask.clone()),
+                        request,
+                        lease_until_ms: None,
+                    });
+                }
+                self.answer(&ask.consumer, &identity, request, Verdict::Refused(refusal));
+                self.report(PublisherEvent::RefusedConsumer {
+                    fingerprint,
+                    refusal,
+                });
+            }
+            Ok(()) => {
+                let lease_until_ms = Some(clock.wall_ms + self.settings.lease.as_millis() as u64);
+                self.record(Record::Taken {
+                    ask: Box::new(ask.clone()),
+                    request,
+                    lease_until_ms,
+                });
+                self.carry_out(clock, identity, ask.operation);
+                let subscriptions = self
+                    .roll
+                    .member(&identity)
+                    .map_or(0, |member| member.subscriptions.len());
+                self.report(PublisherEvent::Admitted {
+                    fingerprint,
+                    subscriptions,
+                });
+            }
+        }
+    }
+
+    /// Answers first, so that the consumer has its key before the first notice; then tells the program.
+    pub(super) fn carry_out(&mut self, clock: Clock, identity: VerifyingKey, operation: Operation) {
+        self.answer_admitted(clock, &identity);
+        match operation {
+            Operation::Subscribe {
+                replace,
+                remaining,
+                subscriptions,
+            } => {
+                self.queue_admission(&identity, replace, subscriptions, remaining == 0);
+            }
+            Operation::Unsubscribe { ids } if ids.is_empty() => {
+                self.queue_admission(&identity, true, Vec::new(), false)
+            }
+            Operation::Unsubscribe { ids } => self.queue(ControlBody::Withdraw {
+                consumer: identity,
+                ids,
+            }),
+            Operation::Renew => {
+                let lease_until_ms = self
+                    .roll
+                    .member(&identity)
+                    .map_or(0, |member| member.lease_until_ms);
+                self.queue(ControlBody::Renew {
+                    consumer: identity,
+                    lease_until_ms,
+                });
+            }
+        }
+    }
+
+    pub(super) fn queue_admission(
+        &mut self,
+        identity: &VerifyingKey,
+        replace: bool,
+        subscriptions: Vec<(u64, Subscription)>,
+        completes: bool,
+    ) {
+        let lease_until_ms = self
+            .roll
+            .member(identity)
+            .map_or(0, |member| member.lease_until_ms);
+        let State::Open(session) = &mut self.state else {
+            return;
+        };
+        let delivery_key = session.delivery_key(identity, &mut *self.entropy);
+        let body = ControlBody::Admit {
+            consumer: *identity,
+            delivery_key,
+            lease_until_ms,
+            slow: self.settings.slow,
+            replace,
+            subscriptions,
+        };
+        self.controls.push_back(Queued {
+            body,
+            completes: completes.then_some(*identity),
+        });
+    }
+
+    pub(super) fn answer_admitted(&mut self, clock: Clock, identity: &VerifyingKey) {
+        let Some(member) = self.roll.member(identity) else {
+            return;
+        };
+        let (public, request, lease_until_ms) =
+            (member.public.clone(), member.request, member.lease_until_ms);
+        let State::Open(session) = &mut self.state else {
+            return;
+        };
+        let verdict = Verdict::Admitted {
+            delivery_key: session.delivery_key(identity, &mut *self.entropy),
+            lease_until_ms,
+            lease_ms: lease_until_ms.saturating_sub(clock.wall_ms),
+            slow: self.settings.slow,
+        };
+        self.answer(&public, identity, request, verdict);
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        public: &OwnerPublic,
+        identity: &VerifyingKey,
+        request: [u8; 32],
+        verdict: Verdict,
+    ) {
+        let State::Open(session) = &self.state else {
+            return;
+        };
+        let answer = Answer {
+            request,
+            session: session.scope.session,
+            verdict,
+        };
+        let sealed = answer.seal(
+            &self.secret,
+            public,
+            self.settings.plain,
+            &mut *self.entropy,
+        );
+        let head = routing::Answer {
+            domain: Bytes::copy_from_slice(self.domain().as_bytes()),
+            consumer: Bytes::copy_from_slice(identity.as_bytes()),
+        };
+        self.send_control(from_publisher::Frame::Answer(head), [sealed.into()]);
+    }
+
+    /// Takes a changed list: admitted consumers that it no longer names are revoked at once.
+    pub fn set_admission(&mut self, admission: Admission) {
+        for identity in self.roll.no_longer_listed(&admission) {
+            self.revoke(identity);
+        }
+        self.roll.reinstate(&admission);
+        self.settings.admission = admission;
+    }
+
+    /// Drops a consumer with all its subscriptions; it is refused from now on.
+    pub fn revoke(&mut self, identity: VerifyingKey) {
+        self.record(Record::Revoked(identity));
+        self.complete.remove(&identity);
+        self.queue(ControlBody::Revoke { consumer: identity });
+    }
+}

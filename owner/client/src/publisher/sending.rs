@@ -1,0 +1,152 @@
+//! Sending within the credit in hand, and the receipts for what was sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use sc_cbr::{Control, ControlBody, MessageKind, Receipt, Status};
+use sc_proto::routing::{self, from_publisher};
+use sc_transport::{Frame, FrameClass};
+
+use super::{Publisher, PublisherEvent, Queued, State};
+use crate::link::{Clock, Credit, Output};
+
+/// Control messages that may wait for credit; a router that gives none for so long has to be left.
+const CONTROLS_MAX: usize = 1 << 16;
+
+impl Publisher {
+    /// When [`Publisher::pump`] has something to do even if nothing happens.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let tick = self.is_open().then_some(self.next_tick);
+        self.batches.deadline().into_iter().chain(tick).min()
+    }
+
+    /// Sends what the credit in hand allows: control first, then batches.
+    pub fn pump(&mut self, clock: Clock, credit: Credit) {
+        self.batches.close_due(clock.now);
+        if self.is_open() && self.next_tick <= clock.now {
+            self.next_tick = clock.now + self.settings.tick;
+            self.queue(ControlBody::Tick);
+        }
+        if self.controls.len() > CONTROLS_MAX {
+            self.controls.clear();
+            self.outputs.push(Output::Close(
+                "the router gives no credit for control messages".into(),
+            ));
+            return;
+        }
+        let mut left = credit;
+        while self.send_next_control(clock, &mut left) {}
+        if self.controls.is_empty() {
+            while self.send_next_batch(clock, &mut left) {}
+        }
+    }
+
+    pub(super) fn send_next_control(&mut self, clock: Clock, left: &mut Credit) -> bool {
+        let State::Open(session) = &mut self.state else {
+            return false;
+        };
+        let Some(Queued { body, completes }) = self.controls.pop_front() else {
+            return false;
+        };
+        let control = Control {
+            time_ms: clock.wall_ms,
+            body,
+        };
+        let plaintext = zeroize::Zeroizing::new(control.encode());
+        if !left.take_control(plaintext.len()) {
+            self.controls.push_front(Queued {
+                body: control.body,
+                completes,
+            });
+            return false;
+        }
+        let counter = session.take_counter();
+        session
+            .completing
+            .extend(completes.map(|consumer| (counter, consumer)));
+        let mut sealed = Vec::with_capacity(plaintext.len() + 16);
+        session.control.seal(
+            &session.scope,
+            MessageKind::Control,
+            counter,
+            &plaintext,
+            &mut sealed,
+        );
+        let head = routing::Control {
+            domain: Bytes::copy_from_slice(session.scope.domain.as_bytes()),
+            session: session.scope.session,
+            start: session.scope.start,
+            counter,
+        };
+        self.send_control(from_publisher::Frame::Control(head), [sealed.into()]);
+        true
+    }
+
+    pub(super) fn send_next_batch(&mut self, clock: Clock, left: &mut Credit) -> bool {
+        let State::Open(session) = &mut self.state else {
+            return false;
+        };
+        let Some(pending) = self.batches.next() else {
+            return false;
+        };
+        if !left.take_data(pending.bytes + 4 * pending.items.len()) {
+            return false;
+        }
+        let counter = session.take_counter();
+        let sealed = pending.seal(&session.scope, &session.keys, counter, clock.wall_ms);
+        let head = routing::FromPublisher {
+            frame: Some(from_publisher::Frame::Batch(routing::Batch {
+                domain: Bytes::copy_from_slice(session.scope.domain.as_bytes()),
+                session: session.scope.session,
+                start: session.scope.start,
+                counter,
+                payload_sizes: sealed.payload_sizes,
+            })),
+        };
+        let frame = Frame::new(head.encode_to_vec())
+            .with(sealed.ciphertext)
+            .with(sealed.payloads);
+        self.outputs.push(Output::Send {
+            class: FrameClass::Data,
+            frame,
+        });
+        self.batches.mark_sent(counter);
+        true
+    }
+
+    pub(super) fn on_receipt(&mut self, head: &routing::Receipt, sealed: &[u8]) {
+        let State::Open(session) = &mut self.state else {
+            return;
+        };
+        let mut bytes = sealed.to_vec();
+        let receipt = session.open_receipt(head.counter, &mut bytes);
+        let Some(receipt) = receipt else {
+            self.report(PublisherEvent::ReceiptNotAuthentic);
+            self.outputs.push(Output::Close(
+                "a receipt is not authentic or not the next".into(),
+            ));
+            return;
+        };
+        let completed = session.completing.remove(&receipt.counter);
+        if receipt.status != Status::Taken {
+            self.report(PublisherEvent::NotCarriedOut(receipt.status));
+        } else if let Some(consumer) = completed {
+            self.complete.insert(consumer);
+            self.report(PublisherEvent::Complete { consumer });
+        }
+        if let Some(publications) = self.batches.receipted(receipt.counter) {
+            let Receipt {
+                matched,
+                deliveries,
+                ..
+            } = receipt;
+            self.report(PublisherEvent::Published {
+                publications,
+                matched,
+                deliveries,
+            });
+        }
+    }
+}
