@@ -119,7 +119,7 @@ impl Ask {
         let (body, signature) = signed.split_at(body_bytes);
         let ask = Self::decode(body)?;
         ask.identity()?
-            .verify(&signed_part(&domain, &public, body), signature)?;
+            .verify(&signed_part(&domain, public, body), signature)?;
         Ok(ask)
     }
 
