@@ -25,6 +25,8 @@ pub(crate) struct Link {
     receiving: Receiving,
     heard: Duration,
     spoken: Duration,
+    /// When the peer was last told what has arrived and what it may send.
+    told: Duration,
     idle_timeout: Duration,
 }
 
@@ -36,6 +38,7 @@ impl Link {
             receiving: Receiving::new(&settings.terms),
             heard: now,
             spoken: now,
+            told: now,
             idle_timeout: settings.idle_timeout,
         }
     }
@@ -107,13 +110,16 @@ impl Link {
     /// The next datagram, and whether it carries a frame that went out before.
     pub(crate) fn transmit(&mut self, now: Duration) -> Option<(Datagram, bool)> {
         let question = self.sending.take_question();
-        let news = question != 0 || self.receiving.has_news();
+        // The credit that a lost acknowledgement gave back is told again, also on a link that is never silent.
+        let stale = self.told + self.keepalive() <= now;
+        let news = question != 0 || stale || self.receiving.has_news();
         let urgent = question != 0 || self.receiving.is_urgent();
         if let Some(next) = self.sending.next(now) {
             let ack = news.then(|| AckBody {
                 ask: question,
                 ..self.receiving.acknowledge()
             });
+            self.told = if ack.is_some() { now } else { self.told };
             self.spoken = now;
             return Some((
                 Datagram::carry(&self.name, next.sequence, next.class, ack, next.frame),
@@ -123,7 +129,7 @@ impl Link {
         if !urgent {
             return None;
         }
-        self.spoken = now;
+        (self.spoken, self.told) = (now, now);
         Some((
             Datagram::ack(
                 &self.name,

@@ -398,6 +398,36 @@ fn a_lost_grant_of_credit_is_found_out() {
 }
 
 #[test]
+fn a_lost_grant_of_credit_is_told_again_on_a_link_that_is_never_silent() {
+    let (mut pair, at_acceptor, at_initiator) = Pair::linked_with(tight(), tight());
+    let full = pair.initiator.available(at_initiator, FrameClass::Data);
+    let frame = numbered(0, 1000);
+    pair.initiator
+        .send(pair.now, at_initiator, FrameClass::Data, frame, 0)
+        .unwrap();
+    pair.run_for(SHORT);
+    pair.weather.drop = 100;
+    for (link, class, credit) in frames(&pair) {
+        pair.acceptor.release(pair.now, link, class, credit);
+    }
+    pair.run_for(SHORT);
+    pair.weather.drop = 0;
+    assert!(pair.initiator.available(at_initiator, FrameClass::Data) < full);
+
+    // The acceptor speaks more often than a keepalive would, and hears nothing that it would have to acknowledge.
+    for number in 0..8 {
+        let frame = numbered(number, 10);
+        pair.acceptor
+            .send(pair.now, at_acceptor, FrameClass::Data, frame, number)
+            .unwrap();
+        pair.run_for(Duration::from_secs(2));
+    }
+
+    let available = pair.initiator.available(at_initiator, FrameClass::Data);
+    assert_eq!(available, full);
+}
+
+#[test]
 fn what_is_available_is_sent_at_once_and_no_byte_more() {
     let (mut pair, at_acceptor, at_initiator) = Pair::linked_with(tight(), tight());
     let available = pair.initiator.available(at_initiator, FrameClass::Data);
