@@ -59,6 +59,11 @@ impl Credit {
         self.last
     }
 
+    /// The token of a frame on which no debt hangs: its arrival shows that the frames before it have arrived.
+    pub(crate) fn sent_free(&self) -> u64 {
+        self.last
+    }
+
     /// Nothing more will come of `debt`; returns what is due if nothing is on its way.
     #[must_use]
     pub(crate) fn settle(&mut self, debt: DebtId) -> Option<Due> {
@@ -149,5 +154,22 @@ mod tests {
         credit.arrived(LinkId(2), DATA, tokens[1], &mut due);
 
         assert_eq!(due.iter().map(|due| due.bytes).collect::<Vec<_>>(), [1, 2]);
+    }
+    #[test]
+    fn a_frame_without_a_debt_shows_that_those_before_it_have_arrived() {
+        let mut credit = Credit::default();
+        let debt = credit.owe(DUE);
+        credit.sent(debt, LinkId(2), DATA);
+        assert_eq!(credit.settle(debt), None);
+        let free = credit.sent_free();
+        let later = credit.owe(DUE);
+        credit.sent(later, LinkId(2), DATA);
+        assert_eq!(credit.settle(later), None);
+
+        // The link acknowledges both at once, by the token of the last.
+        let mut due = Vec::new();
+        credit.arrived(LinkId(2), DATA, free, &mut due);
+
+        assert_eq!(due, [DUE]);
     }
 }

@@ -309,7 +309,10 @@ impl Router {
         if !self.peers.contains_key(&link) {
             return;
         }
-        let token = debt.map_or(0, |debt| self.credit.sent(debt, link, class));
+        let token = match debt {
+            Some(debt) => self.credit.sent(debt, link, class),
+            None => self.credit.sent_free(),
+        };
         self.outputs.push(Output::Send {
             link,
             class,
