@@ -239,7 +239,7 @@ pub(crate) struct ConsumerArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MatchArgs {
-    /// The file of subscriptions
+    /// The file of subscriptions; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) subscriptions: PathBuf,
     /// The file of publications; `-` for standard input

@@ -16,7 +16,7 @@ use crate::cli::ConsumerArgs;
 use crate::keys::{beside, read_or_make_identity, read_public};
 use crate::links;
 use crate::matching::read_subscriptions;
-use crate::report::Report;
+use crate::report::{Report, quit_unless_written};
 use crate::scbr::{cpu_us, stopped};
 use crate::source::now_ns;
 
@@ -187,13 +187,13 @@ impl Received {
         if let Some(out) = &mut self.out {
             self.line.clear();
             write_delivery(&mut self.line, delivery, self.json);
-            quit_if_nobody_reads(out.write_all(self.line.as_bytes()));
+            quit_unless_written(out.write_all(self.line.as_bytes()));
         }
     }
 
     fn flush(&mut self) {
         if let Some(out) = &mut self.out {
-            quit_if_nobody_reads(out.flush());
+            quit_unless_written(out.flush());
         }
     }
 
@@ -229,10 +229,4 @@ fn write_delivery(line: &mut String, delivery: &Delivery<'_>, json: bool) {
         "\t{}",
         payload.escape_debug().to_string().replace("\\\"", "\"")
     );
-}
-
-fn quit_if_nobody_reads(written: std::io::Result<()>) {
-    if written.is_err() {
-        std::process::exit(0);
-    }
 }

@@ -14,6 +14,7 @@ mod report;
 mod scbr;
 mod source;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -63,23 +64,23 @@ fn run() -> anyhow::Result<ExitCode> {
     }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let Some(command) = cli.command else {
-        Cli::command().print_long_help()?;
+        // A broken standard error changes nothing: the status tells, too.
+        let _ = write!(std::io::stderr(), "{}", Cli::command().render_long_help());
         return Ok(ExitCode::from(WRONG_USE));
     };
     match command {
         Command::Match(arguments) => matching::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "securecloud",
-                &mut std::io::stdout(),
-            );
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "securecloud", &mut script);
+            report::quit_unless_written(std::io::stdout().write_all(&script));
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            report::quit_unless_written(std::io::stdout().write_all(&page));
             Ok(ExitCode::SUCCESS)
         }
         Command::Scbr(arguments) => block_on(scbr::run(arguments)),

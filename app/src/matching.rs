@@ -13,10 +13,15 @@ use sc_matching::bound::LINE_BYTES_MAX;
 use sc_matching::{Index, Matches, Publication, Subscription, SubscriptionId};
 
 use crate::cli::MatchArgs;
-use crate::report::note;
+use crate::report::{note, quit_unless_written};
 use crate::wrong_use;
 
 pub(crate) fn run(arguments: &MatchArgs) -> anyhow::Result<ExitCode> {
+    if is_stdin(&arguments.subscriptions) && is_stdin(&arguments.publications) {
+        return Err(wrong_use(
+            "standard input (-) can be read once: name a file for the subscriptions or for the publications",
+        ));
+    }
     let (index, ids) = read_index(&arguments.subscriptions)?;
     let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
     let progress = progress(&arguments.publications);
@@ -33,13 +38,14 @@ pub(crate) fn run(arguments: &MatchArgs) -> anyhow::Result<ExitCode> {
         found.clear();
         found.extend(matched.ids().map(|id| ids[id.0 as usize]));
         found.sort_unstable();
-        write_ids(&mut out, &found, arguments.json)
+        quit_unless_written(write_ids(&mut out, &found, arguments.json));
+        Ok(())
     })?;
     progress.finish_and_clear();
     if arguments.count {
-        writeln!(out, "{total}")?;
+        quit_unless_written(writeln!(out, "{total}"));
     }
-    out.flush()?;
+    quit_unless_written(out.flush());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,7 +80,7 @@ pub(crate) fn read_subscriptions(path: &Path) -> anyhow::Result<Vec<(u64, Subscr
                 Entry::Occupied(place) => {
                     note(&format!(
                         "{}: line {number}: subscription {id} is given again and replaces the earlier one",
-                        path.display()
+                        name(path)
                     ));
                     subscriptions[*place.get()].1 = subscription;
                 }
@@ -113,8 +119,8 @@ fn for_each_line(
     path: &Path,
     mut take: impl FnMut(usize, Line, usize) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let failed = |error: io::Error| wrong_use(format!("{}: {error}", path.display()));
-    let file: Box<dyn Read> = if path == Path::new("-") {
+    let failed = |error: io::Error| wrong_use(format!("{}: {error}", name(path)));
+    let file: Box<dyn Read> = if is_stdin(path) {
         Box::new(stdin().lock())
     } else {
         Box::new(File::open(path).map_err(failed)?)
@@ -123,32 +129,65 @@ fn for_each_line(
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
-        // One byte more than a line may have, so that a longer one is seen and never held.
+        // One byte more than a line and its end may have, so that a longer one is seen and never held.
         let read = (&mut input)
-            .take(LINE_BYTES_MAX as u64 + 2)
+            .take(LINE_BYTES_MAX as u64 + 3)
             .read_until(b'\n', &mut bytes)
             .map_err(failed)?;
         if read == 0 {
             return Ok(());
         }
-        let text = str::from_utf8(&bytes).map_err(|_| {
+        if without_end(&bytes).len() > LINE_BYTES_MAX {
+            return Err(at(
+                path,
+                number,
+                format_args!("the line is longer than {LINE_BYTES_MAX} bytes: make several of it"),
+            ));
+        }
+        let text = str::from_utf8(without_end(&bytes)).map_err(|error| {
             at(
                 path,
                 number,
-                "the line is no UTF-8 text, or longer than a line may be",
+                format_args!(
+                    "byte {} is no UTF-8 text: convert the file",
+                    error.valid_up_to() + 1
+                ),
             )
         })?;
-        match parse_numbered(number, text.trim_end_matches('\n')) {
+        let text = match number {
+            1 => text.strip_prefix('\u{feff}').unwrap_or(text),
+            _ => text,
+        };
+        match parse_numbered(number, text) {
             Ok(Some(line)) => take(number, line, read)?,
             Ok(None) => {}
-            Err(error) => return Err(wrong_use(format!("{}: {error}", path.display()))),
+            Err(error) => return Err(wrong_use(format!("{}: {error}", name(path)))),
         }
     }
     Ok(())
 }
 
+/// A line without the `\n` or `\r\n` that ends it.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// What people call a file of lines.
+fn name(path: &Path) -> String {
+    if is_stdin(path) {
+        "standard input".into()
+    } else {
+        path.display().to_string()
+    }
+}
+
 fn at(path: &Path, line: usize, what: impl std::fmt::Display) -> anyhow::Error {
-    wrong_use(format!("{}: line {line}: {what}", path.display()))
+    wrong_use(format!("{}: line {line}: {what}", name(path)))
 }
 
 /// A bar over the bytes of a file, on a terminal alone and only when results go elsewhere.

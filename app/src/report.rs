@@ -1,6 +1,6 @@
 //! What is told to people and programs: notes on standard error, events as JSON on standard output.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 
 use serde_json::Value;
 
@@ -68,12 +68,20 @@ impl Report {
     }
 }
 
-/// Prints a line on standard output; a reader that has gone away ends the process quietly, as it ends others.
+/// Prints a line on standard output.
 pub(crate) fn line(text: &str) {
     let mut out = stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+    quit_unless_written(writeln!(out, "{text}").and_then(|()| out.flush()));
+}
+
+/// Ends the process if standard output cannot be written: quietly when its reader has gone away, as others do; else with an error.
+pub(crate) fn quit_unless_written(written: io::Result<()>) {
+    let Err(error) = written else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    note(&format!("standard output: {error}"));
+    std::process::exit(1);
 }
 
 /// Tells something that does not stop the command.

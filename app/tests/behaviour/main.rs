@@ -1,0 +1,10 @@
+//! What people and programs may rely on when they use `securecloud`: the real binaries, as processes, over real sockets.
+//!
+//! Every test has a folder of its own and lets the system choose its ports, so that all of them may run at once.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod domains;
+mod matching;
+mod original;
