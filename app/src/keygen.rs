@@ -7,7 +7,7 @@ use sc_crypto::OwnerSecret;
 use sc_transport::{LinkKeys, os_entropy};
 
 use crate::cli::KeygenArgs;
-use crate::keys::{beside, read_private, write_new};
+use crate::keys::{all_absent, beside, read_private, write_new};
 use crate::report::line;
 use crate::wrong_use;
 
@@ -16,7 +16,13 @@ pub(crate) fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
     if arguments.link {
         return make_link_keys(name, arguments.force);
     }
-    let public_file = beside(name, ".pub");
+    let (private_file, public_file) = (beside(name, ".prv"), beside(name, ".pub"));
+    if !arguments.force {
+        // Half a pair would be worse than none.
+        let private_file = (arguments.public_from.is_none()).then_some(&*private_file);
+        let files: Vec<_> = private_file.into_iter().chain([&*public_file]).collect();
+        all_absent(&files)?;
+    }
     let owner = match (&arguments.public_from, arguments.rsa) {
         (Some(private_file), _) => read_private(private_file)?,
         (None, Some(bits)) => {
@@ -25,7 +31,6 @@ pub(crate) fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
         (None, None) => OwnerSecret::generate(&mut OsEntropy),
     };
     if arguments.public_from.is_none() {
-        let private_file = beside(name, ".prv");
         write_new(
             &private_file,
             owner.to_pem().as_bytes(),

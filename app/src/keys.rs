@@ -14,6 +14,9 @@ use crate::wrong_use;
 /// Reads a private key file; one that others may read is refused.
 pub(crate) fn read_private(path: &Path) -> anyhow::Result<OwnerSecret> {
     let text = read(path)?;
+    // First whether it is a private key at all: a public one may well be readable by others.
+    let secret = OwnerSecret::from_pem(&text)
+        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
     let mode = std::fs::metadata(path)?.permissions().mode();
     if mode & 0o077 != 0 {
         let path = path.display();
@@ -22,7 +25,7 @@ pub(crate) fn read_private(path: &Path) -> anyhow::Result<OwnerSecret> {
             mode & 0o777
         )));
     }
-    OwnerSecret::from_pem(&text).map_err(|error| wrong_use(format!("{}: {error}", path.display())))
+    Ok(secret)
 }
 
 /// Reads a public key file.
@@ -59,16 +62,35 @@ pub(crate) fn read_or_make_identity(path: &Path) -> anyhow::Result<OwnerSecret> 
         let identity = OwnerSecret::generate(&mut OsEntropy);
         write_new(path, identity.to_pem().as_bytes(), 0o600, false)?;
     }
-    read_private(path)
+    let identity = read_private(path)?;
+    if identity.public().identity_key().is_none() {
+        return Err(wrong_use(format!(
+            "{} is an RSA key, and a consumer's identity is an Ed25519 key: name a file that is not there yet, and it is made",
+            path.display()
+        )));
+    }
+    Ok(identity)
+}
+
+/// Refuses to go on where one of `paths` is there already, before anything is written.
+pub(crate) fn all_absent(paths: &[&Path]) -> anyhow::Result<()> {
+    match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
+        Some(path) => Err(is_there(path)),
+        None => Ok(()),
+    }
+}
+
+fn is_there(path: &Path) -> anyhow::Error {
+    wrong_use(format!(
+        "{} is there already: choose another name, or --force to replace it",
+        path.display()
+    ))
 }
 
 /// Writes a file that must not be there yet, unless `replace`; it has `mode` from the beginning.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> anyhow::Result<()> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => wrong_use(format!(
-            "{} is there already: choose another name, or --force to replace it",
-            path.display()
-        )),
+        io::ErrorKind::AlreadyExists => is_there(path),
         _ => wrong_use(format!("{}: {error}", path.display())),
     };
     if replace {

@@ -6,5 +6,6 @@
 mod support;
 
 mod domains;
+mod keys;
 mod matching;
 mod original;

@@ -5,10 +5,12 @@
 mod command;
 mod folder;
 mod role;
+mod run;
 
 pub(crate) use command::{Finished, command, securecloud, securecloud_with, with_stdin};
 pub(crate) use folder::{DATASETS, DELIVERIES, Folder, SUBSCRIPTIONS, VECTORS, numbers};
 pub(crate) use role::{Role, Signal, send_signal};
+pub(crate) use run::{Flags, Run};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
