@@ -1,1 +1,29 @@
-fn main() {}
+//! `securecloud-bench`: measurement campaigns. `docs/BENCHMARKS.md` says what each means.
+
+mod cli;
+mod machine;
+mod median;
+mod report;
+mod routing;
+mod steps;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Routing(arguments) => routing::run(&arguments),
+        Command::Steps(arguments) => steps::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The campaigns as a user runs them, small.
+//!
+//! They run the programs beside this one, and have cargo build these first: it does nothing where they are up to date.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const BENCH: &str = env!("CARGO_BIN_EXE_securecloud-bench");
+
+fn bench(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(BENCH)
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Builds what the campaign runs.
+fn build_roles() {
+    let folder = Path::new(BENCH).parent().unwrap();
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--manifest-path"]).arg(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap()
+            .join("Cargo.toml"),
+    );
+    command.args([
+        "--package",
+        "securecloud",
+        "--package",
+        "sc-program",
+        "--bins",
+    ]);
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    assert!(command.status().unwrap().success());
+}
+
+#[test]
+fn both_modes_deliver_exactly_what_a_plain_scan_expects() {
+    build_roles();
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = bench(
+        folder.path(),
+        &[
+            "routing",
+            "--bundled",
+            "--subscriptions",
+            "200",
+            "--runs",
+            "1",
+            "--csv",
+            "figures.csv",
+        ],
+    );
+
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let csv = std::fs::read_to_string(folder.path().join("figures.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let [heads, plain, encrypted] = &rows[..] else {
+        panic!("{csv}");
+    };
+    assert_eq!((plain[0], encrypted[0]), ("plain", "encrypted"));
+    let column = |name: &str| heads.iter().position(|head| *head == name).unwrap();
+    for row in [plain, encrypted] {
+        let figure = |name: &str| row[column(name)].parse::<f64>().unwrap();
+        assert_eq!(row[column("publications")], "10000");
+        assert_eq!(row[column("delivered")], row[column("expected")]);
+        assert!(figure("delivered") > 0.0 && figure("pubs_per_s") > 0.0);
+        assert!(figure("router_cpu_us_per_pub") > 0.0 && figure("consumer_cpu_us_per_pub") > 0.0);
+    }
+    let told = text(&output.stdout);
+    assert!(told.contains("machine: ") && told.contains("commit: ") && told.contains("command: "));
+}
+
+#[test]
+fn steps_prints_a_time_for_each_step_of_each_mode() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = bench(
+        folder.path(),
+        &[
+            "steps",
+            "--bundled",
+            "--subscriptions",
+            "50",
+            "--passes",
+            "1",
+        ],
+    );
+
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    let rows = |start: &str| told.lines().filter(|line| line.contains(start)).count();
+    assert_eq!((rows("|     plain |"), rows("| encrypted |")), (7, 7));
+}
+
+#[test]
+fn missing_programs_are_named_with_the_command_that_builds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("securecloud-bench");
+    std::fs::copy(BENCH, &alone).unwrap();
+
+    let output = Command::new(alone).arg("routing").output().unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("cargo build") && told.contains("--workspace"),
+        "{told}"
+    );
+}
+
+#[test]
+fn no_runs_at_all_are_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = bench(folder.path(), &["routing", "--runs", "0"]);
+
+    assert_eq!(output.status.code(), Some(2));
+}
