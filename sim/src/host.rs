@@ -7,8 +7,7 @@ use sc_proto::Message as _;
 use sc_proto::cbr::{self, call, reply};
 use sc_router::{Counters, Output, Router, RouterSettings};
 use sc_transport::{
-    Datagram, FrameClass, LinkEvent, LinkId, LinkKey, LinkSettings, Links, PeerKey, Route,
-    SendError, Side,
+    Datagram, FrameClass, LinkEvent, LinkId, LinkKey, LinkSettings, Links, PeerKey, Route, Side,
 };
 
 use crate::door::Door;
@@ -134,14 +133,10 @@ impl Host {
                 frame,
                 token,
             } => {
-                let behind = class == FrameClass::Data
-                    && self.router.is_impatient(link)
-                    && self.links.available(link, class) < frame.cost();
-                match self.links.send(world.now, link, class, frame, token) {
-                    Ok(()) if behind => self.router.on_full(link),
-                    Err(SendError::Full | SendError::TooLarge { .. }) => self.router.on_full(link),
-                    Ok(()) | Err(SendError::Closed) => {}
-                }
+                let Self { links, router, .. } = self;
+                let available = links.available(link, class);
+                let send = |frame| links.send(world.now, link, class, frame, token);
+                router.deliver(link, class, frame, token, available, send);
             }
             Output::Call { token, request } => {
                 note!(

@@ -4,6 +4,7 @@
 //! that has proved that peer's key; a sender gets its credit back only when what came of its frame has arrived.
 //! [`Router`] decides, without sockets, clocks or threads; [`serve`] is the loop around it.
 
+mod backlog;
 mod calls;
 mod credit;
 mod domains;

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use prost::Message;
 use sc_proto::cbr::{self, call};
 use sc_proto::routing::{self, refused::Cause};
-use sc_transport::{Frame, FrameClass, LinkEvent, LinkId, PeerKey, Role};
+use sc_transport::{Frame, FrameClass, LinkEvent, LinkId, PeerKey, Role, SendError};
 
+use crate::backlog::Backlog;
 use crate::calls::{CallContext, Waiting};
 use crate::credit::{Credit, DebtId, Due};
 use crate::domains::{DomainId, Domains};
@@ -88,7 +89,7 @@ pub struct Counters {
     pub undeliverable: u64,
     /// Frames refused.
     pub refused: u64,
-    /// Consumers disconnected because they did not keep up.
+    /// Peers disconnected because they did not keep up.
     pub disconnected: u64,
 }
 
@@ -110,6 +111,7 @@ pub struct Router {
     impatient: HashSet<PeerKey>,
     domains: Domains,
     credit: Credit,
+    backlog: Backlog,
     calls: HashMap<u64, CallContext>,
     last_call: u64,
     waiting_calls: VecDeque<(u64, Bytes)>,
@@ -176,6 +178,16 @@ impl Router {
                 self.credit.arrived(link, class, token, &mut due);
                 self.release(due);
             }
+            LinkEvent::Writable { link, class } => {
+                let waiting = self.backlog.take(link, class);
+                self.outputs
+                    .extend(waiting.map(|(frame, token)| Output::Send {
+                        link,
+                        class,
+                        frame,
+                        token,
+                    }));
+            }
             LinkEvent::Closed { link, .. } => self.on_closed(link),
             _ => {}
         }
@@ -206,6 +218,7 @@ impl Router {
     fn on_closed(&mut self, link: LinkId) {
         let mut due = Vec::new();
         self.credit.lost(link, &mut due);
+        self.backlog.forget(link);
         self.release(due);
         let abandoned = self.domains.abandon(link);
         self.forget(abandoned);
@@ -232,18 +245,47 @@ impl Router {
         }
     }
 
-    /// The queue of a link is full: its consumer is disconnected, and will see what it has missed.
-    pub fn on_full(&mut self, link: LinkId) {
+    /// Carries out an [`Output::Send`] by `send`, on a link that would send `available` bytes at once. A frame for which the link's queue
+    /// has no room waits here; a consumer whose publisher chose not to wait for it is disconnected, and will see what it has missed.
+    pub fn deliver(
+        &mut self,
+        link: LinkId,
+        class: FrameClass,
+        frame: Frame,
+        token: u64,
+        available: u64,
+        send: impl FnOnce(Frame) -> Result<(), SendError>,
+    ) {
+        let impatient = class == FrameClass::Data && self.is_impatient(link);
+        let behind = impatient && available < frame.cost();
+        if self.backlog.holds(link, class) {
+            return self.hold(link, class, frame, token);
+        }
+        match send(frame.clone()) {
+            Err(SendError::Full) if !impatient => self.hold(link, class, frame, token),
+            Err(SendError::Full | SendError::TooLarge { .. }) => self.disconnect(link),
+            Ok(()) if behind => self.disconnect(link),
+            // A link that has closed meanwhile reports so itself.
+            Ok(()) | Err(SendError::Closed) => {}
+        }
+    }
+
+    fn hold(&mut self, link: LinkId, class: FrameClass, frame: Frame, token: u64) {
+        if !self.backlog.push(link, class, (frame, token)) {
+            self.disconnect(link);
+        }
+    }
+
+    fn disconnect(&mut self, link: LinkId) {
         self.counters.disconnected += 1;
         self.outputs.push(Output::Close {
             link,
-            reason: "this consumer does not keep up",
+            reason: "this peer does not keep up",
         });
     }
 
     /// Whether the consumer behind `link` is to be disconnected as soon as it falls behind.
-    #[must_use]
-    pub fn is_impatient(&self, link: LinkId) -> bool {
+    fn is_impatient(&self, link: LinkId) -> bool {
         match self.peers.get(&link) {
             Some(Peer::Subscriber { key, .. }) => self.impatient.contains(key),
             _ => false,

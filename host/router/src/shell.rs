@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use sc_launcher::{Door, DoorClosed};
 use sc_proto::cbr::{self, call, reply};
-use sc_transport::{Driver, FrameClass, LinkEvent, LinkId, Links, PeerKey, Role, SendError};
+use sc_transport::{Driver, LinkEvent, LinkId, Links, PeerKey, Role};
 
 use crate::router::{Counters, Output, Router};
 
@@ -132,15 +132,9 @@ fn carry_out(
                     frame,
                     token,
                 } => {
-                    let behind = class == FrameClass::Data
-                        && router.is_impatient(link)
-                        && driver.available(link, class) < frame.cost();
-                    match driver.send(link, class, frame, token) {
-                        Ok(()) if behind => router.on_full(link),
-                        Err(SendError::Full | SendError::TooLarge { .. }) => router.on_full(link),
-                        // A link that has closed meanwhile reports so itself.
-                        Ok(()) | Err(SendError::Closed) => {}
-                    }
+                    let available = driver.available(link, class);
+                    let send = |frame| driver.send(link, class, frame, token);
+                    router.deliver(link, class, frame, token, available, send);
                 }
                 Output::Call { token, request } => door.call(token, request)?,
                 Output::Release { link, class, bytes } => driver.release(link, class, bytes),
