@@ -141,6 +141,7 @@ struct Progress {
     deliveries: u64,
     first_ns: Option<u64>,
     last_receipt_ns: u64,
+    has_audience: bool,
     done: bool,
 }
 
@@ -180,9 +181,11 @@ impl Source {
         Ok(())
     }
 
+    /// Whether as many consumers as were announced have been there at once; that some have left since changes nothing.
     fn has_audience(&mut self) -> bool {
-        self.progress.first_ns.is_some()
-            || self.publishing.publisher().complete_consumers() >= self.arguments.await_consumers
+        let complete = self.publishing.publisher().complete_consumers();
+        self.progress.has_audience |= complete >= self.arguments.await_consumers;
+        self.progress.has_audience
     }
 
     fn wants_input(&mut self) -> bool {
@@ -245,7 +248,7 @@ impl Source {
                     "session {session} is open in a trusted program of measurement {measurement}"
                 ));
                 report.event(&json!({ "event": "opened", "session": session, "tee": tee_line, "measurement": measurement }));
-                if self.progress.first_ns.is_none() {
+                if !self.progress.has_audience {
                     report.say(format!(
                         "waiting until the files of {} consumer(s) are admitted",
                         self.arguments.await_consumers

@@ -113,16 +113,27 @@ impl Role {
     /// Waits until `text` has come on standard error.
     #[track_caller]
     pub(crate) fn told(&self, text: &str) {
+        self.told_times(text, 1);
+    }
+
+    /// Waits until `text` has come so many times on standard error.
+    #[track_caller]
+    pub(crate) fn told_times(&self, text: &str, times: usize) {
         let begin = Instant::now();
         let mut held = self.stderr.text.lock().unwrap();
-        while !held.0.contains(text) {
+        loop {
             let left = PATIENCE.saturating_sub(begin.elapsed());
-            assert!(
-                !left.is_zero() && !held.1,
-                "{} did not say `{text}`; it said\n{}",
-                self.name,
-                held.0
-            );
+            if held.0.matches(text).count() >= times {
+                return;
+            }
+            if left.is_zero() || held.1 {
+                drop(held);
+                panic!(
+                    "{} did not say `{text}` {times} times; it said\n{}",
+                    self.name,
+                    self.said()
+                );
+            }
             held = self.stderr.more.wait_timeout(held, left).unwrap().0;
         }
     }
