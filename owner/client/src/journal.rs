@@ -118,11 +118,13 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`].
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        if core::mem::take(&mut self.dirty) {
+        if self.dirty {
             self.file.sync_data().map_err(|source| JournalError::Io {
                 path: self.path.clone(),
                 source,
             })?;
+            // Only now: after a failure nobody may take the next call's silence for success.
+            self.dirty = false;
         }
         Ok(())
     }
@@ -195,6 +197,13 @@ fn read_records(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), usize> {
     while let Some((header, rest)) = bytes[used..].split_at_checked(HEADER_BYTES) {
         let (length, digest) = header.split_at(4);
         let length = u32::from_le_bytes(length.try_into().expect("split at 4")) as usize;
+        if bytes[used..].iter().all(|byte| *byte == 0) {
+            // The file system had made room for a record whose bytes never came.
+            break;
+        }
+        if length > RECORD_MAX {
+            return Err(used);
+        }
         let Some(record) = rest.get(..length) else {
             break;
         };
@@ -274,6 +283,36 @@ mod tests {
             Journal::open(&path),
             Err(JournalError::Damaged { at: 0, .. })
         ));
+    }
+
+    #[test]
+    fn a_tail_of_zeros_is_a_record_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        write(&path, &[b"kept"]);
+        let whole = std::fs::read(&path).unwrap();
+
+        for zeros in [1, HEADER_BYTES, 100, 5000] {
+            std::fs::write(&path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
+
+            assert_eq!(Journal::open(&path).unwrap().1, [b"kept".to_vec()]);
+        }
+    }
+
+    #[test]
+    fn a_length_that_no_record_has_is_damage_and_not_a_record_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        write(&path, &[b"first", b"second"]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[3] = 0xff;
+        std::fs::write(&path, &bytes).unwrap();
+
+        assert!(matches!(
+            Journal::open(&path),
+            Err(JournalError::Damaged { at: 0, .. })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing is dropped");
     }
 
     #[test]
