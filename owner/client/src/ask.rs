@@ -12,6 +12,10 @@ use sc_matching::binary::{decode_subscription, encode_subscription};
 /// Subscriptions that one request may carry.
 pub const SUBSCRIPTIONS_PER_ASK_MAX: usize = 1000;
 
+/// Bytes of encoded subscriptions that go into one message where this side cuts it, unless a single one is longer. Far below the least
+/// credit of a link, so that no portion waits for credit that can never come.
+const PORTION_BYTES_MAX: usize = 256 << 10;
+
 const VERSION: u8 = 1;
 const PLAIN: u8 = 0;
 const SIGNATURE_BYTES: usize = 64;
@@ -39,6 +43,24 @@ pub enum Operation {
     },
     /// Extends the lease.
     Renew,
+}
+
+/// Cuts subscriptions into messages: at most [`SUBSCRIPTIONS_PER_ASK_MAX`] of at most [`PORTION_BYTES_MAX`] in each; one empty portion where
+/// there are none.
+pub(crate) fn portions(subscriptions: &[(u64, Subscription)]) -> Vec<&[(u64, Subscription)]> {
+    let mut portions = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (at, (_, subscription)) in subscriptions.iter().enumerate() {
+        let more = 12 + encode_subscription(subscription).len();
+        let is_full = at - begin == SUBSCRIPTIONS_PER_ASK_MAX || bytes + more > PORTION_BYTES_MAX;
+        if is_full && at > begin {
+            portions.push(&subscriptions[begin..at]);
+            (begin, bytes) = (at, 0);
+        }
+        bytes += more;
+    }
+    portions.push(&subscriptions[begin..]);
+    portions
 }
 
 /// A request, opened or about to be sealed.
@@ -227,4 +249,46 @@ fn context(domain: &DomainId) -> Vec<u8> {
     Transcript::new("ask seal")
         .bytes(domain.as_bytes())
         .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use sc_matching::{Constraint, Name, Predicate, Text, Value};
+
+    use super::*;
+
+    /// A subscription whose text has `bytes` bytes.
+    fn subscription(bytes: usize) -> Subscription {
+        let text = Text::new(&"x".repeat(bytes)).unwrap();
+        let predicate = Predicate::Equal(Value::Text(text));
+        let constraint = Constraint::new(Name::new("a").unwrap(), predicate).unwrap();
+        Subscription::new([constraint]).unwrap()
+    }
+
+    #[test]
+    fn portions_keep_both_bounds_and_all_subscriptions_in_order() {
+        for (count, bytes) in [
+            (0, 1),
+            (1, 60_000),
+            (2500, 1),
+            (1000, 1),
+            (50, 60_000),
+            (9, 40_000),
+        ] {
+            let all: Vec<_> = (0..count).map(|id| (id, subscription(bytes))).collect();
+
+            let portions = portions(&all);
+
+            assert_eq!(portions.concat(), all);
+            for portion in &portions {
+                let length: usize = portion
+                    .iter()
+                    .map(|(_, subscription)| 12 + encode_subscription(subscription).len())
+                    .sum();
+                assert!(portion.len() <= SUBSCRIPTIONS_PER_ASK_MAX);
+                assert!(length <= PORTION_BYTES_MAX);
+                assert!(!portion.is_empty() || count == 0);
+            }
+        }
+    }
 }

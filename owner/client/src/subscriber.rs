@@ -17,13 +17,15 @@ use sc_proto::routing::{self, from_subscriber, refused::Cause, to_subscriber};
 use sc_transport::{Frame, FrameClass};
 
 use crate::answer::{Answer, Refusal, Verdict};
-use crate::ask::{Ask, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+use crate::ask::{Ask, Operation, portions};
 use crate::link::{Clock, Output};
 
 /// A request without an answer is made again after this long.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Sessions whose keys are kept; older ones are forgotten.
 const SESSIONS_MAX: usize = 4;
+/// Requests made again without an answer whose answers are still taken; older ones are forgotten.
+const SUPERSEDED_MAX: usize = 64;
 
 const SEQUENCE: u8 = 1;
 const TAKEN: u8 = 2;
@@ -159,11 +161,16 @@ pub struct Subscriber {
     attached: bool,
     /// Requests that wait for an answer, by hash.
     open_asks: BTreeMap<[u8; 32], u32>,
-    /// The hash of the last request that was answered: answers of later sessions name it.
-    answered: Vec<[u8; 32]>,
+    /// Requests that were made again before their answer came, oldest first: it may still come, with the keys of a session.
+    superseded: VecDeque<[u8; 32]>,
+    /// The last request that was answered with an admission: answers of later sessions name it.
+    answered: Option<[u8; 32]>,
+    /// Whether the owner holds all subscriptions, as far as this side knows.
     admitted: bool,
     ask_again: Option<Duration>,
     renew_at: Option<Duration>,
+    /// The renewal that waits for its answer.
+    renewing: Option<[u8; 32]>,
     sessions: BTreeMap<u64, Session>,
     origins: BTreeMap<VerifyingKey, Origin>,
     outputs: Vec<Output>,
@@ -190,10 +197,12 @@ impl Subscriber {
             memory,
             attached: false,
             open_asks: BTreeMap::new(),
-            answered: Vec::new(),
+            superseded: VecDeque::new(),
+            answered: None,
             admitted: false,
             ask_again: None,
             renew_at: None,
+            renewing: None,
             sessions: BTreeMap::new(),
             origins: BTreeMap::new(),
             outputs: Vec::new(),
@@ -234,10 +243,11 @@ impl Subscriber {
         );
     }
 
-    /// The link is gone.
+    /// The link is gone, and with it the requests that were on their way: whether they were taken nobody here knows.
     pub fn on_closed(&mut self) {
         self.attached = false;
-        self.open_asks.clear();
+        self.admitted &= self.open_asks.is_empty();
+        self.supersede();
         self.ask_again = None;
     }
 
@@ -271,7 +281,9 @@ impl Subscriber {
         if !state.open {
             return self.events.push_back(SubscriberEvent::Waiting);
         }
-        if self.sessions.contains_key(&state.session) {
+        // While requests are on their way, their own timer decides when to repeat them.
+        let is_known = self.admitted && self.sessions.contains_key(&state.session);
+        if is_known || !self.open_asks.is_empty() {
             return;
         }
         // An owner that knows this subscriber seals its subscriptions into the new session by itself; wait for that a little.
@@ -289,7 +301,7 @@ impl Subscriber {
 
     fn on_refused(&mut self, clock: Clock, refused: &routing::Refused) {
         if refused.cause() == Cause::UnknownDomain {
-            self.open_asks.clear();
+            self.supersede();
             self.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
             return self.events.push_back(SubscriberEvent::Waiting);
         }
@@ -316,29 +328,37 @@ impl Subscriber {
             self.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
         }
         if self.renew_at.is_some_and(|at| at <= clock.now) {
-            self.renew_at = None;
-            self.ask(Operation::Renew, 0);
+            self.renew_at = Some(clock.now + ASK_AGAIN_AFTER);
+            if let Some(unanswered) = self.renewing.take()
+                && self.open_asks.remove(&unanswered).is_some()
+            {
+                self.superseded.push_back(unanswered);
+            }
+            self.renewing = Some(self.ask(Operation::Renew, 0));
+        }
+    }
+
+    /// Whatever waits for an answer is asked again, or will be.
+    fn supersede(&mut self) {
+        let open = core::mem::take(&mut self.open_asks);
+        self.superseded.extend(open.into_keys());
+        while self.superseded.len() > SUPERSEDED_MAX {
+            self.superseded.pop_front();
         }
     }
 
     fn ask_for_all(&mut self) {
-        self.open_asks.clear();
-        self.answered.clear();
+        self.supersede();
         let all = core::mem::take(&mut self.subscriptions);
         let mut left = all.len();
-        let chunks: Vec<_> = if all.is_empty() {
-            vec![&all[..]]
-        } else {
-            all.chunks(SUBSCRIPTIONS_PER_ASK_MAX).collect()
-        };
-        for (number, chunk) in chunks.into_iter().enumerate() {
-            left -= chunk.len();
+        for (number, portion) in portions(&all).into_iter().enumerate() {
+            left -= portion.len();
             let remaining = left as u32;
             self.ask(
                 Operation::Subscribe {
                     replace: number == 0,
                     remaining,
-                    subscriptions: chunk.to_vec(),
+                    subscriptions: portion.to_vec(),
                 },
                 remaining,
             );
@@ -346,14 +366,19 @@ impl Subscriber {
         self.subscriptions = all;
     }
 
-    /// Drops subscriptions; none named drops all.
+    /// Drops subscriptions; none named drops all. Without a link the owner is told when there is one again.
     pub fn unsubscribe(&mut self, ids: Vec<u64>) {
         self.subscriptions
             .retain(|(id, _)| !ids.is_empty() && !ids.contains(id));
-        self.ask(Operation::Unsubscribe { ids }, 0);
+        if self.attached {
+            self.ask(Operation::Unsubscribe { ids }, 0);
+        } else {
+            self.admitted = false;
+        }
     }
 
-    fn ask(&mut self, operation: Operation, remaining: u32) {
+    /// Sends a request; returns the hash that its answer will name.
+    fn ask(&mut self, operation: Operation, remaining: u32) -> [u8; 32] {
         self.memory.sequence += 1;
         self.outputs
             .push(Output::Record(record(SEQUENCE, &[self.memory.sequence])));
@@ -377,6 +402,7 @@ impl Subscriber {
             }),
             Some(sealed.into()),
         );
+        hash
     }
 
     fn on_answer(&mut self, clock: Clock, sealed: &[u8]) {
@@ -384,28 +410,37 @@ impl Subscriber {
         let Ok(answer) = opened else {
             return self.events.push_back(SubscriberEvent::NotTaken);
         };
+        let newest = self.sessions.keys().next_back().copied().unwrap_or(0);
         let remaining = match self.open_asks.remove(&answer.request) {
             Some(remaining) => remaining,
-            None if self.answered.contains(&answer.request) => 0,
-            None => return self.events.push_back(SubscriberEvent::NotTaken),
+            // A request is answered again only to open a later session; anything else is a replay, of the request or of the answer.
+            None if self.answered == Some(answer.request) && answer.session > newest => 0,
+            None => return self.on_late_answer(&answer, newest),
         };
         match answer.verdict {
             Verdict::Refused(refusal) => {
                 self.ask_again = None;
+                self.renew_at = None;
                 self.events.push_back(SubscriberEvent::Refused(refusal));
+            }
+            Verdict::Admitted { .. } if answer.session < newest => {
+                self.events.push_back(SubscriberEvent::NotTaken);
             }
             Verdict::Admitted {
                 delivery_key,
                 lease_ms,
                 ..
             } => {
-                self.answered.retain(|hash| *hash != answer.request);
-                self.answered.push(answer.request);
+                self.answered = Some(answer.request);
+                self.renewing = None;
                 let renew_after =
                     Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100));
                 self.renew_at = Some(clock.now + renew_after);
                 let is_new = self.open_session(answer.session, &delivery_key);
-                if remaining == 0 && self.open_asks.is_empty() {
+                if !self.open_asks.is_empty() {
+                    // The owner is at work on the others.
+                    self.ask_again = self.ask_again.map(|_| clock.now + ASK_AGAIN_AFTER);
+                } else if remaining == 0 {
                     self.ask_again = None;
                     if is_new || !self.admitted {
                         self.admitted = true;
@@ -418,9 +453,25 @@ impl Subscriber {
         }
     }
 
-    /// Whether the session is new; an older one than the newest is not opened any more.
+    /// Takes the keys from an answer to a request that was made again meanwhile: notices under them may come before the later answer,
+    /// which says the rest.
+    fn on_late_answer(&mut self, answer: &Answer, newest: u64) {
+        let late = |hash: &[u8; 32]| *hash == answer.request;
+        let Some(place) = self.superseded.iter().position(late) else {
+            return self.events.push_back(SubscriberEvent::NotTaken);
+        };
+        self.superseded.remove(place);
+        if let Verdict::Admitted { delivery_key, .. } = &answer.verdict
+            && answer.session >= newest
+        {
+            self.answered = Some(answer.request);
+            self.open_session(answer.session, delivery_key);
+        }
+    }
+
+    /// Whether the session is new; the newest is not opened twice.
     fn open_session(&mut self, number: u64, delivery_key: &sc_crypto::Secret) -> bool {
-        if self.sessions.keys().any(|open| *open >= number) {
+        if self.sessions.contains_key(&number) {
             return false;
         }
         let party = self.identity.signing_key().verifying_key();
@@ -486,14 +537,17 @@ impl Subscriber {
         self.memory.taken = (head.session, head.counter);
         match notice.kind {
             NoticeKind::Matches { .. } => self.take_matches(notice, head, payloads, deliver),
-            NoticeKind::Expired => self
-                .events
-                .push_back(SubscriberEvent::Ended(Ending::Expired)),
-            NoticeKind::Revoked => self
-                .events
-                .push_back(SubscriberEvent::Ended(Ending::Revoked)),
+            NoticeKind::Expired => self.end(Ending::Expired),
+            NoticeKind::Revoked => self.end(Ending::Revoked),
             _ => {}
         }
+    }
+
+    /// The program holds nothing of this subscriber any more.
+    fn end(&mut self, ending: Ending) {
+        self.admitted = false;
+        self.renew_at = None;
+        self.events.push_back(SubscriberEvent::Ended(ending));
     }
 
     fn take_matches(
