@@ -26,6 +26,20 @@ pub struct Credit {
 const FRAME_COST: u64 = 1024;
 
 impl Credit {
+    /// What is left of it once `outputs` have been sent.
+    pub(crate) fn after(mut self, outputs: &[Output]) -> Self {
+        for output in outputs {
+            if let Output::Send { class, frame } = output {
+                let left = match class {
+                    FrameClass::Control => &mut self.control,
+                    FrameClass::Data => &mut self.data,
+                };
+                *left = left.saturating_sub(frame.cost());
+            }
+        }
+        self
+    }
+
     pub(crate) fn take_control(&mut self, bytes: usize) -> bool {
         take(&mut self.control, bytes)
     }

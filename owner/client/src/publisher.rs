@@ -66,7 +66,8 @@ pub struct Publisher {
     events: VecDeque<PublisherEvent>,
 }
 impl Publisher {
-    /// A publisher with the memory of earlier starts. The first output is the record of this start.
+    /// A publisher with the memory of earlier starts. The first output is the record of this start; whoever was admitted then and is not
+    /// now is dropped before anything else.
     #[must_use]
     pub fn new(
         secret: Arc<OwnerSecret>,
@@ -76,9 +77,9 @@ impl Publisher {
     ) -> Self {
         let start = Record::Start(roll.start() + 1);
         roll.apply(&start);
-        roll.reinstate(&settings.admission);
         let batches = Batches::new(settings.batch, roll.start());
-        Self {
+        let unlisted = roll.no_longer_listed(&settings.admission);
+        let mut publisher = Self {
             secret,
             settings,
             entropy,
@@ -90,7 +91,11 @@ impl Publisher {
             next_tick: Duration::ZERO,
             outputs: vec![Output::Record(start.encode())],
             events: VecDeque::new(),
+        };
+        for identity in unlisted {
+            publisher.record(Record::Unlisted(identity));
         }
+        publisher
     }
 
     /// The domain that it owns.
@@ -190,7 +195,7 @@ impl Publisher {
         match frame {
             to_publisher::Frame::Offer(offer) => self.on_offer(clock, &offer),
             to_publisher::Frame::Opened(opened) => self.on_opened(clock, &opened),
-            to_publisher::Frame::Receipt(receipt) => self.on_receipt(&receipt, &attachment),
+            to_publisher::Frame::Receipt(receipt) => self.on_receipt(clock, &receipt, &attachment),
             to_publisher::Frame::Ask(ask) => self.on_ask(clock, &ask, &attachment),
             to_publisher::Frame::Refused(refused) => self.on_refused(&refused),
         }
@@ -203,12 +208,11 @@ impl Publisher {
         if cause == Cause::Unreachable {
             return self.report(PublisherEvent::Unreachable);
         }
-        if self.is_open() {
-            self.outputs
-                .push(Output::Close(format!("refused: {}", refused.what)));
-        } else {
+        if !self.is_open() {
             self.state = State::Detached;
         }
+        self.outputs
+            .push(Output::Close(format!("refused: {}", refused.what)));
         let lasting = matches!(cause, Cause::Plain | Cause::OwnerNotPinned);
         self.report(PublisherEvent::RouterRefused {
             what: refused.what.clone(),
@@ -291,11 +295,14 @@ impl Publisher {
         }
     }
 
+    /// Queues a control message for the session that is open; without one there is nobody to tell.
     fn queue(&mut self, body: ControlBody) {
-        self.controls.push_back(Queued {
-            body,
-            completes: None,
-        });
+        if self.is_open() {
+            self.controls.push_back(Queued {
+                body,
+                completes: None,
+            });
+        }
     }
 
     fn send_control<const N: usize>(

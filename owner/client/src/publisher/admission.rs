@@ -10,7 +10,7 @@ use sc_proto::routing::{self, from_publisher};
 use super::roll::Record;
 use super::{Admission, Publisher, PublisherEvent, Queued, State};
 use crate::answer::{Answer, Refusal, Verdict};
-use crate::ask::{Ask, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+use crate::ask::{Ask, Operation, portions};
 use crate::link::Clock;
 
 impl Publisher {
@@ -19,19 +19,30 @@ impl Publisher {
         let live: Vec<_> = self
             .roll
             .members()
-            .filter(|(_, member)| {
-                !member.revoked
-                    && !member.subscriptions.is_empty()
-                    && member.lease_until_ms > clock.wall_ms
-            })
-            .map(|(identity, member)| (*identity, member.subscriptions.clone()))
+            .filter(|(_, member)| member.is_live(clock.wall_ms))
+            .map(|(identity, _)| *identity)
             .collect();
-        for (identity, subscriptions) in live {
+        for identity in live {
             self.answer_admitted(clock, &identity);
-            let all: Vec<_> = subscriptions.into_iter().collect();
-            for (part, chunk) in all.chunks(SUBSCRIPTIONS_PER_ASK_MAX).enumerate() {
-                self.queue_admission(&identity, part == 0, chunk.to_vec(), false);
-            }
+            self.readmit(clock, &identity);
+        }
+    }
+
+    /// Tells the program all subscriptions of a consumer, if they are live.
+    pub(super) fn readmit(&mut self, clock: Clock, identity: &VerifyingKey) {
+        let Some(member) = self.roll.member(identity) else {
+            return;
+        };
+        if !member.is_live(clock.wall_ms) {
+            return;
+        }
+        let all: Vec<_> = member
+            .subscriptions
+            .iter()
+            .map(|(id, subscription)| (*id, subscription.clone()))
+            .collect();
+        for (part, portion) in portions(&all).into_iter().enumerate() {
+            self.queue_admission(identity, part == 0, portion.to_vec(), false);
         }
     }
 
@@ -54,7 +65,7 @@ impl Publisher {
             self.settings.quota,
         ) {
             Err(refusal) => {
-                if refusal != Refusal::Sequence {
+                if refusal != Refusal::Sequence && self.roll.member(&identity).is_some() {
                     self.record(Record::Taken {
                         ask: Box::new(ask.clone()),
                         request,
@@ -68,7 +79,8 @@ impl Publisher {
                 });
             }
             Ok(()) => {
-                let lease_until_ms = Some(clock.wall_ms + self.settings.lease.as_millis() as u64);
+                let lease_ms = u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX);
+                let lease_until_ms = Some(clock.wall_ms.saturating_add(lease_ms));
                 self.record(Record::Taken {
                     ask: Box::new(ask.clone()),
                     request,
@@ -101,21 +113,25 @@ impl Publisher {
             Operation::Unsubscribe { ids } if ids.is_empty() => {
                 self.queue_admission(&identity, true, Vec::new(), false)
             }
-            Operation::Unsubscribe { ids } => self.queue(ControlBody::Withdraw {
-                consumer: identity,
-                ids,
-            }),
-            Operation::Renew => {
-                let lease_until_ms = self
-                    .roll
-                    .member(&identity)
-                    .map_or(0, |member| member.lease_until_ms);
-                self.queue(ControlBody::Renew {
+            Operation::Unsubscribe { ids } => {
+                self.queue(ControlBody::Withdraw {
                     consumer: identity,
-                    lease_until_ms,
+                    ids,
                 });
+                // The answer has promised what every answer promises: a whole lease.
+                self.queue_renewal(identity);
             }
+            Operation::Renew => self.queue_renewal(identity),
         }
+    }
+
+    fn queue_renewal(&mut self, consumer: VerifyingKey) {
+        let member = self.roll.member(&consumer);
+        let lease_until_ms = member.map_or(0, |member| member.lease_until_ms);
+        self.queue(ControlBody::Renew {
+            consumer,
+            lease_until_ms,
+        });
     }
 
     pub(super) fn queue_admission(
@@ -193,19 +209,26 @@ impl Publisher {
         self.send_control(from_publisher::Frame::Answer(head), [sealed.into()]);
     }
 
-    /// Takes a changed list: admitted consumers that it no longer names are revoked at once.
+    /// Takes a changed list: admitted consumers that it no longer names are revoked at once, until a later list names them again.
     pub fn set_admission(&mut self, admission: Admission) {
         for identity in self.roll.no_longer_listed(&admission) {
-            self.revoke(identity);
+            self.expel(identity, Record::Unlisted(identity));
         }
-        self.roll.reinstate(&admission);
         self.settings.admission = admission;
     }
 
-    /// Drops a consumer with all its subscriptions; it is refused from now on.
+    /// Drops a consumer with all its subscriptions; it is refused from now on, also after a restart and whatever a list says.
     pub fn revoke(&mut self, identity: VerifyingKey) {
-        self.record(Record::Revoked(identity));
+        self.expel(identity, Record::Revoked(identity));
+    }
+
+    fn expel(&mut self, identity: VerifyingKey, record: Record) {
+        self.record(record);
         self.complete.remove(&identity);
-        self.queue(ControlBody::Revoke { consumer: identity });
+        if let State::Open(session) = &self.state
+            && session.delivery_keys.contains_key(&identity)
+        {
+            self.queue(ControlBody::Revoke { consumer: identity });
+        }
     }
 }

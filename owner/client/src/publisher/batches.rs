@@ -9,12 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use sc_cbr::{BatchWriter, MessageKind, Origin, PublisherKeys, Scope};
 use sc_crypto::hash::sha256;
-use sc_matching::{Publication, ValueRef};
+use sc_matching::bound::BLOCK_NAMES_MAX;
+use sc_matching::{Name, Publication, ValueRef};
 
 /// Length in bytes that the seal adds to a payload.
 const TAG_BYTES: usize = 16;
-/// Attributes in one batch, so that its table of names can never be full.
-const ATTRIBUTES_MAX: usize = 32_768;
+/// Most publications of one batch, whatever its bounds say: their payloads' sizes fit the head of a frame.
+const PUBLICATIONS_MAX: usize = 32_768;
 
 /// When a batch is closed: at whichever bound comes first.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +105,8 @@ pub(crate) struct Batches {
     next_number: u64,
     open: Vec<(Publication, Bytes)>,
     open_bytes: usize,
-    open_attributes: usize,
+    /// Names in the open batch's table, at most.
+    open_names: usize,
     open_since: Duration,
     /// Closed, not sent in this session.
     waiting: VecDeque<Pending>,
@@ -121,7 +123,7 @@ impl Batches {
             next_number: 1,
             open: Vec::new(),
             open_bytes: 0,
-            open_attributes: 0,
+            open_names: 0,
             open_since: Duration::ZERO,
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
@@ -139,21 +141,25 @@ impl Batches {
     }
 
     pub(crate) fn push(&mut self, now: Duration, publication: Publication, payload: Bytes) {
-        let bytes = wire_bytes(&publication, &payload);
-        let attributes = publication.attributes().len();
-        if self.open_bytes + bytes > self.bounds.bytes
-            || self.open_attributes + attributes > ATTRIBUTES_MAX
+        let mut bytes = wire_bytes(&publication, &payload);
+        let last = self.open.last().map(|(last, _)| last);
+        let (mut names, mut name_bytes) = new_names(&publication, last);
+        // The table wants room for all names of a publication before it looks which of them it has.
+        if self.open_bytes + bytes + name_bytes > self.bounds.bytes
+            || self.open_names + publication.attributes().len() > BLOCK_NAMES_MAX
         {
             self.close();
+            (names, name_bytes) = new_names(&publication, None);
         }
+        bytes += name_bytes;
         if self.open.is_empty() {
             self.open_since = now;
         }
-        self.open_attributes += attributes;
+        self.open_names += names;
         self.open_bytes += bytes;
         self.held_bytes += bytes;
         self.open.push((publication, payload));
-        if self.open.len() >= self.bounds.publications {
+        if self.open.len() >= self.bounds.publications.min(PUBLICATIONS_MAX) {
             self.close();
         }
     }
@@ -178,7 +184,7 @@ impl Batches {
             number: self.next_number,
         };
         self.next_number += 1;
-        self.open_attributes = 0;
+        self.open_names = 0;
         let items = core::mem::take(&mut self.open);
         self.waiting.push_back(Pending {
             origin,
@@ -216,7 +222,7 @@ impl Batches {
     }
 }
 
-/// About how many bytes a publication takes on the wire.
+/// How many bytes a publication takes on the wire, at most, without the names of its attributes.
 fn wire_bytes(publication: &Publication, payload: &Bytes) -> usize {
     let headers: usize = publication
         .attributes()
@@ -227,4 +233,21 @@ fn wire_bytes(publication: &Publication, payload: &Bytes) -> usize {
         })
         .sum();
     headers + payload.len() + TAG_BYTES + 32 + 8
+}
+
+/// How many names a publication adds to the table of a batch whose last publication is `last`, and their bytes, at most. Publications tend
+/// to name their attributes as the last one did, so one comparison each tells most of what the table would.
+fn new_names(publication: &Publication, last: Option<&Publication>) -> (usize, usize) {
+    let known = last.map_or(&[][..], Publication::attributes);
+    let is_new =
+        |(place, name): &(usize, &Name)| known.get(*place).is_none_or(|(known, _)| known != *name);
+    publication
+        .attributes()
+        .iter()
+        .map(|(name, _)| name)
+        .enumerate()
+        .filter(is_new)
+        .fold((0, 0), |(count, bytes), (_, name)| {
+            (count + 1, bytes + 1 + name.as_str().len())
+        })
 }

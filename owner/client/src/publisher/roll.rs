@@ -1,21 +1,25 @@
 //! The roll of a publisher's consumers: who asked for what, who is admitted, until when; and the records that keep it.
 //!
 //! Invariant: a sequence number of an identity is taken at most once, across restarts, because the record of a request is on the disk
-//! before anything comes of it.
+//! before anything comes of it. Strangers who are refused leave no trace here: only those who were admitted once are remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sc_cbr::Reader;
+use sc_cbr::{CONSUMERS_MAX, Reader};
 use sc_crypto::{OwnerPublic, VerifyingKey};
 use sc_matching::Subscription;
 
 use crate::answer::Refusal;
-use crate::ask::{Ask, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+use crate::ask::{Ask, Operation, portions};
 
 const START: u8 = 1;
 const SESSION: u8 = 2;
 const TAKEN: u8 = 3;
 const REVOKED: u8 = 4;
+const UNLISTED: u8 = 5;
+
+/// Identities that are remembered, more are refused; few in this crate's unit tests, which reach the bound.
+const MEMBERS_MAX: usize = if cfg!(test) { 4 } else { CONSUMERS_MAX };
 
 /// Whom a publisher admits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,14 +59,22 @@ impl Admission {
     }
 }
 
-/// One identity that has asked.
+/// One identity that was admitted.
 pub(crate) struct Member {
     pub(crate) public: OwnerPublic,
     pub(crate) sequence: u64,
     pub(crate) request: [u8; 32],
     pub(crate) lease_until_ms: u64,
     pub(crate) subscriptions: BTreeMap<u64, Subscription>,
-    pub(crate) revoked: bool,
+    /// A changed list has dropped it.
+    unlisted: bool,
+}
+
+impl Member {
+    /// Whether it has subscriptions that a program should hold at `time_ms`.
+    pub(crate) fn is_live(&self, time_ms: u64) -> bool {
+        !self.subscriptions.is_empty() && self.lease_until_ms > time_ms
+    }
 }
 
 /// One entry of a publisher's journal.
@@ -77,8 +89,10 @@ pub(crate) enum Record {
         request: [u8; 32],
         lease_until_ms: Option<u64>,
     },
-    /// An identity was revoked.
+    /// An identity was revoked by name, whatever a list says.
     Revoked(VerifyingKey),
+    /// A changed list names an identity no longer; a later one may name it again.
+    Unlisted(VerifyingKey),
 }
 
 impl Record {
@@ -100,6 +114,10 @@ impl Record {
                 out.push(REVOKED);
                 out.extend_from_slice(identity.as_bytes());
             }
+            Self::Unlisted(identity) => {
+                out.push(UNLISTED);
+                out.extend_from_slice(identity.as_bytes());
+            }
         }
         out
     }
@@ -119,6 +137,7 @@ impl Record {
                 }
             }
             REVOKED => Self::Revoked(VerifyingKey::from_bytes(reader.array().ok()?)),
+            UNLISTED => Self::Unlisted(VerifyingKey::from_bytes(reader.array().ok()?)),
             _ => return None,
         })
     }
@@ -135,6 +154,7 @@ pub struct Roll {
     start: u64,
     session: u64,
     members: BTreeMap<VerifyingKey, Member>,
+    revoked: BTreeSet<VerifyingKey>,
 }
 
 impl Roll {
@@ -154,11 +174,15 @@ impl Roll {
     pub fn records(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
         let numbers = [Record::Start(self.start), Record::Session(self.session)]
             .map(|record| record.encode());
-        numbers.into_iter().chain(
-            self.members
-                .iter()
-                .flat_map(|(identity, member)| member_records(*identity, member)),
-        )
+        let revoked = self.revoked.iter().copied().map(Record::Revoked);
+        numbers
+            .into_iter()
+            .chain(
+                self.members
+                    .iter()
+                    .flat_map(|(identity, member)| member_records(*identity, member)),
+            )
+            .chain(revoked.map(|record| record.encode()))
     }
 
     pub(crate) fn start(&self) -> u64 {
@@ -189,11 +213,19 @@ impl Roll {
         if member.is_some_and(|member| ask.sequence <= member.sequence) {
             return Err(Refusal::Sequence);
         }
-        if member.is_some_and(|member| member.revoked) {
+        if self.revoked.contains(identity) {
             return Err(Refusal::Revoked);
         }
         if !admission.admits(&ask.consumer) {
-            return Err(Refusal::NotListed);
+            let was_listed = member.is_some_and(|member| member.unlisted);
+            return Err(if was_listed {
+                Refusal::Revoked
+            } else {
+                Refusal::NotListed
+            });
+        }
+        if member.is_none() && self.members.len() >= MEMBERS_MAX {
+            return Err(Refusal::Quota);
         }
         if let Operation::Subscribe {
             replace,
@@ -220,9 +252,13 @@ impl Roll {
             Record::Start(number) => self.start = *number,
             Record::Session(number) => self.session = *number,
             Record::Revoked(identity) => {
+                self.revoked.insert(*identity);
+                self.drop_subscriptions(identity);
+            }
+            Record::Unlisted(identity) => {
+                self.drop_subscriptions(identity);
                 if let Some(member) = self.members.get_mut(identity) {
-                    member.revoked = true;
-                    member.subscriptions.clear();
+                    member.unlisted = true;
                 }
             }
             Record::Taken {
@@ -237,6 +273,12 @@ impl Roll {
         }
     }
 
+    fn drop_subscriptions(&mut self, identity: &VerifyingKey) {
+        if let Some(member) = self.members.get_mut(identity) {
+            member.subscriptions.clear();
+        }
+    }
+
     fn take(
         &mut self,
         identity: VerifyingKey,
@@ -244,18 +286,23 @@ impl Roll {
         request: [u8; 32],
         lease_until_ms: Option<u64>,
     ) {
+        if lease_until_ms.is_none() && !self.members.contains_key(&identity) {
+            return;
+        }
         let member = self.members.entry(identity).or_insert_with(|| Member {
             public: ask.consumer.clone(),
             sequence: 0,
             request,
             lease_until_ms: 0,
             subscriptions: BTreeMap::new(),
-            revoked: false,
+            unlisted: false,
         });
         member.sequence = member.sequence.max(ask.sequence);
         let Some(until_ms) = lease_until_ms else {
             return;
         };
+        member.public = ask.consumer.clone();
+        member.unlisted = false;
         member.request = request;
         member.lease_until_ms = until_ms;
         match &ask.operation {
@@ -277,26 +324,16 @@ impl Roll {
         }
     }
 
-    /// Identities that are admitted but not by `admission`: those to revoke when a list has changed.
+    /// Identities that are admitted but not by `admission`: those to drop when a list has changed.
     pub(crate) fn no_longer_listed(&self, admission: &Admission) -> Vec<VerifyingKey> {
-        let unlisted = |(_, member): &(&VerifyingKey, &Member)| {
-            !member.revoked && !admission.admits(&member.public)
+        let dropped = |(_, member): &(&VerifyingKey, &Member)| {
+            !member.unlisted && !admission.admits(&member.public)
         };
         self.members
             .iter()
-            .filter(unlisted)
+            .filter(dropped)
             .map(|(identity, _)| *identity)
             .collect()
-    }
-
-    /// Forgets that identities were revoked which a changed list names again.
-    pub(crate) fn reinstate(&mut self, admission: &Admission) {
-        if let Admission::Listed(_) = admission {
-            self.members
-                .values_mut()
-                .filter(|member| admission.admits(&member.public))
-                .for_each(|member| member.revoked = false);
-        }
     }
 }
 
@@ -306,21 +343,14 @@ fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
         .iter()
         .map(|(id, subscription)| (*id, subscription.clone()))
         .collect();
-    let mut chunks: Vec<_> = all
-        .chunks(SUBSCRIPTIONS_PER_ASK_MAX)
-        .map(<[_]>::to_vec)
-        .collect();
-    if chunks.is_empty() {
-        chunks.push(Vec::new());
-    }
     let lease_until_ms = Some(member.lease_until_ms).filter(|until| *until != 0);
-    let mut records: Vec<_> = chunks
+    let mut records: Vec<_> = portions(&all)
         .into_iter()
-        .map(|subscriptions| {
+        .map(|portion| {
             let operation = Operation::Subscribe {
                 replace: false,
                 remaining: 0,
-                subscriptions,
+                subscriptions: portion.to_vec(),
             };
             let ask = Ask {
                 consumer: member.public.clone(),
@@ -335,8 +365,98 @@ fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
             .encode()
         })
         .collect();
-    if member.revoked {
-        records.push(Record::Revoked(identity).encode());
+    if member.unlisted {
+        records.push(Record::Unlisted(identity).encode());
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use sc_crypto::{OwnerSecret, Secret};
+
+    use super::*;
+
+    fn ask(number: u8) -> Ask {
+        Ask {
+            consumer: OwnerSecret::from_seed(Secret::from_bytes([number; 32]))
+                .public()
+                .clone(),
+            sequence: 1,
+            operation: Operation::Renew,
+        }
+    }
+
+    fn judge(roll: &Roll, ask: &Ask) -> Result<(), Refusal> {
+        roll.judge(ask, &ask.identity().unwrap(), &Admission::Open, 10)
+    }
+
+    fn taken(ask: Ask, lease_until_ms: Option<u64>) -> Record {
+        Record::Taken {
+            ask: Box::new(ask),
+            request: [0; 32],
+            lease_until_ms,
+        }
+    }
+
+    #[test]
+    fn no_more_identities_are_remembered_than_the_bound() {
+        let mut roll = Roll::default();
+        for number in 1..=MEMBERS_MAX as u8 {
+            assert_eq!(judge(&roll, &ask(number)), Ok(()));
+            roll.apply(&taken(ask(number), Some(9)));
+        }
+        let again = Ask {
+            sequence: 2,
+            ..ask(1)
+        };
+
+        assert_eq!(judge(&roll, &ask(99)), Err(Refusal::Quota));
+        assert_eq!(judge(&roll, &again), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_stranger_is_not_remembered_even_if_a_journal_names_it() {
+        let mut roll = Roll::default();
+
+        roll.apply(&taken(ask(1), None));
+
+        assert_eq!(roll.members().count(), 0);
+    }
+
+    #[test]
+    fn a_consumer_that_changes_its_sealing_key_is_judged_by_the_one_it_uses() {
+        let listed = ask(1);
+        let other = OwnerSecret::from_seed(Secret::from_bytes([2; 32]));
+        let mut bytes = listed.consumer.to_bytes();
+        let sealing = &other.public().to_bytes()[33..];
+        bytes[33..].copy_from_slice(sealing);
+        let changed = Ask {
+            consumer: OwnerPublic::from_bytes(&bytes).unwrap(),
+            sequence: 2,
+            ..listed.clone()
+        };
+        let list = Admission::Listed([listed.consumer.fingerprint()].into());
+        let mut roll = Roll::default();
+        roll.apply(&taken(changed.clone(), Some(9)));
+        roll.apply(&taken(
+            Ask {
+                sequence: 3,
+                ..listed
+            },
+            Some(9),
+        ));
+
+        // The last accepted key counts; the other is another identity to the list.
+        let identity = changed.identity().unwrap();
+        assert!(roll.no_longer_listed(&list).is_empty());
+        let late = Ask {
+            sequence: 4,
+            ..changed
+        };
+        assert_eq!(
+            roll.judge(&late, &identity, &list, 10),
+            Err(Refusal::NotListed)
+        );
+    }
 }

@@ -36,7 +36,8 @@ impl Publisher {
             ));
             return;
         }
-        let mut left = credit;
+        // Answers and the like are on their way already: what they cost is not in hand any more.
+        let mut left = credit.after(&self.outputs);
         while self.send_next_control(clock, &mut left) {}
         if self.controls.is_empty() {
             while self.send_next_batch(clock, &mut left) {}
@@ -66,6 +67,9 @@ impl Publisher {
         session
             .completing
             .extend(completes.map(|consumer| (counter, consumer)));
+        if let ControlBody::Renew { consumer, .. } = &control.body {
+            session.renewing.insert(counter, *consumer);
+        }
         let mut sealed = Vec::with_capacity(plaintext.len() + 16);
         session.control.seal(
             &session.scope,
@@ -116,7 +120,7 @@ impl Publisher {
         true
     }
 
-    pub(super) fn on_receipt(&mut self, head: &routing::Receipt, sealed: &[u8]) {
+    pub(super) fn on_receipt(&mut self, clock: Clock, head: &routing::Receipt, sealed: &[u8]) {
         let State::Open(session) = &mut self.state else {
             return;
         };
@@ -130,7 +134,11 @@ impl Publisher {
             return;
         };
         let completed = session.completing.remove(&receipt.counter);
-        if receipt.status != Status::Taken {
+        let renewed = session.renewing.remove(&receipt.counter);
+        if let (Status::UnknownConsumer, Some(consumer)) = (receipt.status, renewed) {
+            // Its lease ended before the renewal came, and its subscriptions with it.
+            self.readmit(clock, &consumer);
+        } else if receipt.status != Status::Taken {
             self.report(PublisherEvent::NotCarriedOut(receipt.status));
         } else if let Some(consumer) = completed {
             self.complete.insert(consumer);

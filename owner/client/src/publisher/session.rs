@@ -15,6 +15,8 @@ pub(super) struct Session {
     pub(super) delivery_keys: BTreeMap<VerifyingKey, Secret>,
     /// Admissions that complete what a consumer announced, by counter.
     pub(super) completing: BTreeMap<u64, VerifyingKey>,
+    /// Renewals without a receipt, by counter.
+    pub(super) renewing: BTreeMap<u64, VerifyingKey>,
 }
 
 impl Session {
@@ -34,6 +36,7 @@ impl Session {
             next_receipt: 1,
             delivery_keys: BTreeMap::new(),
             completing: BTreeMap::new(),
+            renewing: BTreeMap::new(),
         }
     }
 
