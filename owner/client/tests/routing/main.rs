@@ -1,0 +1,17 @@
+//! Publisher, subscribers and the trusted program together, with a router in between that does what a test tells it.
+//!
+//! The router of these tests is honest by default and holds every frame in a queue, where a test changes, repeats, drops or reorders it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod admission;
+mod answers;
+mod asks;
+mod credit;
+mod deliveries;
+mod leases;
+mod provisioning;
+mod receipts;
+mod restarts;
+mod sessions;
+mod world;

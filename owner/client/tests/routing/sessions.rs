@@ -1,0 +1,233 @@
+//! From one session to the next: what was under way is sealed anew, and taken once.
+
+use std::time::Duration;
+
+use sc_client::{PublisherSettings, SubscriberEvent};
+use sc_proto::routing::{self, from_publisher, to_subscriber};
+
+use crate::world::{IBM, WANTS_IBM, World, settings, to_subscriber};
+
+fn admitted_in(session: u64) -> SubscriberEvent {
+    SubscriberEvent::Admitted { session }
+}
+
+#[test]
+fn a_consumer_is_taken_along_into_a_new_session_without_asking() {
+    let mut world = World::admitted();
+    world.parties[0].take_events();
+    let asks = world.asks.len();
+
+    world.connect();
+    world.publish_and_run(IBM, "after");
+
+    assert_eq!(world.parties[0].take_events(), [admitted_in(2)]);
+    assert_eq!(world.parties[0].payloads(), ["after"]);
+    assert_eq!(world.asks.len(), asks);
+}
+
+#[test]
+fn batches_without_a_receipt_are_sealed_anew_under_their_origin_and_taken_once() {
+    let mut world = World::admitted();
+    for number in 0..4 {
+        world.publish(IBM, &number.to_string());
+    }
+    world.work_publisher();
+    // Two receipts arrive, and all notices; then the link breaks.
+    world.inbox.truncate(2);
+    world.deliver_to_publisher();
+    world.deliver_to_subscribers();
+    let sent = batches(&world);
+
+    world.publisher.on_closed();
+    world.connect();
+
+    assert_eq!(batches(&world) - sent, 2, "those without a receipt");
+    assert_eq!(world.parties[0].payloads(), ["0", "1", "2", "3"]);
+    assert!(world.publisher.is_drained());
+}
+
+#[test]
+fn batches_whose_notices_were_lost_with_the_session_come_with_the_next() {
+    let mut world = World::admitted();
+    for number in 0..3 {
+        world.publish(IBM, &number.to_string());
+    }
+    world.work_publisher();
+    world.inbox.clear();
+    world.parties[0].inbox.clear();
+
+    world.publisher.on_closed();
+    world.connect();
+
+    assert_eq!(world.parties[0].payloads(), ["0", "1", "2"]);
+}
+
+#[test]
+fn what_is_published_without_a_link_goes_out_with_the_next_session_in_order() {
+    let mut world = World::admitted();
+    world.publisher.on_closed();
+    for number in 0..3 {
+        world.publish_and_run(IBM, &number.to_string());
+    }
+    assert_eq!(world.parties[0].payloads(), [""; 0]);
+
+    world.connect();
+    world.publish_and_run(IBM, "3");
+
+    assert_eq!(world.parties[0].payloads(), ["0", "1", "2", "3"]);
+}
+
+fn batches(world: &World) -> usize {
+    let is_batch =
+        |frame: &&from_publisher::Frame| matches!(frame, from_publisher::Frame::Batch(_));
+    world.sent.iter().filter(is_batch).count()
+}
+
+#[test]
+fn each_session_has_keys_of_its_own() {
+    let mut world = World::admitted();
+    world.publish(IBM, "of session 1");
+    world.work_publisher();
+    let old = world.parties[0].inbox.pop_back().unwrap();
+    world.run();
+    world.connect();
+    world.publish(IBM, "of session 2");
+    world.work_publisher();
+    let new = world.parties[0].inbox.pop_back().unwrap();
+    world.parties[0].take_events();
+
+    // Each under the other's head: same counter, other session.
+    for (head, body) in [(&old, &new), (&new, &old)] {
+        let mut mixed = head.clone();
+        mixed.attachments = body.attachments.clone();
+        world.parties[0].inbox.push_back(mixed);
+        world.deliver_to_subscribers();
+        assert_eq!(world.parties[0].take_events(), [SubscriberEvent::NotTaken]);
+    }
+}
+
+#[test]
+fn a_late_notice_of_the_last_session_is_still_taken_if_it_is_new() {
+    let mut world = World::admitted();
+    world.publish(IBM, "late");
+    world.work_publisher();
+    let late = world.parties[0].inbox.pop_back().unwrap();
+    world.deliver_to_publisher();
+    world.connect();
+    world.parties[0].take_events();
+
+    world.parties[0].inbox.push_back(late);
+    world.deliver_to_subscribers();
+
+    assert_eq!(world.parties[0].take_events(), []);
+    assert_eq!(world.parties[0].payloads(), ["late"]);
+}
+
+#[test]
+fn keys_of_long_past_sessions_are_forgotten() {
+    let mut world = World::admitted();
+    world.publish(IBM, "too late");
+    world.work_publisher();
+    let late = world.parties[0].inbox.pop_back().unwrap();
+    world.deliver_to_publisher();
+    for _ in 0..4 {
+        world.connect();
+    }
+    world.parties[0].take_events();
+
+    world.parties[0].inbox.push_back(late);
+    world.deliver_to_subscribers();
+
+    assert_eq!(world.parties[0].take_events(), [SubscriberEvent::NotTaken]);
+}
+
+#[test]
+fn a_consumer_whose_lease_has_ended_is_not_taken_along() {
+    let mut world = World::open(PublisherSettings {
+        lease: Duration::from_secs(10),
+        ..settings()
+    });
+    world.join(2, &[(7, WANTS_IBM)]);
+    world.parties[0].subscriber.on_closed();
+    world.publisher.on_closed();
+
+    world.advance(Duration::from_secs(11));
+    world.connect();
+    world.publish_and_run(IBM, "to nobody");
+
+    assert_eq!(world.parties[0].payloads(), [""; 0]);
+}
+
+#[test]
+fn requests_that_were_lost_with_the_link_are_made_again() {
+    let wanted: Vec<_> = (0..1500).map(|id| (id, WANTS_IBM)).collect();
+    let mut world = World::open(settings());
+    world.join_half(2, &wanted);
+    // The first of two requests is taken and answered; the second is lost with the link.
+    assert_eq!(world.inbox.len(), 2);
+    world.inbox.truncate(1);
+    world.deliver_to_publisher();
+    world.deliver_to_subscribers();
+
+    world.parties[0].subscriber.on_closed();
+    world.parties[0].subscriber.on_established();
+    world.run();
+    world.publish_and_run(IBM, "all");
+
+    assert_eq!(world.parties[0].delivered[0].subscriptions.len(), 1500);
+}
+
+#[test]
+fn a_withdrawal_made_without_a_link_is_told_when_there_is_one() {
+    let mut world = World::open(settings());
+    world.join(2, &[(1, WANTS_IBM), (2, WANTS_IBM)]);
+    world.parties[0].subscriber.on_closed();
+    world.parties[0].subscriber.unsubscribe(vec![1]);
+    world.run();
+
+    world.parties[0].subscriber.on_established();
+    world.run();
+    world.publish_and_run(IBM, "one");
+
+    assert_eq!(world.parties[0].delivered[0].subscriptions, [2]);
+}
+
+#[test]
+fn hints_of_the_router_do_not_make_a_subscriber_ask_more_often() {
+    let mut world = World::new(settings());
+    world.join(2, &[(7, WANTS_IBM)]);
+    for session in 1..100 {
+        let state = routing::DomainState {
+            domain: world.publisher.domain().as_bytes().to_vec().into(),
+            open: true,
+            session,
+        };
+        let frame = to_subscriber(to_subscriber::Frame::DomainState(state), []);
+        world.parties[0].inbox.push_back(frame);
+    }
+
+    world.deliver_to_subscribers();
+    world.work_subscribers();
+
+    assert_eq!(world.asks.len(), 1);
+}
+
+#[test]
+fn a_request_without_an_answer_is_made_again() {
+    let mut world = World::admitted();
+    let mut lonely = World::open(settings());
+    lonely.join_half(2, &[(7, WANTS_IBM)]);
+    lonely.inbox.clear();
+    let before = lonely.asks.len();
+
+    for _ in 0..4 {
+        lonely.advance(Duration::from_secs(5));
+        lonely.work_subscribers();
+        lonely.inbox.clear();
+    }
+
+    assert_eq!(lonely.asks.len() - before, 4);
+    world.advance(Duration::from_secs(20));
+    world.work_subscribers();
+    assert_eq!(world.asks.len(), 1, "who is admitted does not ask again");
+}
