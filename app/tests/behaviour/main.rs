@@ -6,6 +6,7 @@
 mod support;
 
 mod admission;
+mod deliveries;
 mod domains;
 mod keys;
 mod matching;
