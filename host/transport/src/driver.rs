@@ -48,6 +48,8 @@ pub struct Driver<S> {
     reconnect_at: Option<Instant>,
     /// What the peer said when it refused, to be reported.
     refusal: Option<String>,
+    /// A lasting trouble that was reported and has not changed since.
+    trouble: Option<String>,
     endpoints: Vec<Endpoint>,
     notes: Vec<Note>,
 }
@@ -123,6 +125,7 @@ impl<S: Side> Driver<S> {
             held: HashSet::new(),
             reconnect_at: None,
             refusal: None,
+            trouble: None,
             endpoints: opened.endpoints,
             notes: opened.notes,
         }
@@ -235,6 +238,12 @@ impl<S: Side> Driver<S> {
     fn on_trouble(&mut self, trouble: Trouble) {
         match trouble {
             Trouble::Transient(reason) => debug!(reason, "a connection failed"),
+            Trouble::Lasting(reason) => {
+                if self.trouble.as_ref() != Some(&reason) {
+                    self.refusal = Some(reason.clone());
+                    self.trouble = Some(reason);
+                }
+            }
             Trouble::Refused(reason) => {
                 self.reconnect_at = Some(Instant::now() + AFTER_REFUSAL);
                 self.refusal = Some(reason);
@@ -245,6 +254,7 @@ impl<S: Side> Driver<S> {
     /// Connections have come or gone.
     async fn meet_peers(&mut self) -> io::Result<()> {
         let generation = self.carrier.generation();
+        self.trouble = None;
         self.carrier.look_up_peer().await?;
         self.generation = generation;
         let now = self.now();

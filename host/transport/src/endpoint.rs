@@ -76,7 +76,7 @@ pub enum EndpointError {
         count: usize,
     },
     /// Another program holds the address: stop it, or choose another.
-    #[error("address in use: {endpoint}")]
+    #[error("address in use: {endpoint}: end the program that listens there, or choose another")]
     InUse {
         /// The endpoint.
         endpoint: Endpoint,
@@ -88,7 +88,9 @@ pub enum EndpointError {
         endpoint: Endpoint,
     },
     /// A client with link keys does not know the key of the side that binds.
-    #[error("connecting with link keys takes the public key of the side that listens")]
+    #[error(
+        "connecting with link keys takes the public key of the side that listens: add it to the file of link keys, as `peer`"
+    )]
     NoServerKey,
     /// The link keys were not accepted by the carrier.
     #[error("the link keys cannot be used: {0}")]

@@ -104,9 +104,9 @@ pub enum LinkEvent {
         /// Why.
         reason: CloseReason,
     },
-    /// An acceptor turned this initiator's hello away; the initiator asks again later.
+    /// The other side turned this one away, or they cannot talk as they are; it is tried again later.
     Refused {
-        /// The acceptor's words.
+        /// The other side's words, or what keeps them apart.
         reason: String,
     },
 }

@@ -78,8 +78,10 @@ pub(crate) enum Sent {
 
 /// Something that the carrier tells people.
 pub(crate) enum Trouble {
-    /// Noted in the log alone.
+    /// A connection failed that somebody else made, or that is tried again: noted in the log.
     Transient(String),
+    /// As [`Trouble::Transient`], but people have to mend it.
+    Lasting(String),
     /// The peer turned the connection away and no further is tried.
     Refused(String),
 }
@@ -136,7 +138,10 @@ impl Carrier {
         };
         let socket = Socket::try_new(socket_type, options)
             .map_err(|error| EndpointError::Keys(error.to_string()))?;
-        let troubles = Troubles(socket.monitor());
+        let troubles = Troubles {
+            monitor: socket.monitor(),
+            binds,
+        };
         let (mut endpoints, mut notes) = (Vec::new(), Vec::new());
         for endpoint in wanted {
             let secured = endpoint.secured(binds, keys.is_some()).await?;
@@ -273,24 +278,31 @@ impl Carrier {
 }
 
 /// What goes wrong with the connections of one socket.
-pub(crate) struct Troubles(MonitorStream);
+pub(crate) struct Troubles {
+    monitor: MonitorStream,
+    /// Whether strangers make the connections.
+    binds: bool,
+}
 
 impl Troubles {
     /// Waits for the next thing that goes wrong with a connection. Dropping the future loses none.
     pub(crate) async fn next(&mut self) -> Trouble {
         loop {
-            match self.0.recv().await {
+            match self.monitor.recv().await {
                 Ok(MonitorEvent::HandshakeFailed {
                     endpoint, reason, ..
                 }) => {
-                    return Trouble::Transient(format!("{endpoint}: {reason}"));
+                    return match unequal_security(&reason).filter(|_| !self.binds) {
+                        Some(what) => Trouble::Lasting(format!("{endpoint} {what}")),
+                        None => Trouble::Transient(format!("{endpoint}: {reason}")),
+                    };
                 }
                 Ok(MonitorEvent::ConnectStopped { endpoint, reason }) => {
                     let DisconnectReason::HandshakeRefused(refusal) = reason else {
                         continue;
                     };
                     return Trouble::Refused(format!(
-                        "{endpoint} turned the connection away: {refusal}"
+                        "{endpoint} turned the connection away: {refusal}; its file of link keys has to name this side's public key as `peer`"
                     ));
                 }
                 Ok(_) | Err(MonitorRecvError::Lagged(_)) => {}
@@ -298,6 +310,16 @@ impl Troubles {
             }
         }
     }
+}
+
+/// Which side lacks link keys, where the library says that one does.
+fn unequal_security(reason: &str) -> Option<&'static str> {
+    let (_, sides) = reason.split_once("mechanism mismatch: ")?;
+    Some(if sides.starts_with("ours=\"NULL\"") {
+        "uses link keys, and this side was given none"
+    } else {
+        "uses no link keys, and this side was given some"
+    })
 }
 
 fn options(kind: Kind, max_frame: u64, entropy: &mut Entropy) -> Options {

@@ -374,6 +374,40 @@ async fn a_client_that_is_not_admitted_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_link_keys_where_the_server_has_none_or_the_reverse_is_told_so() {
+    let (server, client) = curve_pair();
+    for (server, client, told) in [
+        (
+            Some(&server),
+            None,
+            "uses link keys, and this side was given none",
+        ),
+        (
+            None,
+            Some(&client),
+            "uses no link keys, and this side was given some",
+        ),
+    ] {
+        let mut router = acceptor(&bind("127.0.0.1:0"), server).await;
+        let mut peer = initiator(&connect(&router), client, 2).await;
+
+        let refused = async {
+            loop {
+                tokio::select! {
+                    event = router.next() => panic!("{event:?}"),
+                    event = peer.next() => if let LinkEvent::Refused { reason } = event.unwrap() {
+                        return reason;
+                    },
+                }
+            }
+        };
+
+        let reason = timeout(PATIENCE, refused).await.expect("it is reported");
+        assert!(reason.contains(told), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn garbage_at_the_port_leaves_other_links_unharmed() {
     let mut router = acceptor(&bind("127.0.0.1:0"), None).await;
     let mut peer = initiator(&connect(&router), None, 2).await;
