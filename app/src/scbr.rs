@@ -71,6 +71,7 @@ fn tell(report: &Report, news: &RouterNews) {
         RouterNews::Established { peer, role } => {
             report.detail(format!("{role:?} {peer} has connected"))
         }
+        RouterNews::TurnedAway { reason } => report.say(format!("no link: {reason}")),
         RouterNews::Closed { link, reason } => report.detail(format!("{link} is closed: {reason}")),
         _ => {}
     }

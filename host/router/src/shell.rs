@@ -56,6 +56,11 @@ pub enum RouterNews {
         /// Why.
         reason: String,
     },
+    /// A listening peer does not take this router's connection; it is tried again.
+    TurnedAway {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Routes until `stop` completes; then takes nothing new, delivers what it has, and returns what has happened.
@@ -108,6 +113,9 @@ fn on_event(router: &mut Router, event: LinkEvent, news: &mut impl FnMut(RouterN
         LinkEvent::Closed { link, reason } => news(RouterNews::Closed {
             link: *link,
             reason: reason.to_string(),
+        }),
+        LinkEvent::Refused { reason } => news(RouterNews::TurnedAway {
+            reason: reason.clone(),
         }),
         _ => {}
     }
