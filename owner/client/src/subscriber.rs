@@ -465,7 +465,11 @@ impl Subscriber {
             && answer.session >= newest
         {
             self.answered = Some(answer.request);
-            self.open_session(answer.session, delivery_key);
+            if self.open_session(answer.session, delivery_key) && self.admitted {
+                // The owner has sealed the subscriptions into its new session by itself.
+                let session = answer.session;
+                self.events.push_back(SubscriberEvent::Admitted { session });
+            }
         }
     }
 

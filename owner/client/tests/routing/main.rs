@@ -9,6 +9,7 @@ mod answers;
 mod asks;
 mod credit;
 mod deliveries;
+mod late;
 mod leases;
 mod provisioning;
 mod receipts;
