@@ -107,8 +107,10 @@ pub struct Router {
     settings: RouterSettings,
     peers: HashMap<LinkId, Peer>,
     subscribers: HashMap<PeerKey, LinkId>,
-    /// Consumers whose publishers chose to drop them rather than to wait.
-    impatient: HashSet<PeerKey>,
+    /// Consumers that the publisher of a domain chose to drop rather than to wait for.
+    impatient: HashSet<(DomainId, PeerKey)>,
+    /// Links whose end was asked for and has not come yet.
+    closing: HashSet<LinkId>,
     domains: Domains,
     credit: Credit,
     backlog: Backlog,
@@ -143,10 +145,9 @@ impl Router {
     /// Links of publishers and of subscribers.
     #[must_use]
     pub fn peers(&self) -> (usize, usize) {
-        (
-            self.peers.len() - self.subscribers.len(),
-            self.subscribers.len(),
-        )
+        let is_publisher = |peer: &&Peer| matches!(peer, Peer::Publisher(_));
+        let publishers = self.peers.values().filter(is_publisher).count();
+        (publishers, self.peers.len() - publishers)
     }
 
     /// What is to be done, in order.
@@ -199,14 +200,17 @@ impl Router {
                 self.peers.insert(link, Peer::Publisher(peer));
             }
             Role::Subscriber => {
-                self.peers.insert(
-                    link,
-                    Peer::Subscriber {
-                        key: peer,
-                        attached: Vec::new(),
-                    },
-                );
-                self.subscribers.insert(peer, link);
+                // A link that takes another's place is attached to what that one was: nothing is lost between the two.
+                let replaced = self.subscribers.insert(peer, link);
+                let attached = match replaced.and_then(|old| self.peers.get(&old)) {
+                    Some(Peer::Subscriber { attached, .. }) => attached.clone(),
+                    _ => Vec::new(),
+                };
+                attached
+                    .iter()
+                    .for_each(|id| self.domains.attach(*id, link));
+                let key = peer;
+                self.peers.insert(link, Peer::Subscriber { key, attached });
             }
             Role::Router => self.outputs.push(Output::Close {
                 link,
@@ -219,6 +223,7 @@ impl Router {
         let mut due = Vec::new();
         self.credit.lost(link, &mut due);
         self.backlog.forget(link);
+        self.closing.remove(&link);
         self.release(due);
         let abandoned = self.domains.abandon(link);
         self.forget(abandoned);
@@ -277,17 +282,35 @@ impl Router {
     }
 
     fn disconnect(&mut self, link: LinkId) {
-        self.counters.disconnected += 1;
-        self.outputs.push(Output::Close {
-            link,
-            reason: "this peer does not keep up",
-        });
+        if self.closing.insert(link) {
+            self.counters.disconnected += 1;
+            self.outputs.push(Output::Close {
+                link,
+                reason: "this peer does not keep up",
+            });
+        }
+    }
+
+    /// The link of the consumer that has proved `key`, if it wants to hear of this domain. An owner reaches nobody else: neither with
+    /// frames nor with a choice that would cost the consumer of another domain its link.
+    fn consumer(&self, domain: &[u8], key: &[u8]) -> Option<LinkId> {
+        let link = *self.subscribers.get(&PeerKey(key.try_into().ok()?))?;
+        match self.peers.get(&link) {
+            Some(Peer::Subscriber { attached, .. })
+                if attached.iter().any(|id| id[..] == *domain) =>
+            {
+                Some(link)
+            }
+            _ => None,
+        }
     }
 
     /// Whether the consumer behind `link` is to be disconnected as soon as it falls behind.
     fn is_impatient(&self, link: LinkId) -> bool {
         match self.peers.get(&link) {
-            Some(Peer::Subscriber { key, .. }) => self.impatient.contains(key),
+            Some(Peer::Subscriber { key, attached }) => attached
+                .iter()
+                .any(|domain| self.impatient.contains(&(*domain, *key))),
             _ => false,
         }
     }

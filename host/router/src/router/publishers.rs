@@ -102,7 +102,7 @@ impl Router {
             return self.refuse_publisher(
                 link,
                 Cause::Plain,
-                "this router was not started with --plain, so it takes nothing unencrypted",
+                "this router was not started with --plain, so it takes nothing unencrypted: start the publisher without it, or the router with it",
             );
         }
         let Some(secrets) = secrets.secrets else {
@@ -193,8 +193,7 @@ impl Router {
                 "no such session was opened on this link",
             );
         }
-        let consumer = answer.consumer[..].try_into().ok().map(PeerKey);
-        let Some(to) = consumer.and_then(|key| self.subscribers.get(&key).copied()) else {
+        let Some(to) = self.consumer(&answer.domain, &answer.consumer) else {
             return self.refuse_publisher(
                 link,
                 Cause::Unreachable,

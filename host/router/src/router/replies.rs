@@ -6,7 +6,7 @@ use sc_proto::cbr::{self, call, refusal::Reason, reply};
 use sc_proto::routing::{self, refused::Cause, to_publisher, to_subscriber};
 use sc_transport::{FrameClass, LinkId, PeerKey};
 
-use super::{Router, refused};
+use super::{Peer, Router, refused};
 use crate::calls::{Asked, CallContext};
 use crate::credit::DebtId;
 use crate::domains::{Domain, DomainId};
@@ -15,11 +15,12 @@ use crate::order::Order;
 impl Router {
     /// Takes the trusted program's reply to the call `token`.
     pub fn on_reply(&mut self, token: u64, reply: Bytes) {
-        self.under_way = self.under_way.saturating_sub(1);
-        self.make_waiting_calls();
+        // A reply to no call frees no place: a program that invents replies would have the host make more calls than the door holds.
         let Some(CallContext { link, debt, what }) = self.calls.remove(&token) else {
             return;
         };
+        self.under_way -= 1;
+        self.make_waiting_calls();
         let reply = cbr::Reply::decode(reply).ok().and_then(|reply| reply.reply);
         match (what, reply) {
             (Asked::Challenge, Some(reply::Reply::Offer(offer))) => {
@@ -61,7 +62,13 @@ impl Router {
     }
 
     pub(super) fn on_opened(&mut self, link: LinkId, debt: DebtId, opened: cbr::Opened) {
-        let Ok(id) = DomainId::try_from(&opened.domain[..]) else {
+        let id = DomainId::try_from(&opened.domain[..]).ok();
+        // The domain becomes this link's: only while it is there, and for the owner whose key it has proved.
+        let is_owner = matches!(
+            self.peers.get(&link),
+            Some(Peer::Publisher(key)) if opened.owner_key[..] == key.0
+        );
+        let Some(id) = id.filter(|_| is_owner) else {
             return self.refuse_publisher(
                 link,
                 Cause::Program,
@@ -90,7 +97,7 @@ impl Router {
                 self.refuse_publisher(
                     link,
                     Cause::Plain,
-                    "this router was not started with --plain, so it takes nothing unencrypted",
+                    "this router was not started with --plain, so it takes nothing unencrypted: start the publisher without it, or the router with it",
                 )
             } else {
                 self.refuse_publisher(link, Cause::OwnerNotPinned, "this router serves other owners only: have its operator add --owner with your public key")
@@ -103,6 +110,8 @@ impl Router {
             order: Order::default(),
         };
         let replaced = self.domains.open(id, domain);
+        // Admissions into the new session choose anew.
+        self.impatient.retain(|(of, _)| *of != id);
         self.forget(
             replaced
                 .into_iter()
@@ -137,11 +146,11 @@ impl Router {
         if let Some(admitted) = &outcome.admitted
             && let Ok(key) = admitted.consumer[..].try_into()
         {
-            let impatient = admitted.slow() == cbr::SlowPolicy::Disconnect;
-            if impatient {
-                self.impatient.insert(PeerKey(key));
+            let consumer = (*domain, PeerKey(key));
+            if admitted.slow() == cbr::SlowPolicy::Disconnect {
+                self.impatient.insert(consumer);
             } else {
-                self.impatient.remove(&PeerKey(key));
+                self.impatient.remove(&consumer);
             }
         }
         let session = head.session;
@@ -172,8 +181,7 @@ impl Router {
         starts: &[usize],
         payloads: &Bytes,
     ) {
-        let key = notice.consumer[..].try_into().ok().map(PeerKey);
-        let Some(to) = key.and_then(|key| self.subscribers.get(&key).copied()) else {
+        let Some(to) = self.consumer(domain, &notice.consumer) else {
             self.counters.undeliverable += 1;
             return;
         };
