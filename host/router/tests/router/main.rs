@@ -1,0 +1,11 @@
+//! The router's core between peers and a trusted program that are made by hand, honest or not.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod answers;
+mod conservation;
+mod house;
+mod notices;
+mod ordering;
+mod provisioning;
+mod queues;
