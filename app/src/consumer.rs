@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::cli::ConsumerArgs;
 use crate::keys::{beside, read_or_make_identity, read_public};
-use crate::links;
+use crate::links::{self, Loneliness};
 use crate::matching::read_subscriptions;
 use crate::report::{Report, quit_unless_written};
 use crate::scbr::{cpu_us, stopped};
@@ -42,6 +42,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     if arguments.link.plain {
         report.say("PLAIN: subscriptions and payloads travel unencrypted, and the router reads them. For measurement only");
     }
+    let stop = stopped()?;
     let driver = links::dial(
         &arguments.link,
         &arguments.address,
@@ -68,22 +69,19 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
         Box::new(OsEntropy),
     );
     let received = Received::new(&arguments);
-    consume(
-        SubscriberLoop::new(subscriber, driver, journal),
-        &report,
-        received,
-        arguments.count,
-    )
-    .await
+    let lonely = Loneliness::begin(arguments.connect.is_some(), &arguments.link);
+    let consuming = SubscriberLoop::new(subscriber, driver, journal);
+    consume(consuming, &report, stop, lonely, received, arguments.count).await
 }
 
 async fn consume(
     mut consuming: SubscriberLoop,
     report: &Report,
+    stop: impl Future<Output = ()>,
+    mut lonely: Loneliness,
     mut received: Received,
     count: Option<u64>,
 ) -> anyhow::Result<()> {
-    let stop = stopped();
     tokio::pin!(stop);
     let mut verdict = Ok(());
     while verdict.is_ok() && count.is_none_or(|count| received.deliveries < count) {
@@ -91,7 +89,14 @@ async fn consume(
         tokio::select! {
             biased;
             () = &mut stop => break,
-            news = consuming.next(&mut deliver) => verdict = on_news(report, news?),
+            news = consuming.next(&mut deliver) => {
+                let news = news?;
+                if matches!(news, News::Link(LinkNews::Connected)) {
+                    lonely.end();
+                }
+                verdict = on_news(report, news);
+            }
+            words = lonely.felt() => report.say(words),
         }
         received.flush();
     }
@@ -108,7 +113,7 @@ fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
             report.say(format!("the router is gone ({why}); waiting for it"))
         }
         News::Link(LinkNews::TurnedAway(why)) => {
-            report.say(format!("the router turned this consumer away: {why}"))
+            report.say(format!("no link to the router: {why}"))
         }
         News::Event(SubscriberEvent::Waiting) => {
             report.say("the publisher has not opened this domain at the router yet; waiting for it")
@@ -130,6 +135,14 @@ fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
             report.event(
                 &json!({ "event": "payload_withheld", "batch": origin.number, "index": index }),
             );
+        }
+        News::Event(SubscriberEvent::Unanswered) => {
+            report.say("the publisher does not answer: is -k its present public key, and do both or neither run with --plain? Asking again");
+            report.event(&json!({ "event": "unanswered" }));
+        }
+        News::Event(SubscriberEvent::Unencrypted) => {
+            report.say("an unencrypted answer came and was dropped: the publisher runs with --plain and this consumer does not; start both with it or neither");
+            report.event(&json!({ "event": "unencrypted" }));
         }
         News::Event(SubscriberEvent::NotTaken) => {
             report.say("something came that is not genuine, or came twice; it was dropped")

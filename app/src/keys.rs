@@ -17,15 +17,21 @@ pub(crate) fn read_private(path: &Path) -> anyhow::Result<OwnerSecret> {
     // First whether it is a private key at all: a public one may well be readable by others.
     let secret = OwnerSecret::from_pem(&text)
         .map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
-    let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        return Err(wrong_use(format!(
-            "{path} can be read by others (mode {:03o}): run `chmod 600 {path}`",
-            mode & 0o777
-        )));
-    }
+    refuse_shared(path)?;
     Ok(secret)
+}
+
+/// Refuses a file with a secret that others may read or write.
+pub(crate) fn refuse_shared(path: &Path) -> anyhow::Result<()> {
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(wrong_use(format!(
+        "{path} can be read by others (mode {:03o}): run `chmod 600 {path}`",
+        mode & 0o777
+    )))
 }
 
 /// Reads a public key file.

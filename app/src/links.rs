@@ -2,19 +2,64 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sc_client::IdentitySigner;
 use sc_crypto::OwnerSecret;
 use sc_transport::{
     Attach, Dialer, Driver, Endpoint, LinkKey, LinkKeys, LinkSettings, Links, Role, os_entropy,
 };
+use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::cli::LinkArgs;
+use crate::keys::refuse_shared;
 use crate::report::Report;
 use crate::wrong_use;
 
 /// Frames carry a little more than the message inside.
 const FRAME_MARGIN: u64 = 64 << 10;
+
+/// A router that has not been heard of for so long is worth a word.
+const LONELY_AFTER: Duration = Duration::from_secs(3);
+
+/// Tells once that no router has been heard of.
+pub(crate) struct Loneliness {
+    tell_at: Option<Instant>,
+    words: &'static str,
+}
+
+impl Loneliness {
+    /// Begins to wait for a router, that connects here or is connected to.
+    pub(crate) fn begin(connects: bool, link: &LinkArgs) -> Self {
+        let words = match (connects, &link.link_keys) {
+            (false, _) => "no router has connected yet; waiting for one",
+            (true, None) => "no router has answered yet: is one running there? Trying on",
+            (true, Some(_)) => {
+                "no router has answered yet: is one running there, and is `peer` in the file of link keys its public key? Trying on"
+            }
+        };
+        Self {
+            tell_at: Some(Instant::now() + LONELY_AFTER),
+            words,
+        }
+    }
+
+    /// A router is there.
+    pub(crate) fn end(&mut self) {
+        self.tell_at = None;
+    }
+
+    /// Completes when it is time to tell, with the words; never after that or once a router was there. May be dropped and called again.
+    pub(crate) async fn felt(&mut self) -> &'static str {
+        match self.tell_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+        self.tell_at = None;
+        self.words
+    }
+}
 
 /// A router's socket, with a link key of its own for this run.
 pub(crate) async fn accept(
@@ -89,11 +134,13 @@ fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
 
 fn read_link_keys(path: Option<&Path>) -> anyhow::Result<Option<LinkKeys>> {
     let Some(path) = path else { return Ok(None) };
+    let failed = |error: &dyn std::fmt::Display| wrong_use(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path)
-        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
-    LinkKeys::parse(&text)
-        .map(Some)
-        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))
+        .map(Zeroizing::new)
+        .map_err(|error| failed(&error))?;
+    let keys = LinkKeys::parse(&text).map_err(|error| failed(&error))?;
+    refuse_shared(path)?;
+    Ok(Some(keys))
 }
 
 fn settings(link: &LinkArgs) -> LinkSettings {

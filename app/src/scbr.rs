@@ -21,6 +21,7 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
         tee: String::new(),
     };
     announce(&arguments, &report);
+    let stop = stopped()?;
     let platform = platform(arguments.platform, arguments.program.as_deref())?;
     let driver = links::accept(
         &arguments.link,
@@ -30,7 +31,7 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
     )
     .await?;
     let door = Door::start(platform)?;
-    let counters = serve(Router::new(settings), driver, door, stopped(), |news| {
+    let counters = serve(Router::new(settings), driver, door, stop, |news| {
         tell(&report, &news)
     })
     .await?;
@@ -114,13 +115,14 @@ pub(crate) fn cpu_us() -> u64 {
     ticks * 1_000_000 / rustix::param::clock_ticks_per_second()
 }
 
-/// Completes when somebody asks this process to end: ^C, or SIGTERM.
-pub(crate) async fn stopped() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+/// Completes when somebody asks this process to end: ^C, or SIGTERM. From this call on neither ends it by itself.
+pub(crate) fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

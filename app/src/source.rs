@@ -14,11 +14,11 @@ use sc_client::{
 };
 use sc_transport::Role;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Slow, SourceArgs};
 use crate::keys::{beside, read_private};
-use crate::links;
+use crate::links::{self, Loneliness};
 use crate::report::Report;
 use crate::scbr::{cpu_us, stopped};
 use crate::wrong_use;
@@ -42,6 +42,8 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
         secret.public().domain_id(),
         secret.public().fingerprint()
     ));
+    let stop = stopped()?;
+    let hang_up = signal(SignalKind::hangup())?;
     let driver = links::dial(
         &arguments.link,
         &arguments.address,
@@ -52,15 +54,17 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     )
     .await?;
     let publisher = Publisher::new(secret, settings, roll, Box::new(OsEntropy));
+    let lonely = Loneliness::begin(arguments.connect.is_some(), &arguments.link);
     let source = Source {
         arguments,
         report,
         publishing: PublisherLoop::new(publisher, driver, journal),
         feed,
         parse_us,
+        lonely,
         progress: Progress::default(),
     };
-    source.run().await
+    source.run(stop, hang_up).await
 }
 
 fn settings(arguments: &SourceArgs, report: &Report) -> anyhow::Result<PublisherSettings> {
@@ -131,6 +135,7 @@ struct Source {
     publishing: PublisherLoop,
     feed: Feed,
     parse_us: u64,
+    lonely: Loneliness,
     progress: Progress,
 }
 
@@ -142,13 +147,16 @@ struct Progress {
     first_ns: Option<u64>,
     last_receipt_ns: u64,
     has_audience: bool,
+    unreadable: u64,
     done: bool,
 }
 
 impl Source {
-    async fn run(mut self) -> anyhow::Result<()> {
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let stop = stopped();
+    async fn run(
+        mut self,
+        stop: impl Future<Output = ()>,
+        mut hang_up: Signal,
+    ) -> anyhow::Result<()> {
         tokio::pin!(stop);
         loop {
             if self.may_publish() {
@@ -160,6 +168,7 @@ impl Source {
                 () = &mut stop => break,
                 _ = hang_up.recv() => self.read_list_again(),
                 news = self.publishing.next() => self.on_news(news?)?,
+                words = self.lonely.felt() => self.report.say(words),
                 () = self.feed.ready(), if idle && self.wants_input() => {}
                 // Lets the socket work between two batches.
                 () = tokio::task::yield_now(), if !idle => {}
@@ -222,9 +231,12 @@ impl Source {
     fn on_news(&mut self, news: News<PublisherEvent>) -> anyhow::Result<()> {
         let report = &self.report;
         match news {
-            News::Link(LinkNews::Connected) => report.detail("a router has connected"),
+            News::Link(LinkNews::Connected) => {
+                self.lonely.end();
+                report.detail("a router has connected");
+            }
             News::Link(LinkNews::Disconnected(why)) => report.say(format!("the router is gone ({why}); what has no receipt is published again when one is back")),
-            News::Link(LinkNews::TurnedAway(why)) => report.say(format!("the router turned this source away: {why}")),
+            News::Link(LinkNews::TurnedAway(why)) => report.say(format!("no link to the router: {why}")),
             News::Event(event) => self.on_event(event)?,
             _ => {}
         }
@@ -270,6 +282,16 @@ impl Source {
             } => {
                 report.say(format!("refused {fingerprint}: {refusal}"));
                 report.event(&json!({ "event": "refused", "consumer": fingerprint, "reason": refusal.to_string() }));
+            }
+            PublisherEvent::UnreadableAsk => {
+                self.progress.unreadable += 1;
+                // Anyone who reaches the router may send such things, as many as they like.
+                if self.progress.unreadable.is_power_of_two() {
+                    report.say(format!(
+                        "{} request(s) did not open: made for another key, or with --plain where this source runs without it",
+                        self.progress.unreadable
+                    ));
+                }
             }
             PublisherEvent::Published {
                 publications,

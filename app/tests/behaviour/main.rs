@@ -9,5 +9,8 @@ mod admission;
 mod deliveries;
 mod domains;
 mod keys;
+mod links;
 mod matching;
 mod original;
+mod plain;
+mod policy;
