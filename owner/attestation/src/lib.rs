@@ -205,4 +205,120 @@ mod tests {
             );
         }
     }
+
+    fn changed(change: impl FnOnce(&mut sc_proto::provision::Simulation)) -> Evidence {
+        let mut evidence = evidence();
+        let Some(Kind::Simulation(simulation)) = &mut evidence.kind else {
+            unreachable!("made by the simulation")
+        };
+        change(simulation);
+        evidence
+    }
+
+    fn refused(evidence: &Evidence) -> Option<Refused> {
+        appraise(&lenient(), Some(evidence), &DATA).err()
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_other_length_of_a_signature_is_refused() {
+        for bit in 0..64 * 8 {
+            let evidence = changed(|simulation| {
+                let mut signature = simulation.signature.to_vec();
+                signature[bit / 8] ^= 1 << (bit % 8);
+                simulation.signature = signature.into();
+            });
+            assert_eq!(refused(&evidence), Some(Refused::NotAuthentic), "bit {bit}");
+        }
+        for length in [0, 1, 63, 65] {
+            let evidence = changed(|simulation| {
+                simulation.signature = vec![0; length].into();
+            });
+            assert_eq!(refused(&evidence), Some(Refused::NotAuthentic));
+        }
+    }
+
+    #[test]
+    fn evidence_of_a_platform_that_signs_for_itself_is_refused() {
+        let stranger = sc_crypto::SigningKey::from_seed(&[3; 32]);
+        let of_stranger = SimulatedPlatform::new(stranger, [1; 32]).evidence(&DATA);
+        let renamed = changed(|simulation| {
+            let Some(Kind::Simulation(theirs)) = &of_stranger.kind else {
+                unreachable!("made by the simulation")
+            };
+            simulation.signature = theirs.signature.clone();
+        });
+
+        assert_eq!(refused(&of_stranger), Some(Refused::UnknownPlatform));
+        assert_eq!(refused(&renamed), Some(Refused::NotAuthentic));
+    }
+
+    #[test]
+    fn a_key_of_any_other_length_is_malformed() {
+        for length in [0, 31, 33] {
+            let evidence = changed(|simulation| simulation.key = vec![0; length].into());
+
+            assert_eq!(refused(&evidence), Some(Refused::Malformed));
+        }
+    }
+
+    #[test]
+    fn an_authentic_report_of_another_shape_is_malformed() {
+        let key = simulation_development_key();
+        let report = Report {
+            measurement: [1; 32],
+            report_data: DATA,
+        }
+        .encode();
+        let other_version = [&[2], &report[1..]].concat();
+        for bytes in [
+            vec![],
+            report[..96].to_vec(),
+            [&report[..], &[0]].concat(),
+            other_version,
+        ] {
+            let evidence = changed(|simulation| {
+                simulation.signature = key.sign(&Report::signed(&bytes)).to_vec().into();
+                simulation.report = bytes.clone().into();
+            });
+
+            assert_eq!(refused(&evidence), Some(Refused::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_policy_that_names_no_measurement_accepts_any_program_on_its_platforms_alone() {
+        let any = Policy {
+            measurements: None,
+            ..lenient()
+        };
+        let none = Policy {
+            measurements: Some(vec![]),
+            ..lenient()
+        };
+
+        assert!(appraise(&any, Some(&evidence()), &DATA).is_ok());
+        assert_eq!(
+            appraise(&none, Some(&evidence()), &DATA),
+            Err(Refused::UnknownMeasurement)
+        );
+    }
+
+    #[test]
+    fn hardware_evidence_is_refused_and_never_taken_for_a_simulation() {
+        for kind in [
+            Kind::SgxQuote(vec![1].into()),
+            Kind::TdxQuote(vec![1].into()),
+            Kind::SnpReport(vec![1].into()),
+        ] {
+            let evidence = Evidence { kind: Some(kind) };
+
+            assert_eq!(refused(&evidence), Some(Refused::Unsupported));
+            assert_eq!(claimed_platform(Some(&evidence)), Err(Refused::Unsupported));
+        }
+        let empty = Evidence { kind: None };
+        assert_eq!(refused(&empty), Some(Refused::Malformed));
+        assert_eq!(claimed_platform(Some(&empty)), Err(Refused::Malformed));
+        assert_eq!(claimed_platform(None), Err(Refused::Malformed));
+        assert_eq!(claimed_platform(Some(&evidence())), Ok("simulation"));
+    }
 }

@@ -72,7 +72,8 @@ impl Policy {
 
 /// 32 bytes from 64 hexadecimal digits.
 fn digest(hex: &str) -> Option<[u8; 32]> {
-    if hex.len() != 64 || !hex.is_ascii() {
+    // Digits alone: a parser of numbers would take a sign for one as well.
+    if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let mut out = [0; 32];
@@ -97,8 +98,48 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_rule_is_named() {
-        for text in ["#\nallow-simulation", "\nmeasurement 12", "#\nmeasurement", "\nsimulation-key zz"] {
+        for text in [
+            "#\nallow-simulation",
+            "\nmeasurement 12",
+            "#\nmeasurement",
+            "\nsimulation-key zz",
+        ] {
             assert_eq!(Policy::parse(text), Err(PolicyError { line: 2 }), "{text}");
         }
+    }
+
+    #[test]
+    fn rules_add_up_in_either_case_of_letters() {
+        let (low, high) = ("ab".repeat(32), "CD".repeat(32));
+        let text = format!(
+            "simulation-key {low}\nsimulation-key {high}\n  measurement\t{low}\nmeasurement {high}"
+        );
+
+        let policy = Policy::parse(&text).unwrap();
+
+        let keys = [[0xab; 32], [0xcd; 32]].map(VerifyingKey::from_bytes);
+        assert_eq!(policy.simulation_keys, keys);
+        assert_eq!(policy.measurements, Some(vec![[0xab; 32], [0xcd; 32]]));
+    }
+
+    #[test]
+    fn what_is_no_pair_of_digits_is_no_digest() {
+        let good = "ab".repeat(31);
+        for end in ["+a", "-1", " a", "0x", "g0", "é", "a", "abc", "ab ab", ""] {
+            let text = format!("measurement {good}{end}");
+            assert_eq!(
+                Policy::parse(&text),
+                Err(PolicyError { line: 1 }),
+                "{end:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_policy_accepts_nothing() {
+        let policy = Policy::parse("# nothing\n\n").unwrap();
+
+        assert_eq!(policy, Policy::default());
+        assert!(!policy.allow_simulation && policy.simulation_keys.is_empty());
     }
 }
