@@ -41,8 +41,11 @@ impl Publisher {
             .iter()
             .map(|(id, subscription)| (*id, subscription.clone()))
             .collect();
+        let whole = member.whole;
+        let mut left = all.len();
         for (part, portion) in portions(&all).into_iter().enumerate() {
-            self.queue_admission(identity, part == 0, portion.to_vec(), false);
+            left -= portion.len();
+            self.queue_admission(identity, part == 0, portion.to_vec(), whole && left == 0);
         }
     }
 

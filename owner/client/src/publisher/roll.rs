@@ -66,6 +66,8 @@ pub(crate) struct Member {
     pub(crate) request: [u8; 32],
     pub(crate) lease_until_ms: u64,
     pub(crate) subscriptions: BTreeMap<u64, Subscription>,
+    /// All that it has announced is here.
+    pub(crate) whole: bool,
     /// A changed list has dropped it.
     unlisted: bool,
 }
@@ -295,6 +297,7 @@ impl Roll {
             request,
             lease_until_ms: 0,
             subscriptions: BTreeMap::new(),
+            whole: false,
             unlisted: false,
         });
         member.sequence = member.sequence.max(ask.sequence);
@@ -308,12 +311,13 @@ impl Roll {
         match &ask.operation {
             Operation::Subscribe {
                 replace,
+                remaining,
                 subscriptions,
-                ..
             } => {
                 if *replace {
                     member.subscriptions.clear();
                 }
+                member.whole = *remaining == 0;
                 member.subscriptions.extend(subscriptions.iter().cloned());
             }
             Operation::Unsubscribe { ids } if ids.is_empty() => member.subscriptions.clear(),
@@ -344,12 +348,15 @@ fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
         .map(|(id, subscription)| (*id, subscription.clone()))
         .collect();
     let lease_until_ms = Some(member.lease_until_ms).filter(|until| *until != 0);
+    // What has not come counts as one more.
+    let mut remaining = all.len() + usize::from(!member.whole);
     let mut records: Vec<_> = portions(&all)
         .into_iter()
         .map(|portion| {
+            remaining -= portion.len();
             let operation = Operation::Subscribe {
                 replace: false,
-                remaining: 0,
+                remaining: remaining as u32,
                 subscriptions: portion.to_vec(),
             };
             let ask = Ask {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sc_client::{PublisherSettings, SubscriberEvent};
+use sc_client::{PublisherSettings, SUBSCRIPTIONS_PER_ASK_MAX, SubscriberEvent};
 use sc_proto::routing::{self, from_publisher, to_subscriber};
 
 use crate::world::{IBM, WANTS_IBM, World, settings, to_subscriber};
@@ -230,4 +230,50 @@ fn a_request_without_an_answer_is_made_again() {
     world.advance(Duration::from_secs(20));
     world.work_subscribers();
     assert_eq!(world.asks.len(), 1, "who is admitted does not ask again");
+}
+
+#[test]
+fn a_consumer_whose_admission_lost_its_receipt_with_the_link_is_complete_in_the_next_session() {
+    let mut world = World::open(settings());
+    world.join_half(2, &[(7, WANTS_IBM)]);
+    world.deliver_to_publisher();
+    world.work_publisher();
+    world.inbox.clear();
+    assert_eq!(world.publisher.complete_consumers(), 0);
+
+    world.connect();
+
+    assert_eq!(world.publisher.complete_consumers(), 1);
+}
+
+#[test]
+fn a_consumer_that_was_complete_is_complete_after_a_restart_without_asking() {
+    let mut world = World::admitted();
+    let asks = world.asks.len();
+
+    world.restart(settings());
+    assert_eq!(world.publisher.complete_consumers(), 0);
+    world.connect();
+
+    assert_eq!(world.publisher.complete_consumers(), 1);
+    assert_eq!(world.asks.len(), asks);
+}
+
+#[test]
+fn a_consumer_of_which_some_is_still_to_come_is_not_complete_in_a_new_session() {
+    let mut world = World::open(settings());
+    let many: Vec<_> = (0..=SUBSCRIPTIONS_PER_ASK_MAX as u64)
+        .map(|id| (id, WANTS_IBM))
+        .collect();
+    world.join_half(2, &many);
+    // The second request is lost with the link.
+    world.inbox.truncate(1);
+    world.deliver_to_publisher();
+
+    world.connect();
+    assert_eq!(world.publisher.complete_consumers(), 0);
+    world.restart(settings());
+    world.connect();
+
+    assert_eq!(world.publisher.complete_consumers(), 0);
 }
