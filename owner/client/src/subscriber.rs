@@ -111,6 +111,10 @@ pub enum SubscriberEvent {
     },
     /// The owner has refused.
     Refused(Refusal),
+    /// No answer has come to a request, which is made again: the owner cannot open it, or somebody keeps it or the answer.
+    Unanswered,
+    /// An answer of the owner came unencrypted and was dropped: the owner runs D4.2's unencrypted mode and this side does not.
+    Unencrypted,
     /// Notices are missing: withheld by the router, or missed while this subscriber was away.
     Missing {
         /// The session.
@@ -324,6 +328,9 @@ impl Subscriber {
             return;
         }
         if self.ask_again.is_some_and(|at| at <= clock.now) {
+            if !self.open_asks.is_empty() {
+                self.events.push_back(SubscriberEvent::Unanswered);
+            }
             self.ask_for_all();
             self.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
         }
@@ -408,7 +415,12 @@ impl Subscriber {
     fn on_answer(&mut self, clock: Clock, sealed: &[u8]) {
         let opened = Answer::open(sealed, &self.owner, &self.identity, self.settings.plain);
         let Ok(answer) = opened else {
-            return self.events.push_back(SubscriberEvent::NotTaken);
+            // Of the owner all the same, or of nobody?
+            let event = match Answer::open(sealed, &self.owner, &self.identity, true) {
+                Ok(_) if !self.settings.plain => SubscriberEvent::Unencrypted,
+                _ => SubscriberEvent::NotTaken,
+            };
+            return self.events.push_back(event);
         };
         let newest = self.sessions.keys().next_back().copied().unwrap_or(0);
         let remaining = match self.open_asks.remove(&answer.request) {

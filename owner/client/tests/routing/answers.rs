@@ -258,6 +258,43 @@ fn garbage_for_an_answer_is_dropped() {
 }
 
 #[test]
+fn an_unencrypted_answer_of_the_owner_is_told_from_a_forged_one_and_neither_is_taken() {
+    let mut world = World::admitted();
+    world.parties[0].take_events();
+    for (owner, told) in [
+        (OWNER, SubscriberEvent::Unencrypted),
+        (3, SubscriberEvent::NotTaken),
+    ] {
+        let bytes = sealed(&identity(owner), &identity(CONSUMER), true);
+        let head = to_subscriber::Frame::Answer(routing::Answer::default());
+        world.parties[0]
+            .inbox
+            .push_back(to_subscriber(head, [bytes.into()]));
+        world.deliver_to_subscribers();
+
+        assert_eq!(world.parties[0].take_events(), [told]);
+    }
+}
+
+#[test]
+fn a_request_without_an_answer_is_reported_when_it_is_made_again_and_no_sooner() {
+    let mut world = World::open(settings());
+    world.join_half(CONSUMER, &[(7, WANTS_IBM)]);
+    world.parties[0].take_events();
+
+    world.advance(Duration::from_millis(4999));
+    world.work_subscribers();
+    world.deliver_to_subscribers();
+    let before = world.parties[0].subscriber.poll_event();
+    world.advance(Duration::from_millis(1));
+    world.work_subscribers();
+
+    assert_eq!(before, None);
+    let event = world.parties[0].subscriber.poll_event();
+    assert_eq!(event, Some(SubscriberEvent::Unanswered));
+}
+
+#[test]
 fn a_frame_that_does_not_decode_closes_the_link() {
     let mut world = World::admitted();
 
