@@ -2,12 +2,14 @@
 //!
 //! Invariant: every match is delivered once, nothing else is, and nobody complains, except where a link that ended explains it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use sc_client::{Delivery, PublisherEvent, SubscriberEvent};
+use sc_cbr::Status;
+use sc_client::{Delivery, Ending, PublisherEvent, SubscriberEvent};
 use sc_crypto::VerifyingKey;
 
 use crate::party::Party;
+use crate::scenario::Scenario;
 use crate::violation::Violation;
 use crate::workload::{self, Workload};
 
@@ -45,8 +47,12 @@ struct ConsumerPage {
     last: Option<usize>,
     /// The session in which it was last admitted.
     session: u64,
+    /// In how many it was.
+    sessions: u64,
     /// Whether it was told that notices are missing.
     told_of_gap: bool,
+    /// Whether it was told that its lease has run out: its application gives up.
+    ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +63,10 @@ struct PublisherPage {
 
 pub(crate) struct Ledger {
     workload: Workload,
+    /// Publications from this serial number on were published at rest: nothing explains the lack of one.
+    epilogue_from: usize,
+    /// Whether no lease may have run out.
+    leases_hold: bool,
     consumers: Vec<ConsumerPage>,
     publishers: Vec<PublisherPage>,
     /// Complaints that the end of a link would explain, by whose it would have to be.
@@ -66,8 +76,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(workload: Workload) -> Self {
+    pub(crate) fn new(workload: Workload, scenario: &Scenario) -> Self {
         Self {
+            epilogue_from: scenario.publications,
+            leases_hold: scenario.leases_hold(),
             consumers: workload
                 .consumers
                 .iter()
@@ -152,6 +164,8 @@ impl Ledger {
             | PublisherEvent::RouterRefused { lasting: false, .. } => self
                 .complaints
                 .push((Party::Publisher(number), format!("{event:?}"))),
+            // A renewal that came too late.
+            PublisherEvent::NotCarriedOut(Status::UnknownConsumer) if !self.leases_hold => {}
             other => self.violations.push(Violation::Complaint {
                 party: Party::Publisher(number),
                 what: format!("{other:?}"),
@@ -163,12 +177,16 @@ impl Ledger {
         let page = &mut self.consumers[number];
         match event {
             SubscriberEvent::Waiting => {}
-            SubscriberEvent::Admitted { session } => page.session = *session,
+            SubscriberEvent::Admitted { session } => {
+                page.sessions += u64::from(page.session != *session);
+                page.session = *session;
+            }
             SubscriberEvent::Missing { .. } | SubscriberEvent::NotTaken => {
                 page.told_of_gap |= matches!(event, SubscriberEvent::Missing { .. });
                 self.complaints
                     .push((Party::Consumer(number), format!("{event:?}")));
             }
+            SubscriberEvent::Ended(Ending::Expired) if !self.leases_hold => page.ended = true,
             other => self.violations.push(Violation::Complaint {
                 party: Party::Consumer(number),
                 what: format!("{other:?}"),
@@ -182,7 +200,8 @@ impl Ledger {
         pages
             .enumerate()
             .filter(|(_, (page, consumer))| {
-                page.session == 0 || page.session != self.publishers[consumer.publisher].session
+                let session = self.publishers[consumer.publisher].session;
+                !page.ended && (page.session == 0 || page.session != session)
             })
             .map(|(number, _)| {
                 format!("{} is not admitted in the session", Party::Consumer(number))
@@ -190,16 +209,16 @@ impl Ledger {
             .collect()
     }
 
-    /// Judges the whole run; `lost` are the parties whose link has ended at least once.
-    pub(crate) fn close(mut self, lost: &BTreeMap<Party, u64>) -> Vec<Violation> {
+    /// Judges the whole run; `outages` are the parties whose link has ended at least once.
+    pub(crate) fn close(mut self, outages: &BTreeSet<Party>) -> Vec<Violation> {
         for number in 0..self.consumers.len() {
-            self.judge_consumer(number, lost.contains_key(&Party::Consumer(number)));
+            self.judge_consumer(number, outages.contains(&Party::Consumer(number)));
         }
         for number in 0..self.publishers.len() {
             self.judge_publisher(number);
         }
         for (party, what) in core::mem::take(&mut self.complaints) {
-            if !self.is_explained(party, lost) {
+            if !self.is_explained(party, outages) {
                 self.violations.push(Violation::Complaint { party, what });
             }
         }
@@ -207,35 +226,34 @@ impl Ledger {
     }
 
     /// Whether the end of a link explains a complaint of `party`: its own, or for a publisher one of its consumers'.
-    fn is_explained(&self, party: Party, lost: &BTreeMap<Party, u64>) -> bool {
+    fn is_explained(&self, party: Party, outages: &BTreeSet<Party>) -> bool {
         let of_domain = |own: usize| {
-            lost.keys().any(|lost| match lost {
+            outages.iter().any(|out| match out {
                 Party::Consumer(number) => self.workload.consumers[*number].publisher == own,
                 _ => false,
             })
         };
-        lost.contains_key(&party) || matches!(party, Party::Publisher(own) if of_domain(own))
+        outages.contains(&party) || matches!(party, Party::Publisher(own) if of_domain(own))
     }
 
-    /// Everything that matched has arrived. What went down with a link may be missing, but not in silence.
+    /// Everything that matched has arrived. What went down with a link may be missing, but not in silence: except for the end of a
+    /// session that was over before the consumer came back, of which nothing tells it yet.
     fn judge_consumer(&mut self, consumer: usize, link_was_lost: bool) {
         let page = &self.consumers[consumer];
-        let publisher = self.workload.consumers[consumer].publisher;
-        let serials = 0..self.workload.publishers[publisher].articles.len();
-        let missing: Vec<_> = serials
-            .filter(|serial| {
-                !page.delivered.contains(serial)
-                    && !self.workload.matching(consumer, *serial).is_empty()
-            })
-            .collect();
-        if link_was_lost && (missing.is_empty() || page.told_of_gap) {
+        if page.ended {
             return;
         }
-        self.violations.extend(
-            missing
-                .into_iter()
-                .map(|serial| Violation::NotDelivered { consumer, serial }),
-        );
+        let explained =
+            (link_was_lost || !self.leases_hold) && (page.told_of_gap || page.sessions > 1);
+        let first = if explained { self.epilogue_from } else { 0 };
+        let publisher = self.workload.consumers[consumer].publisher;
+        let serials = first..self.workload.publishers[publisher].articles.len();
+        let missing = serials.filter(|serial| {
+            !page.delivered.contains(serial)
+                && !self.workload.matching(consumer, *serial).is_empty()
+        });
+        self.violations
+            .extend(missing.map(|serial| Violation::NotDelivered { consumer, serial }));
     }
 
     /// The trusted program's receipts say the same as the known answer.
@@ -252,6 +270,10 @@ impl Ledger {
             expected.deliveries += pairs;
         }
         let receipts = self.publishers[publisher].receipts;
+        if !self.leases_hold {
+            // While a lease was out its subscriptions matched nothing.
+            (expected.matched, expected.deliveries) = (receipts.matched, receipts.deliveries);
+        }
         if receipts != expected {
             self.violations.push(Violation::Receipts {
                 publisher,

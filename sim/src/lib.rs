@@ -4,6 +4,7 @@
 //! link layer and the trusted program run on one thread, and one seed is one run. A known answer says what has to be delivered.
 //! Invariant: the same seed and scenario give the same trace, bit by bit.
 
+mod cast;
 mod cores;
 mod door;
 mod fault;
@@ -14,6 +15,7 @@ mod party;
 mod plant;
 mod queue;
 mod random;
+mod report;
 mod scenario;
 mod simulation;
 mod station;
@@ -26,7 +28,8 @@ pub use fault::{Fault, Faults, Silence, Weather};
 pub use party::Party;
 pub use plant::{Plant, UnknownPlant};
 pub use random::Random;
+pub use report::Report;
 pub use scenario::{IDLE_TIMEOUT, Scenario, TICK};
-pub use simulation::{Report, Simulation};
+pub use simulation::Simulation;
 pub use trace::TraceHash;
 pub use violation::Violation;

@@ -7,6 +7,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use sc_transport::Entropy;
+
 /// A stream of numbers. Not for secrets: whoever knows the seed knows them all.
 #[derive(Debug, Clone)]
 pub struct Random {
@@ -29,7 +31,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.state;
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let shifted = *b << 17;
@@ -48,7 +50,7 @@ impl Random {
     /// If `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         assert!(bound > 0, "no number is below 0");
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+        ((u128::from(self.draw()) * bound as u128) >> 64) as usize
     }
 
     /// A number within `range`.
@@ -81,7 +83,7 @@ impl Random {
     /// Overwrites `bytes`.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.draw().to_le_bytes()[..chunk.len()]);
         }
     }
 
@@ -93,7 +95,7 @@ impl Random {
     }
 
     /// This stream as a party's entropy.
-    pub fn into_entropy(mut self) -> Box<dyn FnMut(&mut [u8]) + Send> {
+    pub fn into_entropy(mut self) -> Entropy {
         Box::new(move |bytes| self.fill(bytes))
     }
 }
@@ -111,7 +113,7 @@ mod tests {
 
     fn first(seed: u64, name: &str, index: usize) -> [u64; 4] {
         let mut random = Random::new(seed, name, index);
-        std::array::from_fn(|_| random.next())
+        std::array::from_fn(|_| random.draw())
     }
 
     #[test]

@@ -15,6 +15,15 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time between two ticks of a publisher.
 pub const TICK: Duration = Duration::from_secs(5);
 
+/// Windows for a few batches at a time; the largest frame still fits.
+const NARROW: Terms = Terms {
+    control_window: 32 << 10,
+    data_window: 32 << 10,
+    max_frame: 30 << 10,
+};
+/// What a link needs, once it is heard again, before a renewal has reached the publisher.
+const RECOVERY: Duration = Duration::from_secs(10);
+
 /// What a run is about.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -24,8 +33,10 @@ pub struct Scenario {
     pub consumers: usize,
     /// Subscriptions of one consumer at most.
     pub subscriptions_max: usize,
-    /// Publications of each publisher.
+    /// Publications of each publisher during the storm.
     pub publications: usize,
+    /// Publications of each publisher once all has come to rest: these reach everybody, whatever has happened before.
+    pub epilogue: usize,
     /// The longest payload, in bytes.
     pub payload_max: usize,
     /// The longest pause between two publications of one publisher.
@@ -34,6 +45,8 @@ pub struct Scenario {
     pub batch: BatchBounds,
     /// What every side of a link accepts.
     pub terms: Terms,
+    /// What every side of a link keeps unacknowledged of class data, in bytes; of class control the default.
+    pub queue: u64,
     /// How long subscriptions live without renewal.
     pub lease: Duration,
     /// Chances of faults while the storm lasts.
@@ -55,6 +68,7 @@ impl Scenario {
             consumers: 3,
             subscriptions_max: 6,
             publications: 40,
+            epilogue: 3,
             payload_max: 200,
             pause_max: Duration::from_millis(20),
             batch: BatchBounds::default(),
@@ -63,6 +77,7 @@ impl Scenario {
                 data_window: 8 << 20,
                 max_frame: 4 << 20,
             },
+            queue: 16 << 20,
             lease: Duration::from_secs(3600),
             weather: Weather::default(),
             storm: Duration::ZERO,
@@ -75,9 +90,9 @@ impl Scenario {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed, "scenario", 0);
-        let publishers = random.within(1..4);
+        let narrow = random.chance(500);
         let mut scenario = Self {
-            publishers,
+            publishers: random.within(1..4),
             consumers: random.within(1..7),
             subscriptions_max: random.within(1..12),
             publications: random.within(1..80),
@@ -96,8 +111,13 @@ impl Scenario {
                     Duration::from_millis(50),
                 ]),
             },
-            terms: draw_terms(&mut random),
-            lease: *random.pick(&[Duration::from_secs(60), Duration::from_secs(3600)]),
+            terms: if narrow { NARROW } else { Self::calm().terms },
+            queue: if narrow {
+                2 * NARROW.data_window
+            } else {
+                16 << 20
+            },
+            lease: *random.pick(&[Duration::from_secs(80), Duration::from_secs(3600)]),
             weather: Weather::draw(&mut random),
             storm: Duration::from_secs(random.within(10..40) as u64),
             ..Self::calm()
@@ -106,14 +126,29 @@ impl Scenario {
         scenario
     }
 
-    /// Silences of some links, one after another, all within the storm.
+    /// Whether every lease is renewed in time: half of it outlasts a silence of the consumer's link and one of its publisher's.
+    pub(crate) fn leases_hold(&self) -> bool {
+        let longest = |publishers: bool| {
+            let of_kind =
+                |silence: &&Silence| matches!(silence.party, Party::Publisher(_)) == publishers;
+            let lengths = self.silences.iter().filter(of_kind);
+            lengths
+                .map(|silence| silence.until - silence.from + RECOVERY)
+                .max()
+                .unwrap_or_default()
+        };
+        self.lease / 2 > longest(true) + longest(false)
+    }
+
+    /// Silences of some links, one after another; the storm lasts until the last is over.
     fn draw_silences(&mut self, random: &mut Random) -> Vec<Silence> {
         let mut silences = Vec::new();
+        let begun_within = self.storm;
         let publishers = (0..self.publishers).map(Party::Publisher);
         for party in publishers.chain((0..self.consumers).map(Party::Consumer)) {
-            let mut from = Duration::ZERO;
-            while random.chance(300) {
-                from = random.time(from, self.storm);
+            let mut free = Duration::ZERO;
+            while random.chance(300) && free < begun_within {
+                let from = random.time(free, begun_within - free);
                 let outage = random.chance(150);
                 let (least, span) = if outage {
                     (IDLE_TIMEOUT * 2, Duration::from_secs(10))
@@ -130,20 +165,10 @@ impl Scenario {
                     reconnects: random.chance(500),
                 });
                 // The link has time to recover before the next.
-                from = until + Duration::from_secs(10);
+                free = until + RECOVERY;
                 self.storm = self.storm.max(until);
             }
         }
         silences
-    }
-}
-
-/// Windows for thousands of batches, or for a few.
-fn draw_terms(random: &mut Random) -> Terms {
-    let narrow = random.chance(500);
-    Terms {
-        control_window: if narrow { 32 << 10 } else { 1 << 20 },
-        data_window: if narrow { 32 << 10 } else { 8 << 20 },
-        max_frame: if narrow { 30 << 10 } else { 4 << 20 },
     }
 }

@@ -3,23 +3,14 @@
 //! First a storm, in which everything is published and the faults of the scenario happen; then calm, in which everything has to come to
 //! rest. Invariant: the seed and the scenario determine everything that happens.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sc_attestation::Policy;
-use sc_cbr::Engine;
-use sc_client::{
-    IdentitySigner, Memory, Publisher, PublisherSettings, Roll, Subscriber, SubscriberSettings,
-};
-use sc_crypto::OwnerSecret;
-use sc_enclave::{SimulatedPlatform, simulation_development_key};
 use sc_router::Counters;
-use sc_transport::{Datagram, FrameClass, LinkSettings, LinkSigner as _, PeerKey};
+use sc_transport::{Datagram, FrameClass};
 
+use crate::cast;
 use crate::cores::{ConsumerCore, PublisherCore};
-use crate::door::Door;
 use crate::fault::{Fault, Faults};
 use crate::host::Host;
 use crate::ledger::Ledger;
@@ -28,9 +19,10 @@ use crate::party::Party;
 use crate::plant::Plants;
 use crate::queue::{Happening, Queue};
 use crate::random::Random;
-use crate::scenario::{IDLE_TIMEOUT, Scenario, TICK};
+use crate::report::Report;
+use crate::scenario::{Scenario, TICK};
 use crate::station::{Disk, Station};
-use crate::trace::{Trace, TraceHash};
+use crate::trace::Trace;
 use crate::violation::Violation;
 use crate::workload::Workload;
 use crate::world::{World, note};
@@ -47,59 +39,6 @@ const PUBLISH_AGAIN: Duration = Duration::from_millis(50);
 /// More happens in no run.
 const STEPS_MAX: u64 = 2_000_000;
 
-/// What a run came to.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// The seed that it began with.
-    pub seed: u64,
-    /// The hash of everything that happened.
-    pub trace: TraceHash,
-    /// The lines of the trace, if they were asked for.
-    pub lines: Vec<String>,
-    /// What was injected.
-    pub faults: Faults,
-    /// What must not have happened.
-    pub violations: Vec<Violation>,
-    /// Deliveries made.
-    pub deliveries: u64,
-    /// Sessions opened.
-    pub sessions: u64,
-    /// Things that happened.
-    pub steps: u64,
-    /// How long the run lasted in virtual time.
-    pub took: Duration,
-}
-
-impl fmt::Display for Report {
-    /// The verdict, and how to see the run again.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            trace,
-            faults,
-            deliveries,
-            sessions,
-            steps,
-            ..
-        } = self;
-        let took = self.took.as_secs_f32();
-        write!(
-            out,
-            "seed {seed}: trace {trace}, {took:.1} s, {steps} steps, {sessions} sessions, {deliveries} deliveries; {faults}"
-        )?;
-        for violation in &self.violations {
-            write!(out, "\n  violated: {violation}")?;
-        }
-        if !self.violations.is_empty() {
-            write!(
-                out,
-                "\n  replay: cargo run -p sc-sim -- --seed {seed} --verbose"
-            )?;
-        }
-        Ok(())
-    }
-}
-
 /// A run about to begin.
 pub struct Simulation {
     seed: u64,
@@ -108,6 +47,8 @@ pub struct Simulation {
     host: Host,
     publishers: Vec<Station<PublisherCore>>,
     consumers: Vec<Station<ConsumerCore>>,
+    /// When all had come to rest after the storm; from then on the epilogue is published.
+    rested: Option<Duration>,
     /// Publications that each application has published.
     published: Vec<usize>,
     /// Whether each application has begun to.
@@ -146,23 +87,24 @@ impl Simulation {
             faults: Faults::default(),
             trace: Trace::new(false),
             plants: Plants::new(scenario.plant),
-            lost: BTreeMap::new(),
+            lost: Vec::new(),
             established: Duration::ZERO,
         };
         Self {
             seed,
             world,
-            host: host(seed, &scenario, &workload),
+            host: cast::host(seed, &scenario, &workload),
             publishers: (0..workload.publishers.len())
-                .map(|number| publisher(seed, &scenario, &workload, number, Disk::default()))
+                .map(|number| cast::publisher(seed, &scenario, &workload, number, Disk::default()))
                 .collect(),
             consumers: (0..workload.consumers.len())
-                .map(|number| consumer(seed, &scenario, &workload, number, Disk::default()))
+                .map(|number| cast::consumer(seed, &scenario, &workload, number, Disk::default()))
                 .collect(),
+            rested: None,
             published: vec![0; workload.publishers.len()],
             begun: vec![false; workload.publishers.len()],
             timing: Random::new(seed, "publishing", 0),
-            ledger: Ledger::new(workload),
+            ledger: Ledger::new(workload, &scenario),
             wakes: BTreeMap::new(),
             steps: 0,
             scenario,
@@ -185,28 +127,37 @@ impl Simulation {
         for number in 0..self.consumers.len() {
             self.work(Party::Consumer(number));
         }
+        if !self.play() {
+            let what = self.waiting().join("; ");
+            self.ledger.violate(Violation::Stalled { what });
+        }
+        self.report()
+    }
+
+    /// Lets one thing happen after another; `false` if that comes to no end.
+    fn play(&mut self) -> bool {
         let deadline = self.scenario.storm + REST_WITHIN;
         while let Some((time, happening)) = self.world.queue.pop() {
             if time > deadline || self.steps == STEPS_MAX {
-                let waiting = self.waiting().join("; ");
-                self.ledger.violate(Violation::Stalled { what: waiting });
-                break;
+                return false;
             }
             self.world.now = time;
             self.steps += 1;
             self.happen(happening);
             if self.is_at_rest() {
-                break;
+                if self.rested.is_some() {
+                    return true;
+                }
+                self.begin_epilogue();
             }
         }
-        self.report()
+        false
     }
 
     fn report(mut self) -> Report {
         let counters = self.host.counters();
-        if self.world.lost.is_empty() {
-            self.ledger_router(counters);
-        }
+        let outages = self.outages();
+        self.judge_links(counters);
         let (trace, lines) = self.world.trace.finish();
         Report {
             seed: self.seed,
@@ -214,29 +165,40 @@ impl Simulation {
             lines,
             faults: self.world.faults,
             deliveries: self.ledger.deliveries(),
-            violations: self.ledger.close(&self.world.lost),
+            violations: self.ledger.close(&outages),
             sessions: counters.sessions,
             steps: self.steps,
             took: self.world.now,
         }
     }
 
-    /// With every link intact the router has no reason to refuse, drop or disconnect.
-    fn ledger_router(&mut self, counters: Counters) {
+    /// Links end through outages alone, and only then something is undeliverable. Nobody is disconnected for being slow: every publisher
+    /// has chosen to wait.
+    fn judge_links(&mut self, counters: Counters) {
+        let outages = self.outages();
+        for (party, reason) in core::mem::take(&mut self.world.lost) {
+            if !outages.contains(&party) {
+                self.ledger.violate(Violation::LinkLost { party, reason });
+            }
+        }
         let Counters {
             undeliverable,
-            refused,
             disconnected,
             ..
         } = counters;
-        // A consumer that asks before its publisher is there is turned away, and asks again.
-        if undeliverable > 0 || disconnected > 0 {
-            self.ledger.violate(Violation::Router {
-                what: format!(
-                    "{undeliverable} undeliverable, {refused} refused, {disconnected} disconnected"
-                ),
-            });
+        if disconnected > 0 || (undeliverable > 0 && outages.is_empty()) {
+            let what = format!("{undeliverable} undeliverable, {disconnected} disconnected");
+            self.ledger.violate(Violation::Router { what });
         }
+    }
+
+    /// The parties whose link has been silent for too long at least once.
+    fn outages(&self) -> BTreeSet<Party> {
+        let silences = self.scenario.silences.iter();
+        silences
+            .filter(|silence| silence.outage)
+            .map(|silence| silence.party)
+            .collect()
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -379,11 +341,33 @@ impl Simulation {
         }
     }
 
+    /// Each application publishes its last.
+    fn begin_epilogue(&mut self) {
+        note!(
+            self.world,
+            Party::Router,
+            "and all others have come to rest"
+        );
+        self.rested = Some(self.world.now);
+        for number in 0..self.publishers.len() {
+            self.world
+                .queue
+                .at(self.world.now, Happening::Publish(number));
+        }
+    }
+
+    /// How many publications each application has to publish by now.
+    fn due(&self) -> usize {
+        let epilogue = self.rested.map_or(0, |_| self.scenario.epilogue);
+        self.scenario.publications + epilogue
+    }
+
     fn publish(&mut self, number: usize) {
-        let articles = &self.ledger.workload().publishers[number].articles;
-        let Some(article) = articles.get(self.published[number]) else {
+        if self.published[number] == self.due() {
             return;
-        };
+        }
+        let articles = &self.ledger.workload().publishers[number].articles;
+        let article = &articles[self.published[number]];
         let clock = self.world.clock();
         let taken = self.publishers[number].core.publisher.publish(
             clock,
@@ -408,7 +392,8 @@ impl Simulation {
 
     /// Whether all is done, seen to be done, and idle.
     fn is_at_rest(&self) -> bool {
-        let since = self.scenario.storm.max(self.world.established);
+        let storm = self.scenario.storm.max(self.world.established);
+        let since = self.rested.map_or(storm, |rested| storm.max(rested));
         self.world.now >= since + HEARTBEATS * TICK && self.waiting().is_empty()
     }
 
@@ -417,16 +402,15 @@ impl Simulation {
         let mut waiting = self.ledger.strangers();
         for (number, station) in self.publishers.iter().enumerate() {
             let party = Party::Publisher(number);
-            let all = self.ledger.workload().publishers[number].articles.len();
-            let published = self.published[number];
-            if published < all {
-                waiting.push(format!("{party} has published {published} of {all}"));
+            let (published, due) = (self.published[number], self.due());
+            if published < due {
+                waiting.push(format!("{party} has published {published} of {due}"));
             }
             if !station.core.publisher.is_drained() {
                 waiting.push(format!("{party} lacks receipts"));
             }
         }
-        let settings = link_settings(&self.scenario);
+        let settings = cast::link_settings(&self.scenario);
         let full = |class| match class {
             FrameClass::Control => settings.terms.control_window.min(settings.control_queue),
             FrameClass::Data => settings.terms.data_window.min(settings.data_queue),
@@ -436,106 +420,4 @@ impl Simulation {
         waiting.extend(self.host.busy_links(full));
         waiting
     }
-}
-
-fn link_settings(scenario: &Scenario) -> LinkSettings {
-    LinkSettings {
-        terms: scenario.terms,
-        idle_timeout: IDLE_TIMEOUT,
-        ..LinkSettings::default()
-    }
-}
-
-fn host(seed: u64, scenario: &Scenario, workload: &Workload) -> Host {
-    let measurement = Random::new(seed, "measurement", 0).seed();
-    let platform = SimulatedPlatform::new(simulation_development_key(), measurement);
-    let door = Door::new(
-        Box::new(Engine::new(Box::new(platform))),
-        Random::new(seed, "program", 0),
-        Random::new(seed, "door", 0),
-        scenario.weather,
-        scenario.storm,
-    );
-    let key =
-        |identity: &Arc<OwnerSecret>| PeerKey(IdentitySigner(Arc::clone(identity)).public_key());
-    let publishers = workload
-        .publishers
-        .iter()
-        .enumerate()
-        .map(|(number, one)| (key(&one.identity), Party::Publisher(number)));
-    let consumers = workload
-        .consumers
-        .iter()
-        .enumerate()
-        .map(|(number, one)| (key(&one.identity), Party::Consumer(number)));
-    Host::new(
-        link_settings(scenario),
-        Random::new(seed, "host", 0),
-        door,
-        publishers.chain(consumers).collect(),
-    )
-}
-
-/// A publisher that starts with what its disk holds.
-fn publisher(
-    seed: u64,
-    scenario: &Scenario,
-    workload: &Workload,
-    number: usize,
-    disk: Disk,
-) -> Station<PublisherCore> {
-    let identity = &workload.publishers[number].identity;
-    let settings = PublisherSettings {
-        policy: Policy::development(),
-        lease: scenario.lease,
-        batch: scenario.batch,
-        tick: TICK,
-        ..PublisherSettings::default()
-    };
-    let roll = Roll::replay(disk.records()).expect("a publisher reads what it has written");
-    let entropy = Box::new(Random::new(seed, "publisher's core", number).into_entropy());
-    let core = PublisherCore {
-        publisher: Publisher::new(Arc::clone(identity), settings, roll, entropy),
-    };
-    Station::new(
-        Party::Publisher(number),
-        core,
-        link_settings(scenario),
-        IdentitySigner(Arc::clone(identity)),
-        Random::new(seed, "publisher's link", number),
-        disk,
-    )
-}
-
-/// A consumer that starts with what its disk holds.
-fn consumer(
-    seed: u64,
-    scenario: &Scenario,
-    workload: &Workload,
-    number: usize,
-    disk: Disk,
-) -> Station<ConsumerCore> {
-    let consumer = &workload.consumers[number];
-    let owner = workload.publishers[consumer.publisher].identity.public();
-    let entropy = Box::new(Random::new(seed, "consumer's core", number).into_entropy());
-    let core = ConsumerCore {
-        number,
-        subscriber: Subscriber::new(
-            owner.clone(),
-            Arc::clone(&consumer.identity),
-            consumer.subscriptions.clone(),
-            SubscriberSettings::default(),
-            Memory::replay(disk.records()),
-            entropy,
-        ),
-        delivered: Vec::new(),
-    };
-    Station::new(
-        Party::Consumer(number),
-        core,
-        link_settings(scenario),
-        IdentitySigner(Arc::clone(&consumer.identity)),
-        Random::new(seed, "consumer's link", number),
-        disk,
-    )
 }

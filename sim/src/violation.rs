@@ -76,7 +76,15 @@ pub enum Violation {
         /// What.
         what: String,
     },
-    /// The router refused, dropped or disconnected what it should have carried.
+    /// A link ended that no outage has ended.
+    #[error("the link of {party} ended: {reason}")]
+    LinkLost {
+        /// Whose.
+        party: Party,
+        /// Why, in the words of the end that gave it up.
+        reason: String,
+    },
+    /// The router dropped what it should have carried, or disconnected a consumer whose publisher waits for it.
     #[error("the router counts {what}")]
     Router {
         /// Its counters.

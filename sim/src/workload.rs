@@ -38,7 +38,7 @@ impl Workload {
     pub(crate) fn draw(seed: u64, scenario: &Scenario) -> Self {
         let publishers = (0..scenario.publishers).map(|number| {
             let mut random = Random::new(seed, "articles", number);
-            let articles = (0..scenario.publications)
+            let articles = (0..scenario.publications + scenario.epilogue)
                 .map(|serial| Article {
                     header: draw_header(&mut random),
                     payload: payload(number, serial, scenario.payload_max, &mut random),

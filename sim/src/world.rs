@@ -1,6 +1,5 @@
 //! What all parties share: the time, the network, what will happen, and the trace of what has.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sc_client::Clock;
@@ -23,8 +22,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) trace: Trace,
     pub(crate) plants: Plants,
-    /// Links that ended, per party whose link it was, at either end.
-    pub(crate) lost: BTreeMap<Party, u64>,
+    /// Links that ended at either end: whose it was, and why it ended.
+    pub(crate) lost: Vec<(Party, String)>,
     /// When a link was last established.
     pub(crate) established: Duration,
 }
@@ -69,6 +68,6 @@ impl World {
     /// One end has given up the link between the router and `of`.
     pub(crate) fn on_lost(&mut self, at: Party, of: Party, reason: &CloseReason) {
         note!(self, at, "loses the link of {of}: {reason}");
-        *self.lost.entry(of).or_default() += 1;
+        self.lost.push((of, reason.to_string()));
     }
 }
