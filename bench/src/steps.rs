@@ -27,7 +27,8 @@ pub(crate) fn run(arguments: &StepsArgs) -> anyhow::Result<()> {
         workload.description, arguments.data.payload_bytes, arguments.passes, arguments.batch
     ));
     let passes = arguments.passes;
-    let opened = Opened::new(&workload, arguments.batch as usize)?;
+    let expected = workload.expected()?.values().sum();
+    let opened = Opened::new(&workload, arguments.batch as usize, expected)?;
     let mut rows = vec![
         row(
             "-",
@@ -42,7 +43,7 @@ pub(crate) fn run(arguments: &StepsArgs) -> anyhow::Result<()> {
         ),
     ];
     for mode in &arguments.mode {
-        let values = walk(arguments, &workload, *mode)
+        let values = walk(arguments, &workload, expected, *mode)
             .with_context(|| format!("the {mode} way of a publication"))?;
         let mode = mode.to_string();
         let mut sums = vec![0.0; values[0].len()];
@@ -60,7 +61,10 @@ pub(crate) fn run(arguments: &StepsArgs) -> anyhow::Result<()> {
     table(&rows);
     line("");
     line(
-        "One thread, one batch after another. Matching alone is part of the engine's step, and not added again.",
+        "One thread, one batch after another; each value is of one batch, but that of parsing of one pass.",
+    );
+    line(
+        "In mode plain nothing is sealed, hashed or verified. docs/BENCHMARKS.md says what this means.",
     );
     Ok(())
 }
@@ -76,15 +80,15 @@ fn row(mode: &str, step: &str, values: &Values) -> Vec<String> {
     ]
 }
 
-/// Sends all passes along the path; returns the values of each of its steps.
+/// Sends all passes along the path, `expected` deliveries each; returns the values of each of its steps.
 fn walk(
     arguments: &StepsArgs,
     workload: &Workload,
+    expected: u64,
     mode: Mode,
 ) -> anyhow::Result<[Values; STEPS.len()]> {
     let payload = bytes::Bytes::from(vec![b'.'; arguments.data.payload_bytes]);
     let publications = workload.publications()?;
-    let expected: u64 = workload.expected()?.values().sum();
     let mut path = Path::open(mode, workload.subscriptions()?, arguments.batch as usize)?;
     let mut values: [Values; STEPS.len()] = Default::default();
     for _ in 0..arguments.passes {
