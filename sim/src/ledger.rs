@@ -8,6 +8,7 @@ use sc_cbr::Status;
 use sc_client::{Delivery, Ending, PublisherEvent, SubscriberEvent};
 use sc_crypto::VerifyingKey;
 
+use crate::fault::Faults;
 use crate::party::Party;
 use crate::scenario::Scenario;
 use crate::violation::Violation;
@@ -71,6 +72,8 @@ pub(crate) struct Ledger {
     publishers: Vec<PublisherPage>,
     /// Complaints that the end of a link would explain, by whose it would have to be.
     complaints: Vec<(Party, String)>,
+    /// Consumers whose requests had to be made again, which any fault on the way explains.
+    unanswered: BTreeSet<usize>,
     violations: Vec<Violation>,
     deliveries: u64,
 }
@@ -92,6 +95,7 @@ impl Ledger {
                 .collect(),
             workload,
             complaints: Vec::new(),
+            unanswered: BTreeSet::new(),
             violations: Vec::new(),
             deliveries: 0,
         }
@@ -181,6 +185,7 @@ impl Ledger {
                 page.sessions += u64::from(page.session != *session);
                 page.session = *session;
             }
+            SubscriberEvent::Unanswered => drop(self.unanswered.insert(number)),
             SubscriberEvent::Missing { .. } | SubscriberEvent::NotTaken => {
                 page.told_of_gap |= matches!(event, SubscriberEvent::Missing { .. });
                 self.complaints
@@ -209,8 +214,8 @@ impl Ledger {
             .collect()
     }
 
-    /// Judges the whole run; `outages` are the parties whose link has ended at least once.
-    pub(crate) fn close(mut self, outages: &BTreeSet<Party>) -> Vec<Violation> {
+    /// Judges the whole run, in which `faults` were injected; `outages` are the parties whose link has ended at least once.
+    pub(crate) fn close(mut self, faults: &Faults, outages: &BTreeSet<Party>) -> Vec<Violation> {
         for number in 0..self.consumers.len() {
             self.judge_consumer(number, outages.contains(&Party::Consumer(number)));
         }
@@ -221,6 +226,13 @@ impl Ledger {
             if !self.is_explained(party, outages) {
                 self.violations.push(Violation::Complaint { party, what });
             }
+        }
+        if *faults == Faults::default() {
+            let unanswered = self.unanswered.iter().map(|number| Violation::Complaint {
+                party: Party::Consumer(*number),
+                what: format!("{:?}", SubscriberEvent::Unanswered),
+            });
+            self.violations.extend(unanswered);
         }
         self.violations
     }

@@ -165,7 +165,7 @@ impl Simulation {
             lines,
             faults: self.world.faults,
             deliveries: self.ledger.deliveries(),
-            violations: self.ledger.close(&outages),
+            violations: self.ledger.close(&self.world.faults, &outages),
             sessions: counters.sessions,
             steps: self.steps,
             took: self.world.now,
