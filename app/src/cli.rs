@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+/// Publications in one batch, at most, if nothing else is asked for.
+pub(crate) const BATCH_DEFAULT: u32 = 512;
+
 /// Routing and storage in clouds that may not see your data.
 ///
 /// Settings come from a TOML file, from the environment and from arguments, in rising order.
@@ -171,7 +174,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_enum, default_value_t = Slow::Block)]
     pub(crate) slow: Slow,
     /// Publications in one batch, at most
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = BATCH_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch: u32,
     /// How long the first publication of a batch waits for others, in microseconds
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 1000)]

@@ -9,10 +9,11 @@ use sc_client::{
     Delivery, Ending, Journal, LinkNews, Memory, News, OsEntropy, Subscriber, SubscriberEvent,
     SubscriberLoop, SubscriberSettings,
 };
+use sc_matching::Subscription;
 use sc_transport::Role;
 use serde_json::json;
 
-use crate::cli::ConsumerArgs;
+use crate::cli::{BATCH_DEFAULT, ConsumerArgs};
 use crate::keys::{beside, read_or_make_identity, read_public};
 use crate::links::{self, Loneliness};
 use crate::matching::read_subscriptions;
@@ -49,6 +50,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
         arguments.connect.as_ref(),
         Role::Subscriber,
         &identity,
+        ids_bytes(&subscriptions),
         &report,
     )
     .await?;
@@ -72,6 +74,13 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     let lonely = Loneliness::begin(arguments.connect.is_some(), &arguments.link);
     let consuming = SubscriberLoop::new(subscriber, driver, journal);
     consume(consuming, &report, stop, lonely, received, arguments.count).await
+}
+
+/// Bytes of ids in a notice that says of as many publications as a batch usually has that each matches all of `subscriptions`.
+fn ids_bytes(subscriptions: &[(u64, Subscription)]) -> u64 {
+    let varint_bytes = |id: u64| u64::from((u64::BITS - id.leading_zeros()).max(1).div_ceil(7));
+    let once: u64 = subscriptions.iter().map(|(id, _)| varint_bytes(*id)).sum();
+    u64::from(BATCH_DEFAULT) * once
 }
 
 async fn consume(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sc_client::IdentitySigner;
 use sc_crypto::OwnerSecret;
+use sc_matching::bound::ITEM_BYTES_MAX;
 use sc_transport::{
     Attach, Dialer, Driver, Endpoint, LinkKey, LinkKeys, LinkSettings, Links, Role, os_entropy,
 };
@@ -17,8 +18,11 @@ use crate::keys::refuse_shared;
 use crate::report::Report;
 use crate::wrong_use;
 
-/// Frames carry a little more than the message inside.
-const FRAME_MARGIN: u64 = 64 << 10;
+/// What frames carry beside the largest payload: the header of its publication, keys and the ids of filters that it matches.
+const FRAME_MARGIN: u64 = 2 * ITEM_BYTES_MAX as u64;
+
+/// However many ids frames may have to carry, none is larger: what goes through a trusted program's door is not, either.
+const FRAME_MAX: u64 = sc_launcher::FRAME_MAX as u64;
 
 /// A router that has not been heard of for so long is worth a word.
 const LONELY_AFTER: Duration = Duration::from_secs(3);
@@ -71,20 +75,21 @@ pub(crate) async fn accept(
     let keys = read_link_keys(link.link_keys.as_deref())?;
     let attach = attach(address, connect)?;
     let key = LinkKey::generate(&mut os_entropy());
-    let driver = Driver::acceptor(&attach, keys.as_ref(), settings(link), key)
+    let driver = Driver::acceptor(&attach, keys.as_ref(), settings(link, 0), key)
         .await
         .map_err(|error| wrong_use(error.to_string()))?;
     announce(&driver, &attach, report);
     Ok(driver)
 }
 
-/// A publisher's or a subscriber's socket, which proves `identity`.
+/// A publisher's or a subscriber's socket, which proves `identity`. A subscriber's frames carry up to `ids_bytes` of its ids.
 pub(crate) async fn dial(
     link: &LinkArgs,
     address: &str,
     connect: Option<&String>,
     role: Role,
     identity: &Arc<OwnerSecret>,
+    ids_bytes: u64,
     report: &Report,
 ) -> anyhow::Result<Driver<Dialer>> {
     let keys = read_link_keys(link.link_keys.as_deref())?;
@@ -93,9 +98,15 @@ pub(crate) async fn dial(
         connect.map(std::slice::from_ref).unwrap_or_default(),
     )?;
     let signer = IdentitySigner(Arc::clone(identity));
-    let driver = Driver::initiator(&attach, keys.as_ref(), role, settings(link), signer)
-        .await
-        .map_err(|error| wrong_use(error.to_string()))?;
+    let driver = Driver::initiator(
+        &attach,
+        keys.as_ref(),
+        role,
+        settings(link, ids_bytes),
+        signer,
+    )
+    .await
+    .map_err(|error| wrong_use(error.to_string()))?;
     announce(&driver, &attach, report);
     Ok(driver)
 }
@@ -143,9 +154,9 @@ fn read_link_keys(path: Option<&Path>) -> anyhow::Result<Option<LinkKeys>> {
     Ok(Some(keys))
 }
 
-fn settings(link: &LinkArgs) -> LinkSettings {
+fn settings(link: &LinkArgs, ids_bytes: u64) -> LinkSettings {
     let mut settings = LinkSettings::default();
-    settings.terms.max_frame = link.max_message + FRAME_MARGIN;
+    settings.terms.max_frame = (link.max_message + FRAME_MARGIN + ids_bytes).min(FRAME_MAX);
     let largest = LinkSettings::largest_cost(settings.terms.max_frame);
     settings.terms.control_window = settings.terms.control_window.max(largest);
     settings.terms.data_window = settings.terms.data_window.max(2 * largest);

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &MatchArgs) -> anyhow::Result<ExitCode> {
     let mut matched = Matches::new();
     let mut found = Vec::new();
     let mut total = 0_u64;
-    for_each_publication(&arguments.publications, |publication, bytes| {
+    for_each_publication(&arguments.publications, |_, publication, bytes| {
         progress.inc(bytes as u64);
         index.matches_publication(&publication, &mut matched);
         total += matched.count() as u64;
@@ -100,13 +100,13 @@ pub(crate) fn read_subscriptions(path: &Path) -> anyhow::Result<Vec<(u64, Subscr
     Ok(subscriptions)
 }
 
-/// The publications of a file, one after another, each with the length of its line.
+/// The publications of a file, one after another, each with the number and the length of its line.
 pub(crate) fn for_each_publication(
     path: &Path,
-    mut take: impl FnMut(Publication, usize) -> io::Result<()>,
+    mut take: impl FnMut(usize, Publication, usize) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for_each_line(path, |number, line, bytes| match line {
-        Line::Publication(publication) => Ok(take(publication, bytes)?),
+        Line::Publication(publication) => take(number, publication, bytes),
         Line::Subscription { .. } => Err(at(
             path,
             number,
@@ -186,7 +186,8 @@ fn name(path: &Path) -> String {
     }
 }
 
-fn at(path: &Path, line: usize, what: impl std::fmt::Display) -> anyhow::Error {
+/// An error of whoever wrote line `line` of a file.
+pub(crate) fn at(path: &Path, line: usize, what: impl std::fmt::Display) -> anyhow::Error {
     wrong_use(format!("{}: line {line}: {what}", name(path)))
 }
 

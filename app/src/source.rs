@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     let secret = Arc::new(read_private(&arguments.key)?);
     let settings = settings(&arguments, &report)?;
     let parsing = Instant::now();
-    let feed = Feed::open(&arguments.input, arguments.payload_bytes, arguments.repeat)?;
+    let feed = Feed::open(&arguments)?;
     let parse_us = parsing.elapsed().as_micros() as u64;
 
     let (mut journal, records) = Journal::open(&beside(&arguments.key, ".journal"))?;
@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
         arguments.connect.as_ref(),
         Role::Publisher,
         &secret,
+        0,
         &report,
     )
     .await?;
@@ -176,6 +177,10 @@ impl Source {
             if self.is_done() && !self.progress.done {
                 self.progress.done = true;
                 self.summarise();
+                if let Some(error) = self.feed.take_failure() {
+                    self.publishing.end("the source has ended").await?;
+                    return Err(error);
+                }
                 if self.arguments.once {
                     break;
                 }

@@ -1,4 +1,6 @@
 //! Where publications come from: a file, read and parsed beforehand, or standard input, as it comes.
+//!
+//! Invariant: no item is larger than a message may be; what is wrong is named by its line.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -8,37 +10,67 @@ use bytes::Bytes;
 use sc_matching::Publication;
 use tokio::sync::mpsc;
 
-use crate::matching::for_each_publication;
+use crate::cli::SourceArgs;
+use crate::matching::{at, for_each_publication};
+use crate::wrong_use;
 
 /// Publications of standard input that are parsed ahead.
 const AHEAD_MAX: usize = 4096;
 
 type Item = (Publication, Bytes);
 
+/// What the payloads are, and how long they may be.
+#[derive(Debug)]
+struct Payloads {
+    /// One for all publications, however many there are.
+    filler: Option<Bytes>,
+    bytes_max: u64,
+}
+
 pub(crate) struct Feed {
     parsed: VecDeque<Item>,
-    stream: Option<mpsc::Receiver<Item>>,
+    stream: Option<mpsc::Receiver<anyhow::Result<Item>>>,
+    failure: Option<anyhow::Error>,
 }
 
 impl Feed {
-    /// Opens a file, all of it, `repeat` times over; or standard input.
-    pub(crate) fn open(path: &Path, payload_bytes: Option<usize>, repeat: u32) -> anyhow::Result<Self> {
+    /// Opens a file, all of it, as often over as asked for; or standard input.
+    pub(crate) fn open(arguments: &SourceArgs) -> anyhow::Result<Self> {
+        let payloads = Payloads {
+            filler: None,
+            bytes_max: arguments.link.max_message,
+        };
+        let path = &arguments.input;
+        let payloads = match arguments.payload_bytes {
+            Some(length) if length as u64 > payloads.bytes_max => {
+                return Err(wrong_use(format!(
+                    "--payload-bytes {length}: {}",
+                    payloads.too_large()
+                )));
+            }
+            length => Payloads {
+                filler: length.map(|length| vec![b'.'; length].into()),
+                ..payloads
+            },
+        };
+        let mut feed = Self {
+            parsed: VecDeque::new(),
+            stream: None,
+            failure: None,
+        };
         if path == Path::new("-") {
-            return Ok(Self {
-                parsed: VecDeque::new(),
-                stream: Some(stream(payload_bytes)),
-            });
+            feed.stream = Some(stream(payloads));
+            return Ok(feed);
         }
         let mut parsed = Vec::new();
-        for_each_publication(path, |publication, _| {
-            parsed.push(item(publication, payload_bytes));
+        for_each_publication(path, |line, publication, _| {
+            parsed.push(payloads.item(path, line, publication)?);
             Ok(())
         })?;
-        let parsed = std::iter::repeat_n(parsed, repeat as usize).flatten().collect();
-        Ok(Self {
-            parsed,
-            stream: None,
-        })
+        feed.parsed = std::iter::repeat_n(parsed, arguments.repeat as usize)
+            .flatten()
+            .collect();
+        Ok(feed)
     }
 
     /// Whether an item is at hand.
@@ -55,6 +87,11 @@ impl Feed {
         self.parsed.is_empty() && self.stream.is_none()
     }
 
+    /// Why it was over before its end.
+    pub(crate) fn take_failure(&mut self) -> Option<anyhow::Error> {
+        self.failure.take()
+    }
+
     /// Waits until something is at hand, or the stream has ended.
     pub(crate) async fn ready(&mut self) {
         if !self.parsed.is_empty() {
@@ -63,44 +100,65 @@ impl Feed {
         let Some(stream) = &mut self.stream else {
             return std::future::pending().await;
         };
-        match stream.recv().await {
-            Some(item) => {
-                self.parsed.push_back(item);
-                while let Ok(item) = stream.try_recv() {
-                    self.parsed.push_back(item);
+        let mut next = stream.recv().await;
+        loop {
+            match next {
+                Some(Ok(item)) => self.parsed.push_back(item),
+                Some(Err(error)) => {
+                    self.failure = Some(error);
+                    return self.stream = None;
                 }
+                None => return self.stream = None,
             }
-            None => self.stream = None,
+            match stream.try_recv() {
+                Ok(item) => next = Some(item),
+                // An end is seen at the next call.
+                Err(_) => return,
+            }
         }
     }
 }
 
-/// Parses standard input on a thread of its own; a malformed line ends the process, with what came before published or not.
-fn stream(payload_bytes: Option<usize>) -> mpsc::Receiver<Item> {
+/// Parses standard input on a thread of its own, up to its end or the first malformed line.
+fn stream(payloads: Payloads) -> mpsc::Receiver<anyhow::Result<Item>> {
     let (sender, receiver) = mpsc::channel(AHEAD_MAX);
     std::thread::spawn(move || {
-        let read = for_each_publication(Path::new("-"), |publication, _| {
-            sender
-                .blocking_send(item(publication, payload_bytes))
-                .map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+        let path = Path::new("-");
+        let read = for_each_publication(path, |line, publication, _| {
+            let item = payloads.item(path, line, publication)?;
+            Ok(sender.blocking_send(Ok(item))?)
         });
-        if let Err(error) = read
-            && !sender.is_closed()
-        {
-            crate::report::error(&error);
-            std::process::exit(i32::from(crate::WRONG_USE));
+        if let Err(error) = read {
+            // Nobody waits for it any more if the source has ended.
+            let _ = sender.blocking_send(Err(error));
         }
     });
     receiver
 }
 
-/// A publication with its payload: its own line, or filler of the size asked for.
-fn item(publication: Publication, payload_bytes: Option<usize>) -> Item {
-    let payload = match payload_bytes {
-        None => Bytes::from(publication.to_string()),
-        Some(length) => Bytes::from(vec![b'.'; length]),
-    };
-    (publication, payload)
+impl Payloads {
+    /// A publication with its payload: its own line, or filler of the size asked for.
+    fn item(&self, path: &Path, line: usize, publication: Publication) -> anyhow::Result<Item> {
+        let payload = match &self.filler {
+            None => Bytes::from(publication.to_string()),
+            Some(filler) => filler.clone(),
+        };
+        if payload.len() as u64 > self.bytes_max {
+            return Err(at(
+                path,
+                line,
+                format_args!("{} bytes of payload: {}", payload.len(), self.too_large()),
+            ));
+        }
+        Ok((publication, payload))
+    }
+
+    fn too_large(&self) -> String {
+        format!(
+            "a message has at most {} bytes: raise --max-message, at the router and the consumers too",
+            self.bytes_max
+        )
+    }
 }
 
 /// The wall clock in nanoseconds since the Unix epoch: comparable between processes of one machine.

@@ -14,3 +14,5 @@ mod matching;
 mod original;
 mod plain;
 mod policy;
+mod sizes;
+mod strangers;

@@ -20,6 +20,10 @@ use crate::domains::{DomainId, Domains};
 /// Calls under way at once; further ones wait here, bounded by the credit of those who made them.
 pub const CALLS_MAX: usize = 256;
 
+/// Why a peer is disconnected, in words for its people.
+const BEHIND: &str = "this peer does not keep up";
+const TOO_LARGE: &str = "a message for this peer is larger than it takes: start it with a greater --max-message, or its publisher with a smaller --batch";
+
 /// What an operator chooses.
 #[derive(Debug, Clone, Default)]
 pub struct RouterSettings {
@@ -89,7 +93,7 @@ pub struct Counters {
     pub undeliverable: u64,
     /// Frames refused.
     pub refused: u64,
-    /// Peers disconnected because they did not keep up.
+    /// Peers disconnected because they did not keep up, or do not take messages as large as theirs.
     pub disconnected: u64,
 }
 
@@ -268,8 +272,9 @@ impl Router {
         }
         match send(frame.clone()) {
             Err(SendError::Full) if !impatient => self.hold(link, class, frame, token),
-            Err(SendError::Full | SendError::TooLarge { .. }) => self.disconnect(link),
-            Ok(()) if behind => self.disconnect(link),
+            Err(SendError::Full) => self.disconnect(link, BEHIND),
+            Err(SendError::TooLarge { .. }) => self.disconnect(link, TOO_LARGE),
+            Ok(()) if behind => self.disconnect(link, BEHIND),
             // A link that has closed meanwhile reports so itself.
             Ok(()) | Err(SendError::Closed) => {}
         }
@@ -277,17 +282,14 @@ impl Router {
 
     fn hold(&mut self, link: LinkId, class: FrameClass, frame: Frame, token: u64) {
         if !self.backlog.push(link, class, (frame, token)) {
-            self.disconnect(link);
+            self.disconnect(link, BEHIND);
         }
     }
 
-    fn disconnect(&mut self, link: LinkId) {
+    fn disconnect(&mut self, link: LinkId, reason: &'static str) {
         if self.closing.insert(link) {
             self.counters.disconnected += 1;
-            self.outputs.push(Output::Close {
-                link,
-                reason: "this peer does not keep up",
-            });
+            self.outputs.push(Output::Close { link, reason });
         }
     }
 
