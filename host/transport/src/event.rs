@@ -90,6 +90,13 @@ pub enum LinkEvent {
         /// What was given to `send`.
         token: u64,
     },
+    /// The peer has granted more credit: whoever keeps frames back until there is enough looks again.
+    Granted {
+        /// Its link.
+        link: LinkId,
+        /// The class whose credit has grown.
+        class: FrameClass,
+    },
     /// After a send that was `Full`: half of the queue is free again.
     Writable {
         /// Its link.

@@ -53,6 +53,8 @@ struct Account {
 pub(crate) struct Progress {
     pub(crate) acked: [Option<u64>; 2],
     pub(crate) writable: [bool; 2],
+    /// The peer has granted more.
+    pub(crate) granted: [bool; 2],
 }
 
 /// A frame to put on the wire.
@@ -205,10 +207,17 @@ impl Sending {
                 sent,
             });
         }
-        for (account, limit) in self.accounts.iter_mut().zip(ack.limits) {
+        let mut granted = [false; 2];
+        for ((account, limit), granted) in
+            self.accounts.iter_mut().zip(ack.limits).zip(&mut granted)
+        {
+            *granted = limit > account.limit;
             account.limit = account.limit.max(limit);
         }
-        let progress = self.retire(now, ack.received);
+        let progress = Progress {
+            granted,
+            ..self.retire(now, ack.received)
+        };
         let missing_first = ack.gap && ack.received + 1 == self.base;
         if missing_first || self.answered(ack.answer) {
             self.cursor = 0;

@@ -289,6 +289,10 @@ impl Table {
                             token,
                         });
                     }
+                    if progress.granted[class.index()] {
+                        self.events
+                            .push_back(LinkEvent::Granted { link: id, class });
+                    }
                     if progress.writable[class.index()] {
                         self.events
                             .push_back(LinkEvent::Writable { link: id, class });

@@ -69,7 +69,7 @@ impl Stream {
                 );
                 self.got[*class as usize] += 1;
             }
-            LinkEvent::Writable { .. } => {}
+            LinkEvent::Writable { .. } | LinkEvent::Granted { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -328,6 +328,38 @@ fn without_release_a_sender_stops_at_the_window_and_goes_on_after_it() {
 
     assert_eq!(frames(&pair).len() as u64, 30 - WINDOW / cost);
     credit_was_kept(&pair.log, WINDOW);
+}
+
+#[test]
+fn credit_that_comes_back_is_reported_to_whoever_waits_for_it() {
+    let (mut pair, _, at_initiator) = Pair::linked_with(tight(), tight());
+    let class = FrameClass::Data;
+    let mut number = 0;
+    while pair.initiator.available(at_initiator, class) >= numbered(number, 1000).cost() {
+        let frame = numbered(number, 1000);
+        let sent = pair
+            .initiator
+            .send(pair.now, at_initiator, class, frame, number);
+        sent.unwrap();
+        number += 1;
+    }
+    pair.run_for(Duration::from_secs(1));
+    pair.initiator_events.clear();
+    let short = pair.initiator.available(at_initiator, class);
+
+    for (link, class, credit) in frames(&pair) {
+        pair.acceptor.release(pair.now, link, class, credit);
+    }
+    pair.run_for(SHORT);
+
+    assert!(pair.initiator.available(at_initiator, class) > short);
+    let link = at_initiator;
+    let granted = LinkEvent::Granted { link, class };
+    assert!(
+        pair.initiator_events.contains(&granted),
+        "{:?}",
+        pair.initiator_events
+    );
 }
 
 fn frames(pair: &Pair) -> Vec<(LinkId, FrameClass, u64)> {
