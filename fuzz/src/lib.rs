@@ -1,3 +1,50 @@
 //! One fuzz target per decoder of foreign bytes.
+//!
+//! A target is a function of bytes that panics when a promise is broken. An ordinary test replays the kept inputs of `corpus/`, damaged in
+//! a few thousand ways; `cargo fuzz` runs the same functions for as long as one likes (`README.md`).
 
+pub mod client;
+pub mod cores;
+pub mod door;
+pub mod frames;
+pub mod keys;
+pub mod link;
 pub mod matching;
+pub mod pieces;
+pub mod requests;
+pub mod router;
+pub mod sealed;
+pub mod seeds;
+pub mod text;
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target under the name of its folder in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("answer", requests::answer),
+    ("answer_body", requests::answer_body),
+    ("ascii_line", matching::ascii_line),
+    ("ascii_lines", matching::ascii_lines),
+    ("ask", requests::ask),
+    ("ask_body", requests::ask_body),
+    ("batch", sealed::batch),
+    ("control", sealed::control),
+    ("datagrams", link::datagrams),
+    ("domain_secrets", sealed::domain_secrets),
+    ("door_call", door::call),
+    ("door_session", door::session),
+    ("frames", frames::frames),
+    ("header_block", matching::header_block),
+    ("key_bytes", keys::bytes),
+    ("key_file", keys::file),
+    ("list", text::list),
+    ("notice", sealed::notice),
+    ("policy", text::policy),
+    ("publisher_frames", client::publisher),
+    ("receipt", sealed::receipt),
+    ("roll", client::roll),
+    ("router_frames", router::frames),
+    ("subscriber_frames", client::subscriber),
+    ("subscription", matching::subscription),
+];

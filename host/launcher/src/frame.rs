@@ -7,19 +7,29 @@ pub const HEADER_BYTES: usize = 12;
 /// The longest body that either side accepts.
 pub const FRAME_MAX: usize = 256 << 20;
 
+/// Room made at once for a body that was announced: a length is a claim.
+const RESERVE_MAX: usize = 1 << 20;
+
 /// A frame announced more than [`FRAME_MAX`] bytes: the other side is not a trusted program of this version.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooLong;
+pub struct TooLong;
 
-pub(crate) fn push(buffer: &mut BytesMut, token: u64, body: &[u8]) {
+/// Appends a frame to `buffer`.
+///
+/// # Panics
+/// For a body of 4 GiB: calls are far shorter.
+pub fn push(buffer: &mut BytesMut, token: u64, body: &[u8]) {
     buffer.reserve(HEADER_BYTES + body.len());
     buffer.put_u32_le(u32::try_from(body.len()).expect("calls are shorter than FRAME_MAX"));
     buffer.put_u64_le(token);
     buffer.put_slice(body);
 }
 
-/// Takes the first whole frame out of `buffer`.
-pub(crate) fn pop(buffer: &mut BytesMut) -> Result<Option<(u64, Bytes)>, TooLong> {
+/// Takes the first whole frame out of `buffer`, if there is one yet.
+///
+/// # Errors
+/// [`TooLong`]: the stream is of no use any more.
+pub fn pop(buffer: &mut BytesMut) -> Result<Option<(u64, Bytes)>, TooLong> {
     let Some(head) = buffer.first_chunk::<4>() else {
         return Ok(None);
     };
@@ -28,7 +38,8 @@ pub(crate) fn pop(buffer: &mut BytesMut) -> Result<Option<(u64, Bytes)>, TooLong
         return Err(TooLong);
     }
     if buffer.len() < HEADER_BYTES + length {
-        buffer.reserve(HEADER_BYTES + length - buffer.len());
+        let missing = HEADER_BYTES + length - buffer.len();
+        buffer.reserve(missing.min(RESERVE_MAX));
         return Ok(None);
     }
     buffer.advance(4);

@@ -9,7 +9,7 @@ mod inline;
 mod process;
 
 pub use door::{Door, DoorClosed, IN_FLIGHT_MAX};
-pub use frame::{FRAME_MAX, HEADER_BYTES};
+pub use frame::{FRAME_MAX, HEADER_BYTES, TooLong, pop as pop_frame, push as push_frame};
 pub use process::find_program;
 
 use std::path::PathBuf;
