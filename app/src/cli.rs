@@ -72,7 +72,7 @@ pub(crate) struct LinkArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) link_keys: Option<PathBuf>,
     /// The largest message that is accepted, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1024..=256 << 20))]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1024..=64 << 20))]
     pub(crate) max_message: u64,
     /// Runs unencrypted, as D4.2's plain mode does, for measurement only; all three roles have to agree
     #[arg(long)]

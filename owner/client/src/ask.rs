@@ -9,8 +9,13 @@ use sc_crypto::{DomainId, Entropy, OwnerPublic, OwnerSecret, Transcript, Verifyi
 use sc_matching::Subscription;
 use sc_matching::binary::{decode_subscription, encode_subscription};
 
+use crate::journal::RECORD_MAX;
+
 /// Subscriptions that one request may carry.
 pub const SUBSCRIPTIONS_PER_ASK_MAX: usize = 1000;
+
+/// Bytes of a sealed request, at most: every request that opens fits into a record of the journal.
+pub const ASK_BYTES_MAX: usize = RECORD_MAX / 2;
 
 /// Bytes of encoded subscriptions that go into one message where this side cuts it, unless a single one is longer. Far below the least
 /// credit of a link, so that no portion waits for credit that can never come.
@@ -123,6 +128,9 @@ impl Ask {
     /// # Errors
     /// [`AskRefused`], whatever is wrong with it; a plain request where `plain` is false, too.
     pub fn open(bytes: &[u8], owner: &OwnerSecret, plain: bool) -> Result<Self, AskRefused> {
+        if bytes.len() > ASK_BYTES_MAX {
+            return Err(AskRefused);
+        }
         let public = owner.public();
         let domain = public.domain_id();
         let opened;

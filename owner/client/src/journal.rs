@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sc_crypto::hash::sha256;
 
 /// The longest record.
-const RECORD_MAX: usize = 1 << 24;
+pub(crate) const RECORD_MAX: usize = 1 << 24;
 const DIGEST_BYTES: usize = 8;
 /// A journal shorter than this is left alone.
 const GROWTH_MIN_BYTES: u64 = 4 << 20;

@@ -14,7 +14,7 @@ mod signer;
 mod subscriber;
 
 pub use answer::{Answer, AnswerRefused, Refusal, Verdict};
-pub use ask::{Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+pub use ask::{ASK_BYTES_MAX, Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
 pub use journal::{Journal, JournalError};
 pub use link::{Clock, Credit, Output};
 pub use provisioning::{Challenged, Entrusted, ProvisioningError};

@@ -251,7 +251,7 @@ impl Subscriber {
     pub fn on_closed(&mut self) {
         self.attached = false;
         self.admitted &= self.open_asks.is_empty();
-        self.supersede();
+        self.supersede_all();
         self.ask_again = None;
     }
 
@@ -305,7 +305,7 @@ impl Subscriber {
 
     fn on_refused(&mut self, clock: Clock, refused: &routing::Refused) {
         if refused.cause() == Cause::UnknownDomain {
-            self.supersede();
+            self.supersede_all();
             self.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
             return self.events.push_back(SubscriberEvent::Waiting);
         }
@@ -339,23 +339,28 @@ impl Subscriber {
             if let Some(unanswered) = self.renewing.take()
                 && self.open_asks.remove(&unanswered).is_some()
             {
-                self.superseded.push_back(unanswered);
+                self.supersede([unanswered]);
             }
             self.renewing = Some(self.ask(Operation::Renew, 0));
         }
     }
 
     /// Whatever waits for an answer is asked again, or will be.
-    fn supersede(&mut self) {
+    fn supersede_all(&mut self) {
         let open = core::mem::take(&mut self.open_asks);
-        self.superseded.extend(open.into_keys());
+        self.supersede(open.into_keys());
+    }
+
+    /// An answer to one of these requests may still come, late.
+    fn supersede(&mut self, requests: impl IntoIterator<Item = [u8; 32]>) {
+        self.superseded.extend(requests);
         while self.superseded.len() > SUPERSEDED_MAX {
             self.superseded.pop_front();
         }
     }
 
     fn ask_for_all(&mut self) {
-        self.supersede();
+        self.supersede_all();
         let all = core::mem::take(&mut self.subscriptions);
         let mut left = all.len();
         for (number, portion) in portions(&all).into_iter().enumerate() {
@@ -557,6 +562,10 @@ impl Subscriber {
             NoticeKind::Revoked => self.end(Ending::Revoked),
             _ => {}
         }
+        // Only now: whoever crashes before has it reported as missing rather than passed over.
+        let (session, counter) = self.memory.taken;
+        self.outputs
+            .push(Output::Record(record(TAKEN, &[session, counter])));
     }
 
     /// The program holds nothing of this subscriber any more.

@@ -16,6 +16,9 @@ use crate::secrets::DomainSecrets;
 
 /// Consumers that one domain may have in one session, gone ones counted.
 pub const CONSUMERS_MAX: usize = 1 << 16;
+/// Bytes of notices that one batch may lead to, about: far below what the stream to the host carries in one piece. Few in this crate's
+/// unit tests, which reach the bound.
+pub const NOTICES_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
 /// Subscriptions that one consumer may have at once; few in this crate's unit tests, which reach the bound.
 pub const SUBSCRIPTIONS_PER_CONSUMER_MAX: usize = if cfg!(test) { 8 } else { 1 << 20 };
 
@@ -308,6 +311,11 @@ impl Domain {
 
         let mut touched = Vec::new();
         let collected = self.collect(counter, &batch, &mut touched);
+        let lengths = touched
+            .iter()
+            .map(|place| self.consumers.get_mut(*place).writer.encoded_len());
+        let notices_bytes: usize = lengths.sum();
+        let goes_out = collected.is_ok() && notices_bytes <= NOTICES_BYTES_MAX;
         touched.sort_unstable();
         let kind = NoticeKind::Matches {
             publisher: self.scope.party,
@@ -316,16 +324,17 @@ impl Domain {
             origin: batch.origin,
         };
         for place in touched {
-            if collected.is_ok() {
+            if goes_out {
                 effect.deliveries += self.consumers.get_mut(place).writer.deliveries();
                 self.seal_notice(place, &kind, &mut effect);
             } else {
-                // Nobody gets anything of a malformed batch, and nothing of it may stay behind for the next.
+                // Nobody gets anything of a batch that is refused, and nothing of it may stay behind for the next.
                 self.consumers.get_mut(place).writer.discard();
             }
         }
         match collected {
-            Ok(matched) => effect.matched = matched,
+            Ok(matched) if goes_out => effect.matched = matched,
+            Ok(_) => effect.status = Some(Status::Limit),
             // The notices of leases that its time ended have their counters already: they go out.
             Err(Malformed(_)) => effect.status = Some(Status::Malformed),
         }
@@ -404,9 +413,10 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use sc_crypto::{OwnerSecret, Secret};
-    use sc_matching::Subscription;
+    use sc_matching::{Publication, Subscription};
 
     use super::*;
+    use crate::batch::{BatchWriter, Origin};
     use crate::keys::DomainKey;
 
     const MAX: u64 = SUBSCRIPTIONS_PER_CONSUMER_MAX as u64;
@@ -455,6 +465,29 @@ mod tests {
         assert_eq!(admit(&mut domain, false, 0..MAX), (Status::Taken, 8));
         assert_eq!(admit(&mut domain, false, MAX..=MAX), (Status::Limit, 8));
         assert_eq!(admit(&mut domain, true, 0..=MAX), (Status::Limit, 8));
+    }
+
+    /// What becomes of a batch of `count` publications, and how many notices it leads to.
+    fn publish(domain: &mut Domain, count: u32) -> (Status, usize) {
+        let mut writer = BatchWriter::default();
+        for _ in 0..count {
+            writer.push(&Publication::new(), Some(&[9; 32])).unwrap();
+        }
+        let origin = Origin {
+            start: 1,
+            number: 1,
+        };
+        let effect = domain.publish(1, &writer.finish(origin, 1)).unwrap();
+        (effect.status.unwrap_or(Status::Taken), effect.notices.len())
+    }
+
+    #[test]
+    fn a_batch_whose_notices_exceed_the_bound_is_refused_and_leaves_nothing_behind() {
+        let mut domain = domain();
+        admit(&mut domain, false, 0..1);
+
+        assert_eq!(publish(&mut domain, 20), (Status::Limit, 0));
+        assert_eq!(publish(&mut domain, 5), (Status::Taken, 1));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod secrets;
 pub use batch::{Batch, BatchWriter, Origin};
 pub use bytes::{Reader, push_bytes};
 pub use control::{Control, ControlBody, SlowPolicy};
-pub use domain::{CONSUMERS_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};
+pub use domain::{CONSUMERS_MAX, NOTICES_BYTES_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};
 pub use engine::{DOMAINS_MAX, Engine};
 pub use keys::{
     Cipher, DeliveryKeys, DomainKey, MessageKind, PublisherKeys, Scope, control_cipher,

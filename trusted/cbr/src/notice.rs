@@ -10,6 +10,8 @@ use crate::batch::Origin;
 use crate::bytes::{Reader, push_varint};
 
 const VERSION: u8 = 1;
+/// Length in bytes of a notice's part before its entries, with its seal and what the host is told of it, at most.
+const HEAD_BYTES: usize = 192;
 /// Length in bytes of a payload key with the payload's hash.
 const KEY_AND_HASH_BYTES: usize = 64;
 
@@ -189,6 +191,11 @@ impl NoticeWriter {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Bytes of the notice if it were finished now, about.
+    pub(crate) fn encoded_len(&self) -> usize {
+        HEAD_BYTES + self.entries.len()
     }
 
     pub(crate) fn deliveries(&self) -> u64 {

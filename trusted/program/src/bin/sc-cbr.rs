@@ -1,6 +1,6 @@
 //! `sc-cbr`: the trusted routing program, behind standard input and output.
 
-use std::io::{stdin, stdout};
+use std::io::{Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
 use sc_cbr::Engine;
@@ -12,6 +12,10 @@ fn main() -> ExitCode {
     let engine = Engine::new(Box::new(platform));
     match serve(&engine, &mut entropy, stdin().lock(), stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            // The host's log is where whoever can mend it looks; the error is about the stream, never about what it carried.
+            let _ = writeln!(stderr(), "sc-cbr: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
