@@ -4,6 +4,7 @@
 //! link layer and the trusted program run on one thread, and one seed is one run. A known answer says what has to be delivered.
 //! Invariant: the same seed and scenario give the same trace, bit by bit.
 
+mod answer;
 mod cast;
 mod cores;
 mod door;

@@ -33,6 +33,10 @@ pub struct Scenario {
     pub consumers: usize,
     /// Subscriptions of one consumer at most.
     pub subscriptions_max: usize,
+    /// Consumers that come only when publishing has begun, in parts of a thousand.
+    pub late: u32,
+    /// Consumers that withdraw some of their subscriptions, in parts of a thousand.
+    pub leaving: u32,
     /// Publications of each publisher during the storm.
     pub publications: usize,
     /// Publications of each publisher once all has come to rest: these reach everybody, whatever has happened before.
@@ -67,6 +71,8 @@ impl Scenario {
             publishers: 1,
             consumers: 3,
             subscriptions_max: 6,
+            late: 0,
+            leaving: 0,
             publications: 40,
             epilogue: 3,
             payload_max: 200,
@@ -95,6 +101,8 @@ impl Scenario {
             publishers: random.within(1..4),
             consumers: random.within(1..7),
             subscriptions_max: random.within(1..12),
+            late: *random.pick(&[0, 300]),
+            leaving: *random.pick(&[0, 300]),
             publications: random.within(1..80),
             payload_max: *random.pick(&[0, 40, 400, 3000]),
             pause_max: *random.pick(&[

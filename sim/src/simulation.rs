@@ -3,6 +3,8 @@
 //! First a storm, in which everything is published and the faults of the scenario happen; then calm, in which everything has to come to
 //! rest. Invariant: the seed and the scenario determine everything that happens.
 
+mod applications;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -34,8 +36,6 @@ const REST_WITHIN: Duration = Duration::from_secs(120);
 const HEARTBEATS: u32 = 3;
 /// A party that is woken so often without time passing spins.
 const WAKES_MAX: u32 = 32;
-/// A publisher that holds too much without a receipt tries again after this long.
-const PUBLISH_AGAIN: Duration = Duration::from_millis(50);
 /// More happens in no run.
 const STEPS_MAX: u64 = 2_000_000;
 
@@ -53,6 +53,10 @@ pub struct Simulation {
     published: Vec<usize>,
     /// Whether each application has begun to.
     begun: Vec<bool>,
+    /// Whether each consumer has come.
+    joined: Vec<bool>,
+    /// Whether each has withdrawn what it will.
+    left: Vec<bool>,
     timing: Random,
     ledger: Ledger,
     /// Wakes of each party at one time.
@@ -103,6 +107,8 @@ impl Simulation {
             rested: None,
             published: vec![0; workload.publishers.len()],
             begun: vec![false; workload.publishers.len()],
+            joined: vec![false; workload.consumers.len()],
+            left: vec![false; workload.consumers.len()],
             timing: Random::new(seed, "publishing", 0),
             ledger: Ledger::new(workload, &scenario),
             wakes: BTreeMap::new(),
@@ -124,9 +130,7 @@ impl Simulation {
         for number in 0..self.publishers.len() {
             self.work(Party::Publisher(number));
         }
-        for number in 0..self.consumers.len() {
-            self.work(Party::Consumer(number));
-        }
+        self.welcome(|_| true);
         if !self.play() {
             let what = self.waiting().join("; ");
             self.ledger.violate(Violation::Stalled { what });
@@ -266,7 +270,10 @@ impl Simulation {
         match silence.party {
             Party::Router => {}
             Party::Publisher(number) => self.publishers[number].on_connected(&mut self.world),
-            Party::Consumer(number) => self.consumers[number].on_connected(&mut self.world),
+            Party::Consumer(number) if self.joined[number] => {
+                self.consumers[number].on_connected(&mut self.world);
+            }
+            Party::Consumer(_) => {}
         }
         self.note_events(silence.party);
     }
@@ -328,66 +335,6 @@ impl Simulation {
                 self.ledger.on_delivery(consumer, &delivered);
             }
         }
-    }
-
-    /// An application publishes once all consumers of its domain are admitted and indexed.
-    fn begin_publishing(&mut self, number: usize) {
-        let complete = self.publishers[number].core.publisher.complete_consumers();
-        if !self.begun[number] && complete == self.ledger.workload().consumers_of(number) {
-            self.begun[number] = true;
-            self.world
-                .queue
-                .at(self.world.now, Happening::Publish(number));
-        }
-    }
-
-    /// Each application publishes its last.
-    fn begin_epilogue(&mut self) {
-        note!(
-            self.world,
-            Party::Router,
-            "and all others have come to rest"
-        );
-        self.rested = Some(self.world.now);
-        for number in 0..self.publishers.len() {
-            self.world
-                .queue
-                .at(self.world.now, Happening::Publish(number));
-        }
-    }
-
-    /// How many publications each application has to publish by now.
-    fn due(&self) -> usize {
-        let epilogue = self.rested.map_or(0, |_| self.scenario.epilogue);
-        self.scenario.publications + epilogue
-    }
-
-    fn publish(&mut self, number: usize) {
-        if self.published[number] == self.due() {
-            return;
-        }
-        let articles = &self.ledger.workload().publishers[number].articles;
-        let article = &articles[self.published[number]];
-        let clock = self.world.clock();
-        let taken = self.publishers[number].core.publisher.publish(
-            clock,
-            article.header.clone(),
-            article.payload.clone(),
-        );
-        let next = if taken.is_ok() {
-            note!(
-                self.world,
-                Party::Publisher(number),
-                "publishes {}",
-                self.published[number]
-            );
-            self.published[number] += 1;
-            self.timing.time(self.world.now, self.scenario.pause_max)
-        } else {
-            self.world.now + PUBLISH_AGAIN
-        };
-        self.world.queue.at(next, Happening::Publish(number));
-        self.work(Party::Publisher(number));
     }
 
     /// Whether all is done, seen to be done, and idle.

@@ -22,6 +22,10 @@ pub(crate) struct Consumer {
     /// The publisher whose domain it subscribes to.
     pub(crate) publisher: usize,
     pub(crate) subscriptions: Vec<(u64, Subscription)>,
+    /// It comes when its publisher has published so many.
+    pub(crate) joins_after: usize,
+    /// It withdraws these when its publisher has published so many.
+    pub(crate) leaves: Option<(usize, Vec<u64>)>,
 }
 
 pub(crate) struct Publisher {
@@ -49,18 +53,7 @@ impl Workload {
                 articles,
             }
         });
-        let consumers = (0..scenario.consumers).map(|number| {
-            let mut random = Random::new(seed, "subscriptions", number);
-            let count = random.within(1..scenario.subscriptions_max + 1);
-            let subscriptions = (0..count)
-                .map(|place| (place as u64 * 7 + 1, draw_subscription(&mut random)))
-                .collect();
-            Consumer {
-                identity: identity(seed, "consumer", number),
-                publisher: number % scenario.publishers,
-                subscriptions,
-            }
-        });
+        let consumers = (0..scenario.consumers).map(|number| draw_consumer(seed, scenario, number));
         Self {
             publishers: publishers.collect(),
             consumers: consumers.collect(),
@@ -78,12 +71,37 @@ impl Workload {
         matching.map(|(id, _)| *id).collect()
     }
 
-    /// Consumers of the domain of `publisher`.
-    pub(crate) fn consumers_of(&self, publisher: usize) -> usize {
+    /// Consumers of the domain of `publisher` that are there from the beginning.
+    pub(crate) fn first_consumers_of(&self, publisher: usize) -> usize {
         self.consumers
             .iter()
-            .filter(|consumer| consumer.publisher == publisher)
+            .filter(|consumer| consumer.publisher == publisher && consumer.joins_after == 0)
             .count()
+    }
+}
+
+fn draw_consumer(seed: u64, scenario: &Scenario, number: usize) -> Consumer {
+    let mut random = Random::new(seed, "subscriptions", number);
+    let count = random.within(1..scenario.subscriptions_max + 1);
+    let subscriptions: Vec<_> = (0..count)
+        .map(|place| (place as u64 * 7 + 1, draw_subscription(&mut random)))
+        .collect();
+    let mut some_time = |permille| {
+        random
+            .chance(permille)
+            .then(|| random.below(scenario.publications + 1))
+    };
+    let (joins, leaves) = (some_time(scenario.late), some_time(scenario.leaving));
+    let ids = subscriptions.iter().map(|(id, _)| *id);
+    let leaving: Vec<_> = ids.filter(|_| random.chance(500)).collect();
+    Consumer {
+        identity: identity(seed, "consumer", number),
+        publisher: number % scenario.publishers,
+        subscriptions,
+        joins_after: joins.unwrap_or_default(),
+        leaves: leaves
+            .filter(|_| !leaving.is_empty())
+            .map(|after| (after, leaving)),
     }
 }
 
