@@ -1,4 +1,7 @@
 //! Credit: whoever cannot keep up holds its publisher back, and nothing is lost.
+//!
+//! The router disconnected a slow consumer as soon as the notices of a window of batches, many times larger than the batches, did not
+//! fit its link's queue.
 
 use std::time::Duration;
 
