@@ -1,6 +1,7 @@
 //! The loop around the core: one socket, one trusted program, one thread.
 
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,15 +75,38 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     mut news: impl FnMut(RouterNews),
 ) -> Result<Counters, RouterError> {
-    let (program, tee) = describe(&mut door).await?;
-    router.set_tee(tee.clone());
-    news(RouterNews::Program { program, tee });
     tokio::pin!(stop);
+    tokio::select! {
+        biased;
+        () = &mut stop => return Ok(router.counters()),
+        described = describe(&mut door) => {
+            let (program, tee) = described?;
+            router.set_tee(tee.clone());
+            news(RouterNews::Program { program, tee });
+        }
+    }
+    let routed = route(&mut router, &mut driver, &mut door, stop, &mut news).await;
+    // Peers hear at once that nobody is here any more, rather than wait in vain.
+    let (reason, patience) = match &routed {
+        Ok(()) => ("the router is shutting down", PATIENCE),
+        Err(_) => ("the router has failed", Duration::ZERO),
+    };
+    driver.shut_down(reason, patience).await;
+    routed.map(|()| router.counters())
+}
+
+async fn route(
+    router: &mut Router,
+    driver: &mut Driver<Links>,
+    door: &mut Door,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    news: &mut impl FnMut(RouterNews),
+) -> Result<(), RouterError> {
     loop {
         tokio::select! {
             biased;
-            () = &mut stop => break,
-            event = driver.next() => on_event(&mut router, event?, &mut news),
+            () = &mut stop => return Ok(()),
+            event = driver.next() => on_event(router, event?, news),
             reply = door.reply() => {
                 let (token, reply) = reply?;
                 router.on_reply(token, reply);
@@ -90,18 +114,14 @@ pub async fn serve(
         }
         // Whatever else is at hand is dealt with before anything is sent: a wake-up costs more than a frame.
         while let Some(event) = driver.try_next() {
-            on_event(&mut router, event, &mut news);
+            on_event(router, event, news);
         }
         while let Some((token, reply)) = door.try_reply() {
             router.on_reply(token, reply);
         }
-        carry_out(&mut router, &mut driver, &door)?;
+        carry_out(router, driver, door)?;
         driver.flush()?;
     }
-    driver
-        .shut_down("the router is shutting down", PATIENCE)
-        .await;
-    Ok(router.counters())
 }
 
 fn on_event(router: &mut Router, event: LinkEvent, news: &mut impl FnMut(RouterNews)) {
