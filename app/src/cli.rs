@@ -51,6 +51,18 @@ pub(crate) enum Command {
     Man,
 }
 
+impl Command {
+    /// Lets an address to listen at take the place of those to connect to.
+    pub(crate) fn forget_connections(&mut self) {
+        match self {
+            Self::Scbr(arguments) => arguments.connect.clear(),
+            Self::Source(arguments) => arguments.connect = None,
+            Self::Consumer(arguments) => arguments.connect = None,
+            _ => {}
+        }
+    }
+}
+
 /// How much a role tells.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Verbosity {
@@ -87,7 +99,6 @@ pub(crate) struct ScbrArgs {
         long,
         value_name = "host:port",
         default_value = "*:5555",
-        conflicts_with = "connect",
         env = "SECURECLOUD_SCBR_ADDRESS"
     )]
     pub(crate) address: String,
@@ -131,7 +142,6 @@ pub(crate) struct SourceArgs {
         long,
         value_name = "host:port",
         default_value = "*:5557",
-        conflicts_with = "connect",
         env = "SECURECLOUD_SOURCE_ADDRESS"
     )]
     pub(crate) address: String,
@@ -207,7 +217,6 @@ pub(crate) struct ConsumerArgs {
         long,
         value_name = "host:port",
         default_value = "*:5558",
-        conflicts_with = "connect",
         env = "SECURECLOUD_CONSUMER_ADDRESS"
     )]
     pub(crate) address: String,

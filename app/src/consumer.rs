@@ -99,11 +99,10 @@ async fn consume(
             biased;
             () = &mut stop => break,
             news = consuming.next(&mut deliver) => {
-                let news = news?;
-                if matches!(news, News::Link(LinkNews::Connected)) {
+                if matches!(news, Ok(News::Link(LinkNews::Connected))) {
                     lonely.end();
                 }
-                verdict = on_news(report, news);
+                verdict = news.map_err(Into::into).and_then(|news| on_news(report, news));
             }
             words = lonely.felt() => report.say(words),
         }
@@ -111,8 +110,11 @@ async fn consume(
     }
     received.flush();
     received.summarise(report);
-    consuming.end("the consumer has ended").await?;
-    verdict
+    // However it ends, the router hears of it.
+    let ended = consuming.end("the consumer has ended").await;
+    verdict?;
+    ended?;
+    Ok(())
 }
 
 fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
@@ -135,6 +137,16 @@ fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
             report.say(format!("notices {from} to {to} of session {session} are missing: withheld by the router, or sent while this consumer was away"));
             report
                 .event(&json!({ "event": "missing", "session": session, "from": from, "to": to }));
+        }
+        News::Event(SubscriberEvent::PassedOver { origin }) => {
+            report.say(format!(
+                "batch {} of start {} is not newer than the last one taken and was passed over: published again, or held back by the router; \
+                 if the publisher has lost its journal, start this consumer anew",
+                origin.number, origin.start
+            ));
+            report.event(
+                &json!({ "event": "passed_over", "start": origin.start, "batch": origin.number }),
+            );
         }
         News::Event(SubscriberEvent::PayloadWithheld { origin, index }) => {
             report.say(format!(

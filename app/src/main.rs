@@ -56,18 +56,22 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let command = config::with_file_defaults(Cli::command())?;
+    let (command, from_file) = config::with_file_defaults(Cli::command())?;
     let matches = command.get_matches();
+    let binds = config::binds_by_choice(&matches, &from_file)?;
     if matches.get_flag("print_config") {
-        config::print(&matches);
+        config::print(&matches, binds)?;
         return Ok(ExitCode::SUCCESS);
     }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let Some(command) = cli.command else {
+    let Some(mut command) = cli.command else {
         // A broken standard error changes nothing: the status tells, too.
         let _ = write!(std::io::stderr(), "{}", Cli::command().render_long_help());
         return Ok(ExitCode::from(WRONG_USE));
     };
+    if binds {
+        command.forget_connections();
+    }
     match command {
         Command::Match(arguments) => matching::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments).map(|()| ExitCode::SUCCESS),

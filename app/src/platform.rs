@@ -35,6 +35,12 @@ fn fill(bytes: &mut [u8]) {
 
 fn program_binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(path) = named {
+        if !path.is_file() {
+            return Err(wrong_use(format!(
+                "{}: no such file; --program names the binary of the trusted program {PROGRAM}",
+                path.display()
+            )));
+        }
         return Ok(path.to_owned());
     }
     build_with_cargo()?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sc_attestation::Policy;
-use sc_cbr::SlowPolicy;
+use sc_cbr::{SlowPolicy, Status};
 use sc_client::{
     Admission, BatchBounds, Journal, LinkNews, News, OsEntropy, Publisher, PublisherEvent,
     PublisherLoop, PublisherSettings, Roll,
@@ -153,8 +153,21 @@ struct Progress {
 }
 
 impl Source {
-    async fn run(
-        mut self,
+    async fn run(mut self, stop: impl Future<Output = ()>, hang_up: Signal) -> anyhow::Result<()> {
+        let worked = self.work(stop, hang_up).await;
+        let has_begun = self.progress.first_ns.is_some();
+        if !self.progress.done && (worked.is_ok() || has_begun) {
+            self.summarise();
+        }
+        // However it ends, the router hears of it.
+        let ended = self.publishing.end("the source has ended").await;
+        worked?;
+        ended?;
+        Ok(())
+    }
+
+    async fn work(
+        &mut self,
         stop: impl Future<Output = ()>,
         mut hang_up: Signal,
     ) -> anyhow::Result<()> {
@@ -166,7 +179,7 @@ impl Source {
             let idle = !self.may_publish();
             tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = &mut stop => return Ok(()),
                 _ = hang_up.recv() => self.read_list_again(),
                 news = self.publishing.next() => self.on_news(news?)?,
                 words = self.lonely.felt() => self.report.say(words),
@@ -178,21 +191,15 @@ impl Source {
                 self.progress.done = true;
                 self.summarise();
                 if let Some(error) = self.feed.take_failure() {
-                    self.publishing.end("the source has ended").await?;
                     return Err(error);
                 }
                 if self.arguments.once {
-                    break;
+                    return Ok(());
                 }
                 self.report
                     .say("everything is published; staying for leases, ^C ends");
             }
         }
-        if !self.progress.done {
-            self.summarise();
-        }
-        self.publishing.end("the source has ended").await?;
-        Ok(())
     }
 
     /// Whether as many consumers as were announced have been there at once; that some have left since changes nothing.
@@ -307,6 +314,15 @@ impl Source {
                 self.progress.matched += u64::from(matched);
                 self.progress.deliveries += deliveries;
                 self.progress.last_receipt_ns = now_ns();
+            }
+            PublisherEvent::NotCarriedOut(status @ (Status::Limit | Status::Malformed)) => {
+                let why = if status == Status::Limit {
+                    "a bound of the trusted program is reached: lower --quota or --batch"
+                } else {
+                    "the trusted program cannot read it"
+                };
+                report.say(format!("a message was not carried out: {why}"));
+                report.event(&json!({ "event": "not_carried_out", "reason": why }));
             }
             PublisherEvent::NotProvisioned(error) => {
                 return Err(wrong_use(format!(

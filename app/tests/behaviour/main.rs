@@ -2,11 +2,17 @@
 //!
 //! Every test has a folder of its own and lets the system choose its ports, so that all of them may run at once.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the harness of a test fails as the test does"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod admission;
 mod deliveries;
+mod demo;
 mod domains;
 mod keys;
 mod links;
@@ -14,5 +20,9 @@ mod matching;
 mod original;
 mod plain;
 mod policy;
+mod program;
+mod restarts;
+mod settings;
 mod sizes;
 mod strangers;
+mod words;

@@ -85,6 +85,6 @@ pub(crate) const DELIVERIES: u64 = 8;
 
 /// Publications of these numbers.
 pub(crate) fn numbers(range: std::ops::Range<u64>) -> String {
-    let line = |n: u64| format!("0 0 P i n {n} i even {}\n", u64::from(n % 2 == 0));
+    let line = |n: u64| format!("0 0 P i n {n} i even {}\n", u64::from(n.is_multiple_of(2)));
     range.map(line).collect()
 }

@@ -1,0 +1,199 @@
+//! The trusted program of a router: where it runs, and what happens when it does not.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    DELIVERIES, Flags, Folder, PATIENCE, Role, Run, Signal, securecloud, send_signal,
+    trusted_program,
+};
+
+const TEE: &str = "TEE: SIMULATION - NO HARDWARE PROTECTION";
+
+fn is_gone(pid: u32) -> bool {
+    // Whoever inherits it may not have asked for its status yet.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[track_caller]
+fn assert_ends(pid: u32) {
+    let begin = Instant::now();
+    while !is_gone(pid) {
+        assert!(begin.elapsed() < PATIENCE, "process {pid} is still there");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn inline_works_and_is_announced_as_no_protection_at_all() {
+    let folder = Folder::with_numbers();
+    let flags = Flags {
+        router: &["--platform", "inline"],
+        ..Flags::default()
+    };
+
+    let run = Run::through(&folder, flags);
+
+    assert_eq!(run.deliveries(), DELIVERIES);
+    for words in [
+        "scbr: INLINE: the trusted program runs in this very process; no claim",
+        TEE,
+    ] {
+        assert!(run.router.stderr.contains(words), "{run:#?}");
+    }
+}
+
+#[test]
+fn inline_starts_no_process_and_the_default_starts_one() {
+    let folder = Folder::empty();
+    let children = |flags: &[&str]| {
+        let mut router = Role::start(&folder, "scbr", &[&["-a", "localhost:0"], flags].concat());
+        let ready = router.event("ready");
+        assert!(ready["tee"].as_str().unwrap().starts_with(TEE));
+        assert!(ready["program"].as_str().unwrap().starts_with("sc-cbr "));
+        router.children().len()
+    };
+
+    assert_eq!(children(&["--platform", "inline"]), 0);
+    assert_eq!(children(&[]), 1);
+}
+
+#[test]
+fn the_trusted_program_may_be_elsewhere() {
+    let folder = Folder::with_numbers();
+    std::fs::copy(trusted_program(), folder.join("moved")).unwrap();
+    let flags = Flags {
+        router: &["--program", "./moved"],
+        ..Flags::default()
+    };
+
+    assert_eq!(Run::through(&folder, flags).deliveries(), DELIVERIES);
+}
+
+#[test]
+fn what_is_no_trusted_program_is_named() {
+    let folder = Folder::empty();
+    folder.write("text", "no program\n");
+    for (program, code, words) in [
+        (
+            "/nonexistent",
+            2,
+            "/nonexistent: no such file; --program names the binary of the trusted program sc-cbr",
+        ),
+        (".", 2, ".: no such file"),
+        (
+            "./text",
+            1,
+            "the trusted program ./text does not start: Permission denied",
+        ),
+        ("/bin/true", 1, "the trusted program has ended"),
+        (
+            "/bin/cat",
+            1,
+            "the trusted program is not the routing program of this version",
+        ),
+    ] {
+        if program.starts_with("/bin") && !Path::new(program).exists() {
+            continue;
+        }
+        let refused = securecloud(
+            &folder,
+            &["scbr", "-a", "localhost:0", "--program", program],
+        );
+
+        refused.assert_failed(code, &[words]);
+    }
+}
+
+#[test]
+fn a_trusted_program_that_dies_ends_its_router_and_the_others_stay_and_say_so() {
+    let folder = Folder::with_numbers();
+    let mut router = Role::start(&folder, "scbr", &["-a", "localhost:0"]);
+    let address = router.endpoint();
+    let mut source = Role::start(
+        &folder,
+        "source",
+        &["-c", &address, "-i", "pubs", "-k", "key.prv"],
+    );
+    let mut consumer = Role::start(
+        &folder,
+        "consumer",
+        &["-c", &address, "-i", "subs", "-k", "key.pub"],
+    );
+    consumer.event("admitted");
+    source.event("summary");
+    let [program] = router.children()[..] else {
+        panic!("the router has one child")
+    };
+
+    send_signal(program, Signal::KILL);
+    let router = router.end();
+
+    router.assert_failed(
+        1,
+        &[
+            "the trusted program has ended; every session in it is lost",
+            "start the router again and its publishers will provision it anew",
+        ],
+    );
+    source.told("the router is gone");
+    consumer.told("the router is gone");
+    assert!(source.is_running() && consumer.is_running());
+    for role in [source, consumer] {
+        role.interrupt().succeeded();
+    }
+}
+
+#[test]
+fn a_router_whose_program_says_nothing_can_be_interrupted() {
+    let folder = Folder::empty();
+    folder.write("mute", "#!/bin/sh\nexec sleep 1000\n");
+    folder.set_mode("mute", 0o700);
+    let mut router = Role::start(
+        &folder,
+        "scbr",
+        &["-a", "localhost:0", "--program", "./mute"],
+    );
+    router.endpoint();
+
+    let finished = router.interrupt();
+
+    finished.succeeded();
+    assert_eq!(finished.events("ready").len(), 0);
+}
+
+#[test]
+fn a_trusted_program_ends_with_its_router_however_that_ends() {
+    let folder = Folder::empty();
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+        let mut router = Role::start(&folder, "scbr", &["-a", "localhost:0"]);
+        router.event("ready");
+        let program = router.children()[0];
+
+        router.signal(signal);
+        let finished = router.end();
+
+        if signal != Signal::KILL {
+            finished.succeeded();
+        }
+        assert_ends(program);
+    }
+}
+
+#[test]
+fn the_interrupt_of_a_terminal_does_not_reach_the_trusted_program() {
+    let folder = Folder::with_numbers();
+    let mut router = Role::start(&folder, "scbr", &["-a", "localhost:0"]);
+    router.event("ready");
+    let (router_pid, program) = (router.pid(), router.children()[0]);
+
+    let group = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let after_name = stat.rsplit(") ").next().unwrap().to_owned();
+        after_name.split(' ').nth(2).unwrap().to_owned()
+    };
+
+    // A terminal sends ^C to every process of the group in front.
+    assert_ne!(group(router_pid), group(program));
+}
