@@ -239,7 +239,9 @@ impl Ledger {
                 page.session = *session;
             }
             SubscriberEvent::Unanswered => drop(self.unanswered.insert(number)),
-            SubscriberEvent::Missing { .. } | SubscriberEvent::NotTaken => {
+            SubscriberEvent::Missing { .. }
+            | SubscriberEvent::PassedOver { .. }
+            | SubscriberEvent::NotTaken => {
                 page.told_of_gap |= matches!(event, SubscriberEvent::Missing { .. });
                 self.complaints
                     .push((Party::Consumer(number), format!("{event:?}")));

@@ -148,7 +148,12 @@ impl Journal {
         name.push(".new");
         let beside = PathBuf::from(name);
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
+        // What lies there is left over from a crash, or put there by somebody: never followed, never kept.
+        match std::fs::remove_file(&beside) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(source)),
+            _ => {}
+        }
+        options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&beside).map_err(failed)?;

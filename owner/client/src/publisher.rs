@@ -44,11 +44,16 @@ enum State {
     Open(Box<Session>),
 }
 
-/// A control message that waits for credit.
-struct Queued {
-    body: ControlBody,
-    /// The consumer all of whose subscriptions are indexed once this is carried out.
-    completes: Option<VerifyingKey>,
+/// Something that waits for credit of class control.
+enum Queued {
+    /// A message for the program.
+    Control {
+        body: ControlBody,
+        /// The consumer all of whose subscriptions are indexed once this is carried out.
+        completes: Option<VerifyingKey>,
+    },
+    /// The answer that tells a live consumer of a new session, in front of its admission.
+    Answer(VerifyingKey),
 }
 
 /// A publisher that owns its domain.
@@ -298,7 +303,7 @@ impl Publisher {
     /// Queues a control message for the session that is open; without one there is nobody to tell.
     fn queue(&mut self, body: ControlBody) {
         if self.is_open() {
-            self.controls.push_back(Queued {
+            self.controls.push_back(Queued::Control {
                 body,
                 completes: None,
             });

@@ -126,6 +126,12 @@ pub enum SubscriberEvent {
     },
     /// A notice was not the program's, or came twice; it was dropped.
     NotTaken,
+    /// A batch came that is not newer than the last one taken of its publisher: published again after its session had ended, or held
+    /// back by the router until a later one was here, or published by an owner that has lost its journal.
+    PassedOver {
+        /// The batch.
+        origin: Origin,
+    },
     /// A payload that a notice promised was changed or left out by the router.
     PayloadWithheld {
         /// Of the batch.
@@ -555,7 +561,10 @@ impl Subscriber {
             });
         }
         session.next_counter = head.counter + 1;
-        self.memory.taken = (head.session, head.counter);
+        // A late notice of an older session must not turn back what a restart goes on from.
+        if head.session >= self.memory.taken.0 {
+            self.memory.taken = (head.session, head.counter);
+        }
         match notice.kind {
             NoticeKind::Matches { .. } => self.take_matches(notice, head, payloads, deliver),
             NoticeKind::Expired => self.end(Ending::Expired),
@@ -596,7 +605,9 @@ impl Subscriber {
             number: 0,
         });
         if origin <= *newest {
-            return;
+            return self
+                .events
+                .push_back(SubscriberEvent::PassedOver { origin });
         }
         *newest = origin;
         let scope = Scope {

@@ -178,23 +178,29 @@ impl Consumers {
     }
 
     /// Enters publication `number` into the notice of each consumer among `recipients`, which it sorts. A consumer that had no entry
-    /// yet is added to `touched`.
+    /// yet is added to `touched`. Returns by how many bytes the notices have grown.
     pub(crate) fn note(
         &mut self,
         number: u32,
         recipients: &mut [Row],
         key_and_hash: Option<(&[u8; 32], &[u8; 32])>,
         touched: &mut Vec<Place>,
-    ) {
+    ) -> usize {
+        let mut grown = 0;
         recipients.sort_unstable();
         for of_one in recipients.chunk_by(|a, b| a.consumer == b.consumer) {
             let place = of_one[0].consumer;
             let writer = &mut self.all[place.0 as usize].writer;
-            if writer.is_empty() {
+            let before = if writer.is_empty() {
                 touched.push(place);
-            }
+                0
+            } else {
+                writer.encoded_len()
+            };
             writer.push(number, of_one.iter().map(|row| row.id), key_and_hash);
+            grown += writer.encoded_len() - before;
         }
+        grown
     }
 
     fn new_row(&mut self, row: Row) -> SubscriptionId {

@@ -311,11 +311,7 @@ impl Domain {
 
         let mut touched = Vec::new();
         let collected = self.collect(counter, &batch, &mut touched);
-        let lengths = touched
-            .iter()
-            .map(|place| self.consumers.get_mut(*place).writer.encoded_len());
-        let notices_bytes: usize = lengths.sum();
-        let goes_out = collected.is_ok() && notices_bytes <= NOTICES_BYTES_MAX;
+        let goes_out = matches!(collected, Ok(Some(_)));
         touched.sort_unstable();
         let kind = NoticeKind::Matches {
             publisher: self.scope.party,
@@ -333,21 +329,22 @@ impl Domain {
             }
         }
         match collected {
-            Ok(matched) if goes_out => effect.matched = matched,
-            Ok(_) => effect.status = Some(Status::Limit),
+            Ok(Some(matched)) => effect.matched = matched,
+            Ok(None) => effect.status = Some(Status::Limit),
             // The notices of leases that its time ended have their counters already: they go out.
             Err(Malformed(_)) => effect.status = Some(Status::Malformed),
         }
         Ok(effect)
     }
 
-    /// Matches every header of `batch` and enters it for its recipients; returns how many publications matched.
+    /// Matches every header of `batch` and enters it for its recipients; returns how many publications matched,
+    /// or nothing as soon as the notices exceed their bound.
     fn collect(
         &mut self,
         counter: u64,
         batch: &Batch<'_>,
         touched: &mut Vec<Place>,
-    ) -> Result<u32, Malformed> {
+    ) -> Result<Option<u32>, Malformed> {
         let Self {
             index,
             consumers,
@@ -360,6 +357,7 @@ impl Domain {
         let mut header = Header::new();
         let mut recipients = Vec::new();
         let mut with_matches = 0;
+        let mut notices_bytes = 0;
         for number in 0.. {
             if !headers
                 .next_header(&mut header)
@@ -379,9 +377,12 @@ impl Domain {
                 .as_ref()
                 .map(PayloadKey::expose)
                 .zip(batch.payload_hash(number));
-            consumers.note(number, &mut recipients, key_and_hash, touched);
+            notices_bytes += consumers.note(number, &mut recipients, key_and_hash, touched);
+            if notices_bytes > NOTICES_BYTES_MAX {
+                return Ok(None);
+            }
         }
-        Ok(with_matches)
+        Ok(Some(with_matches))
     }
 
     fn seal_notice(&mut self, place: Place, kind: &NoticeKind, effect: &mut Effect) {

@@ -9,6 +9,8 @@ use super::{Peer, Router, refused};
 use crate::credit::DebtId;
 use crate::domains::DomainId;
 
+/// Bytes of one request: what the router adds to it must never make it too large for the owner's link.
+const ASK_BYTES_MAX: usize = 512 << 10;
 /// Domains that one subscriber's link may attach to.
 const ATTACHED_MAX: usize = 64;
 
@@ -34,6 +36,10 @@ impl Router {
         let sealed = frame.attachments.into_iter().next().unwrap_or_default();
         match message {
             from_subscriber::Frame::Attach(attach) => self.on_attach(link, &attach.domain),
+            from_subscriber::Frame::Ask(ask) if sealed.len() > ASK_BYTES_MAX => {
+                let what = "a request may have 512 KiB: make it smaller";
+                self.refuse_subscriber(link, Cause::Limit, what, ask.domain);
+            }
             from_subscriber::Frame::Ask(ask) => {
                 let Some(owner) = self
                     .domains

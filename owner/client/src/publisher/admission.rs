@@ -23,7 +23,7 @@ impl Publisher {
             .map(|(identity, _)| *identity)
             .collect();
         for identity in live {
-            self.answer_admitted(clock, &identity);
+            self.controls.push_back(Queued::Answer(identity));
             self.readmit(clock, &identity);
         }
     }
@@ -160,7 +160,7 @@ impl Publisher {
             replace,
             subscriptions,
         };
-        self.controls.push_back(Queued {
+        self.controls.push_back(Queued::Control {
             body,
             completes: completes.then_some(*identity),
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use sc_cbr::{Control, ControlBody, MessageKind, Receipt, Status};
+use sc_crypto::VerifyingKey;
 use sc_proto::routing::{self, from_publisher};
 use sc_transport::{Frame, FrameClass};
 
@@ -13,6 +14,8 @@ use crate::link::{Clock, Credit, Output};
 
 /// Control messages that may wait for credit; a router that gives none for so long has to be left.
 const CONTROLS_MAX: usize = 1 << 16;
+/// Bytes of a sealed answer, at most: its seal, and the certificate of an RSA owner with 8192 bits.
+const ANSWER_BYTES_MAX: usize = 4096;
 
 impl Publisher {
     /// When [`Publisher::pump`] has something to do even if nothing happens.
@@ -48,8 +51,10 @@ impl Publisher {
         let State::Open(session) = &mut self.state else {
             return false;
         };
-        let Some(Queued { body, completes }) = self.controls.pop_front() else {
-            return false;
+        let (body, completes) = match self.controls.pop_front() {
+            Some(Queued::Control { body, completes }) => (body, completes),
+            Some(Queued::Answer(consumer)) => return self.send_answer(clock, left, consumer),
+            None => return false,
         };
         let control = Control {
             time_ms: clock.wall_ms,
@@ -57,7 +62,7 @@ impl Publisher {
         };
         let plaintext = zeroize::Zeroizing::new(control.encode());
         if !left.take_control(plaintext.len()) {
-            self.controls.push_front(Queued {
+            self.controls.push_front(Queued::Control {
                 body: control.body,
                 completes,
             });
@@ -85,6 +90,15 @@ impl Publisher {
             counter,
         };
         self.send_control(from_publisher::Frame::Control(head), [sealed.into()]);
+        true
+    }
+
+    fn send_answer(&mut self, clock: Clock, left: &mut Credit, consumer: VerifyingKey) -> bool {
+        if !left.take_control(ANSWER_BYTES_MAX) {
+            self.controls.push_front(Queued::Answer(consumer));
+            return false;
+        }
+        self.answer_admitted(clock, &consumer);
         true
     }
 
