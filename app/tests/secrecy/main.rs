@@ -3,7 +3,10 @@
 //! The same search finds the text where it has to be: in the owner's and the consumer's processes, in the simulated trusted program,
 //! and, in the unencrypted mode, at the router and on the wire. A search that finds nothing anywhere would prove nothing.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test fail as the test does")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail as the test does"
+)]
 
 mod process;
 mod tap;
