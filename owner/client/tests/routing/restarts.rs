@@ -76,6 +76,27 @@ fn a_restarted_subscriber_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_subscriber_that_crashed_misses_only_what_its_journal_has_not_seen_taken() {
+    let mut world = World::admitted();
+    world.publish_and_run(IBM, "taken");
+    world.work_subscribers();
+    let memory = Memory::replay(&world.parties[0].journal);
+    world.parties.clear();
+
+    world.publish_and_run(IBM, "while it was away");
+    world.join_with(2, &[(7, WANTS_IBM)], memory);
+    world.publish_and_run(IBM, "after");
+
+    let missing = SubscriberEvent::Missing {
+        session: 1,
+        from: 2,
+        to: 2,
+    };
+    assert_eq!(memory.taken, (1, 1));
+    assert!(world.parties[0].events.contains(&missing));
+}
+
+#[test]
 fn a_subscriber_that_forgot_its_sequence_is_refused() {
     let mut world = World::admitted();
     world.parties.clear();
