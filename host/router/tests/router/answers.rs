@@ -44,6 +44,24 @@ fn a_request_for_a_domain_without_an_owner_here_is_refused() {
 }
 
 #[test]
+fn a_request_that_would_be_too_large_for_the_owners_link_is_refused() {
+    let request = |bytes: usize| {
+        let mut house = House::open();
+        let ask = sc_proto::routing::from_subscriber::Frame::Ask(sc_proto::routing::Ask {
+            domain: crate::house::domain(OWNER),
+            consumer: bytes::Bytes::new(),
+        });
+        house.subscriber_says(ALICE, ask, vec![vec![0; bytes].into()]);
+        house.done()
+    };
+
+    assert_eq!(request(512 << 10).causes(), []);
+    let done = request((512 << 10) + 1);
+    assert_eq!(done.causes(), [Cause::Limit]);
+    assert_eq!(done.released, [(ALICE, FrameClass::Control, COST)]);
+}
+
+#[test]
 fn a_request_goes_to_the_link_that_opened_the_present_session() {
     let mut house = House::open();
     let later = LinkId(53);

@@ -284,6 +284,34 @@ fn wide_names(number: usize) -> Publication {
 }
 
 #[test]
+fn a_table_of_names_is_never_overfilled_by_publications_that_repeat_them() {
+    let mut world = World::open(PublisherSettings {
+        batch: BatchBounds {
+            publications: usize::MAX,
+            bytes: usize::MAX,
+            linger: Duration::ZERO,
+        },
+        queue_bytes: usize::MAX,
+        ..settings()
+    });
+    world.credit.data = 1 << 40;
+    // 128 times 255 names leave room for fewer than one more publication, even of names that the table has.
+    for number in 0..140 {
+        for _ in 0..2 {
+            world
+                .publisher
+                .publish(world.clock, wide_names(number), Bytes::new())
+                .unwrap();
+        }
+    }
+    world.publisher.flush();
+
+    world.run();
+
+    assert!(world.publisher.is_drained());
+}
+
+#[test]
 fn long_subscriptions_are_admitted_anew_within_an_ordinary_window() {
     let texts: Vec<String> = (0..30)
         .map(|number| format!("i a = \"{number}{}\"", "x".repeat(60_000)))

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_cbr::Origin;
-use sc_client::{BatchBounds, PublisherSettings, SubscriberEvent};
+use sc_cbr::{DeliveryKeys, MessageKind, Notice, Origin, Scope};
+use sc_client::{Answer, BatchBounds, PublisherSettings, SubscriberEvent, Verdict};
+use sc_crypto::PayloadKey;
 use sc_proto::Message;
 use sc_proto::routing::{self, to_subscriber};
 use sc_transport::Frame;
 
-use crate::world::{IBM, WANTS_IBM, World, flipped, resized, settings, to_subscriber};
+use crate::world::{IBM, WANTS_IBM, World, flipped, identity, resized, settings, to_subscriber};
 
 /// A subscriber with `count` notices, one a publication `0`, `1` …, that wait in its queue.
 fn waiting(count: usize) -> World {
@@ -259,6 +260,69 @@ fn payloads_left_out_swapped_or_cut_are_reported() {
         assert_eq!(deliver(&mut world), expected);
         assert_eq!(world.parties[0].payloads().len(), 3 - lost.len());
     }
+}
+
+/// The key of the only payload of a notice, as its consumer reads it.
+fn payload_key(world: &World, identity_number: u8, answer: &Frame, notice: &Frame) -> PayloadKey {
+    let owner = identity(1);
+    let consumer = identity(identity_number);
+    let sealed = &answer.attachments[0];
+    let answer = Answer::open(sealed, owner.public(), &consumer, false).unwrap();
+    let Verdict::Admitted { delivery_key, .. } = answer.verdict else {
+        panic!("refused");
+    };
+    let scope = Scope {
+        domain: world.publisher.domain(),
+        session: 1,
+        party: consumer.signing_key().verifying_key(),
+        start: 0,
+    };
+    let mut bytes = notice.attachments[0].to_vec();
+    let opened = DeliveryKeys::new(&delivery_key, &scope, false)
+        .notice
+        .open(&scope, MessageKind::Notice, 1, &mut bytes)
+        .unwrap();
+    let mut opened = Notice::decode(opened).unwrap();
+    let entry = opened.next_entry(&mut Vec::new()).unwrap().unwrap();
+    PayloadKey::from_bytes(*entry.key_and_hash.unwrap().0)
+}
+
+#[test]
+fn a_recipient_that_helps_the_router_cannot_change_what_another_gets() {
+    let mut world = World::open(settings());
+    world.join_half(3, &[(7, WANTS_IBM)]);
+    world.deliver_to_publisher();
+    let answer = world.parties[0].inbox[0].clone();
+    world.run();
+    world.join(2, &[(7, WANTS_IBM)]);
+    world.parties.swap(0, 1);
+    world.parties[0].take_events();
+    world.publish(IBM, "genuine");
+    world.work_publisher();
+    let traitors = world.parties[1].inbox[0].clone();
+    let key = payload_key(&world, 3, &answer, &traitors);
+
+    // Sealed under the right key, for the right place: only the hash in the notice tells it from the genuine one.
+    let owner = identity(1);
+    let scope = Scope {
+        domain: world.publisher.domain(),
+        session: 1,
+        party: owner.signing_key().verifying_key(),
+        start: 1,
+    };
+    let batch_counter = 3;
+    let mut forged = Vec::new();
+    let mut data = scope.payload_data(batch_counter);
+    key.seal(data.of(0), b"forged!", &mut forged);
+    assert!(
+        key.open(data.of(0), &traitors.attachments[1]).is_ok(),
+        "the place is right"
+    );
+    let frame = with_part(&world.parties[0].inbox[0], 1, forged);
+    world.parties[0].inbox[0] = frame;
+
+    assert_eq!(deliver(&mut world), [withheld(0)]);
+    assert_eq!(world.parties[0].payloads(), [""; 0]);
 }
 
 #[test]

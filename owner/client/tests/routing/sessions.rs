@@ -124,6 +124,24 @@ fn a_late_notice_of_the_last_session_is_still_taken_if_it_is_new() {
 }
 
 #[test]
+fn a_late_notice_does_not_turn_back_what_a_restart_goes_on_from() {
+    let mut world = World::admitted();
+    world.publish(IBM, "late");
+    world.work_publisher();
+    let late = world.parties[0].inbox.pop_back().unwrap();
+    world.deliver_to_publisher();
+    world.connect();
+    world.publish_and_run(IBM, "of session 2");
+    let memory = world.parties[0].subscriber.memory();
+
+    world.parties[0].inbox.push_back(late);
+    world.deliver_to_subscribers();
+
+    assert_eq!(memory.taken, (2, 1));
+    assert_eq!(world.parties[0].subscriber.memory(), memory);
+}
+
+#[test]
 fn keys_of_long_past_sessions_are_forgotten() {
     let mut world = World::admitted();
     world.publish(IBM, "too late");
@@ -175,6 +193,50 @@ fn requests_that_were_lost_with_the_link_are_made_again() {
     world.publish_and_run(IBM, "all");
 
     assert_eq!(world.parties[0].delivered[0].subscriptions.len(), 1500);
+}
+
+#[test]
+fn a_withdrawal_that_was_lost_with_the_link_is_told_when_there_is_one_again() {
+    let mut world = World::open(settings());
+    world.join(2, &[(1, WANTS_IBM), (2, WANTS_IBM)]);
+    world.parties[0].subscriber.unsubscribe(vec![1]);
+    world.work_subscribers();
+    world.inbox.clear();
+
+    world.parties[0].subscriber.on_closed();
+    world.parties[0].subscriber.on_established();
+    world.run();
+    world.publish_and_run(IBM, "one");
+
+    assert_eq!(world.parties[0].delivered[0].subscriptions, [2]);
+}
+
+#[test]
+fn a_batch_that_comes_again_or_too_late_is_passed_over_and_told() {
+    let mut world = World::admitted();
+    for number in 0..2 {
+        world.publish(IBM, &number.to_string());
+    }
+    world.work_publisher();
+    // The first notice is held back by the router; the second arrives. No receipt does, so both are sealed anew.
+    let held_back = world.parties[0].inbox.pop_front().unwrap();
+    world.inbox.clear();
+    world.deliver_to_subscribers();
+    world.publisher.on_closed();
+    world.connect();
+    world.parties[0].inbox.push_back(held_back);
+    world.deliver_to_subscribers();
+
+    let passed_over: Vec<_> = world.parties[0]
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            SubscriberEvent::PassedOver { origin } => Some(origin.number),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(passed_over, [1, 2]);
+    assert_eq!(world.parties[0].payloads(), ["1"]);
 }
 
 #[test]
