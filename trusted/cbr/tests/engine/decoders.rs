@@ -6,9 +6,8 @@ use sc_cbr::{
 };
 use sc_crypto::Secret;
 
-use crate::owner::{
-    Consumer, Entropy, Wish, domain_secrets, identity, publication, resized, subscription,
-};
+use crate::consumer::Consumer;
+use crate::owner::{Entropy, Wish, domain_secrets, identity, publication, resized, subscription};
 
 fn controls() -> Vec<Vec<u8>> {
     let consumer = Consumer::new(1).key;

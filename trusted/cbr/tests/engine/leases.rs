@@ -3,7 +3,8 @@
 use sc_cbr::{ControlBody, NoticeKind, SlowPolicy, Status};
 use sc_proto::cbr::{self, call::Call, reply::Reply};
 
-use crate::owner::{Consumer, Enclave, LEASE_MS, OPENED_MS, Session, identity, subscription};
+use crate::consumer::Consumer;
+use crate::owner::{Enclave, LEASE_MS, OPENED_MS, Session, identity, subscription};
 
 const IBM: &str = "i symbol \"IBM\"";
 const WANTS_IBM: &str = "i symbol = \"IBM\"";

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bounds;
+mod consumer;
 mod decoders;
 mod leases;
 mod nonces;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use sc_cbr::{ControlBody, SlowPolicy};
 use sc_proto::cbr;
 
-use crate::owner::{Consumer, Enclave, Session, identity, subscription};
+use crate::consumer::Consumer;
+use crate::owner::{Enclave, Session, identity, subscription};
 
 /// (what seals, session, whose, counter) and the ciphertext.
 type Seen = BTreeMap<(&'static str, u64, Vec<u8>, u64), Vec<u8>>;

@@ -3,9 +3,9 @@
 use sc_cbr::{ControlBody, MessageKind, Status};
 use sc_proto::cbr::{call::Call, refusal::Reason, reply::Reply};
 
+use crate::consumer::{Consumer, read_notice};
 use crate::owner::{
-    Consumer, Enclave, Entropy, Session, Wish, domain_secrets, identity, publication, read_notice,
-    secrets_message,
+    Enclave, Entropy, Session, Wish, domain_secrets, identity, publication, secrets_message,
 };
 
 fn plain(session: u64) -> Wish {

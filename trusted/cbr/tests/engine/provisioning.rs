@@ -5,9 +5,10 @@ use sc_crypto::OwnerSecret;
 use sc_proto::cbr::{call::Call, refusal::Reason, reply::Reply};
 use sc_proto::provision;
 
+use crate::consumer::Consumer;
 use crate::owner::{
-    Consumer, Enclave, Entropy, Session, Wish, challenge, domain_secrets, flipped, identity,
-    resized, secrets_message,
+    Enclave, Entropy, Session, Wish, challenge, domain_secrets, flipped, identity, resized,
+    secrets_message,
 };
 
 /// M3 of `owner` for a session, and the program that waits for it.

@@ -4,7 +4,8 @@ use sc_cbr::{MessageKind, NoticeKind, Origin};
 use sc_crypto::PayloadKey;
 use sc_proto::cbr;
 
-use crate::owner::{Consumer, Enclave, Session, flipped, identity, payload, resized};
+use crate::consumer::Consumer;
+use crate::owner::{Enclave, Session, flipped, identity, payload, resized};
 
 /// Two consumers with different interests, and a batch in which each has a publication of its own and one is for both.
 struct World {

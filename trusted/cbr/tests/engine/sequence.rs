@@ -3,8 +3,9 @@
 use sc_cbr::{ControlBody, MessageKind, NoticeKind, Status};
 use sc_proto::cbr::{self, call::Call, refusal::Reason};
 
+use crate::consumer::Consumer;
 use crate::owner::{
-    Consumer, Enclave, LEASE_MS, OPENED_MS, Session, Wish, flipped, identity, publication, resized,
+    Enclave, LEASE_MS, OPENED_MS, Session, Wish, flipped, identity, publication, resized,
 };
 
 const IBM: &str = "i symbol \"IBM\"";
