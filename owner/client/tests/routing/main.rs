@@ -11,6 +11,7 @@ mod credit;
 mod deliveries;
 mod late;
 mod leases;
+mod party;
 mod provisioning;
 mod receipts;
 mod restarts;

@@ -9,7 +9,6 @@ use sc_attestation::Policy;
 use sc_cbr::Engine;
 use sc_client::{
     BatchBounds, Clock, Credit, Memory, Output, Publisher, PublisherEvent, PublisherSettings, Roll,
-    Subscriber, SubscriberEvent, SubscriberSettings,
 };
 use sc_crypto::hash::sha256;
 use sc_crypto::{OwnerSecret, Secret};
@@ -20,6 +19,8 @@ use sc_proto::Message;
 use sc_proto::cbr::{self, call::Call, reply::Reply};
 use sc_proto::routing::{self, from_publisher, from_subscriber, to_publisher, to_subscriber};
 use sc_transport::{Frame, FrameClass};
+
+pub(crate) use crate::party::{Delivered, Party};
 
 pub(crate) const OWNER: u8 = 1;
 pub(crate) const IBM: &str = "i symbol \"IBM\"";
@@ -66,76 +67,6 @@ pub(crate) fn settings() -> PublisherSettings {
             ..BatchBounds::default()
         },
         ..PublisherSettings::default()
-    }
-}
-
-/// What a subscriber was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Delivered {
-    pub(crate) subscriptions: Vec<u64>,
-    pub(crate) payload: String,
-}
-
-/// One subscriber and its queue.
-pub(crate) struct Party {
-    pub(crate) subscriber: Subscriber,
-    pub(crate) identity: u8,
-    pub(crate) inbox: VecDeque<Frame>,
-    pub(crate) delivered: Vec<Delivered>,
-    pub(crate) events: Vec<SubscriberEvent>,
-    pub(crate) journal: Vec<Vec<u8>>,
-    pub(crate) closed: Vec<String>,
-}
-
-impl Party {
-    fn new(identity_number: u8, wanted: &[(u64, &str)], memory: Memory, plain: bool) -> Self {
-        let wanted = wanted
-            .iter()
-            .map(|(id, constraints)| (*id, subscription(constraints)))
-            .collect();
-        let subscriber = Subscriber::new(
-            identity(OWNER).public().clone(),
-            identity(identity_number).into(),
-            wanted,
-            SubscriberSettings { plain },
-            memory,
-            Box::new(entropy(u64::from(identity_number) * 1000 + memory.sequence)),
-        );
-        Self {
-            subscriber,
-            identity: identity_number,
-            inbox: VecDeque::new(),
-            delivered: Vec::new(),
-            events: Vec::new(),
-            journal: Vec::new(),
-            closed: Vec::new(),
-        }
-    }
-
-    pub(crate) fn key(&self) -> Bytes {
-        let secret = identity(self.identity);
-        Bytes::copy_from_slice(secret.signing_key().verifying_key().as_bytes())
-    }
-
-    pub(crate) fn take(&mut self, clock: Clock, frame: Frame) {
-        let delivered = &mut self.delivered;
-        self.subscriber.on_frame(clock, frame, &mut |delivery| {
-            delivered.push(Delivered {
-                subscriptions: delivery.subscriptions.to_vec(),
-                payload: String::from_utf8(delivery.payload.to_vec()).unwrap(),
-            });
-        });
-        while let Some(event) = self.subscriber.poll_event() {
-            self.events.push(event);
-        }
-    }
-
-    pub(crate) fn payloads(&self) -> Vec<&str> {
-        self.delivered.iter().map(|it| &it.payload[..]).collect()
-    }
-
-    pub(crate) fn take_events(&mut self) -> Vec<SubscriberEvent> {
-        std::mem::take(&mut self.events)
     }
 }
 
