@@ -93,14 +93,19 @@ async fn consume(
 ) -> anyhow::Result<()> {
     tokio::pin!(stop);
     let mut verdict = Ok(());
+    let mut was_admitted = false;
     while verdict.is_ok() && count.is_none_or(|count| received.deliveries < count) {
         let mut deliver = |delivery: Delivery<'_>| received.take(&delivery);
         tokio::select! {
             biased;
             () = &mut stop => break,
             news = consuming.next(&mut deliver) => {
-                if matches!(news, Ok(News::Link(LinkNews::Connected))) {
-                    lonely.end();
+                match &news {
+                    Ok(News::Link(LinkNews::Connected)) => lonely.end(),
+                    Ok(News::Event(SubscriberEvent::Admitted { .. })) => was_admitted = true,
+                    // What was meant for an earlier start of this consumer cannot be told from a forgery, and is to be expected.
+                    Ok(News::Event(SubscriberEvent::NotTaken)) if !was_admitted => continue,
+                    _ => {}
                 }
                 verdict = news.map_err(Into::into).and_then(|news| on_news(report, news));
             }

@@ -274,3 +274,57 @@ fn a_domain_is_gone_with_its_source_and_consumers_wait_for_it() {
     assert_eq!(second.event("opened")["session"], 2);
     assert_all_arrive(&mut consumer);
 }
+
+#[test]
+fn a_source_started_again_waits_for_consumers_that_are_there_not_for_those_it_remembers() {
+    let folder = Folder::with_numbers();
+    let _router = router(&folder);
+    let mut first = source(&folder, "pubs");
+    let mut earlier = consumer(&folder, "me");
+    assert_all_arrive(&mut earlier);
+    first.event("summary");
+    earlier.interrupt().succeeded();
+    first.interrupt().succeeded();
+
+    let mut second = source(&folder, "pubs");
+    second.event("opened");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut later = consumer(&folder, "me");
+
+    // Had it published to its memory alone, nobody would have got anything.
+    assert_all_arrive(&mut later);
+    assert_eq!(second.event("summary")["deliveries"], DELIVERIES);
+    assert_eq!(later.interrupt().events("missing").len(), 0);
+}
+
+#[test]
+fn a_consumer_of_thousands_of_filters_started_again_while_its_source_publishes_gets_all_or_says_what_it_missed()
+ {
+    let folder = Folder::with_numbers();
+    let filters: String = (0..2500)
+        .map(|id| format!("0 {id} S i n exists\n"))
+        .collect();
+    folder.write("subs", filters);
+    let _router = router(&folder);
+    let mut source = source(&folder, "-");
+    let mut first = consumer(&folder, "me");
+    first.event("admitted");
+    first.interrupt().succeeded();
+
+    let mut second = consumer(&folder, "me");
+    for n in 0..200 {
+        source.write(&numbers(n..n + 1));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    second.event("admitted");
+    source.write(&numbers(1000..1001));
+
+    // A publication that arrives names every filter, however many requests the filters came in.
+    loop {
+        let delivery = second.event("delivery");
+        assert_eq!(delivery["subscriptions"].as_array().unwrap().len(), 2500);
+        if delivery["payload"] == numbers(1000..1001).trim_end() {
+            break;
+        }
+    }
+}

@@ -434,7 +434,8 @@ impl Subscriber {
             return self.events.push_back(event);
         };
         let newest = self.sessions.keys().next_back().copied().unwrap_or(0);
-        let remaining = match self.open_asks.remove(&answer.request) {
+        let asked = self.open_asks.remove(&answer.request);
+        let remaining = match asked {
             Some(remaining) => remaining,
             // A request is answered again only to open a later session; anything else is a replay, of the request or of the answer.
             None if self.answered == Some(answer.request) && answer.session > newest => 0,
@@ -458,6 +459,8 @@ impl Subscriber {
                 self.renewing = None;
                 let renew_after =
                     Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100));
+                // An owner that has admitted this side unasked wants to hear that it is still here.
+                let renew_after = asked.map_or(Duration::ZERO, |_| renew_after);
                 self.renew_at = Some(clock.now + renew_after);
                 let is_new = self.open_session(answer.session, &delivery_key);
                 if !self.open_asks.is_empty() {

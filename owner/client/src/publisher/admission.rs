@@ -24,12 +24,14 @@ impl Publisher {
             .collect();
         for identity in live {
             self.controls.push_back(Queued::Answer(identity));
-            self.readmit(clock, &identity);
+            // Whether it is still there, nobody knows before it has renewed or asked again.
+            self.readmit(clock, &identity, false);
         }
     }
 
-    /// Tells the program all subscriptions of a consumer, if they are live.
-    pub(super) fn readmit(&mut self, clock: Clock, identity: &VerifyingKey) {
+    /// Tells the program all subscriptions of a consumer, if they are live, in place of those that it holds. They are sent one after the
+    /// other, before any batch: no publication meets a part of them.
+    pub(super) fn readmit(&mut self, clock: Clock, identity: &VerifyingKey, is_here: bool) {
         let Some(member) = self.roll.member(identity) else {
             return;
         };
@@ -41,11 +43,16 @@ impl Publisher {
             .iter()
             .map(|(id, subscription)| (*id, subscription.clone()))
             .collect();
-        let whole = member.whole;
+        let completes = is_here && member.whole;
         let mut left = all.len();
         for (part, portion) in portions(&all).into_iter().enumerate() {
             left -= portion.len();
-            self.queue_admission(identity, part == 0, portion.to_vec(), whole && left == 0);
+            self.queue_admission(
+                identity,
+                part == 0,
+                portion.to_vec(),
+                completes && left == 0,
+            );
         }
     }
 
@@ -82,6 +89,10 @@ impl Publisher {
                 });
             }
             Ok(()) => {
+                let was_whole = self
+                    .roll
+                    .member(&identity)
+                    .is_none_or(|member| member.whole);
                 let lease_ms = u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX);
                 let lease_until_ms = Some(clock.wall_ms.saturating_add(lease_ms));
                 self.record(Record::Taken {
@@ -89,7 +100,7 @@ impl Publisher {
                     request,
                     lease_until_ms,
                 });
-                self.carry_out(clock, identity, ask.operation);
+                self.carry_out(clock, identity, ask.operation, was_whole);
                 let subscriptions = self
                     .roll
                     .member(&identity)
@@ -102,17 +113,26 @@ impl Publisher {
         }
     }
 
-    /// Answers first, so that the consumer has its key before the first notice; then tells the program.
-    pub(super) fn carry_out(&mut self, clock: Clock, identity: VerifyingKey, operation: Operation) {
+    /// Answers first, so that the consumer has its key before the first notice; then tells the program. What comes in several requests
+    /// goes to the program when all of it is here: until then that holds what it held before.
+    pub(super) fn carry_out(
+        &mut self,
+        clock: Clock,
+        identity: VerifyingKey,
+        operation: Operation,
+        was_whole: bool,
+    ) {
         self.answer_admitted(clock, &identity);
         match operation {
+            Operation::Subscribe { remaining: 1.., .. } => {}
+            Operation::Subscribe { replace: false, .. } if !was_whole => {
+                self.readmit(clock, &identity, true);
+            }
             Operation::Subscribe {
                 replace,
-                remaining,
                 subscriptions,
-            } => {
-                self.queue_admission(&identity, replace, subscriptions, remaining == 0);
-            }
+                ..
+            } => self.queue_admission(&identity, replace, subscriptions, true),
             Operation::Unsubscribe { ids } if ids.is_empty() => {
                 self.queue_admission(&identity, true, Vec::new(), false)
             }
@@ -131,9 +151,15 @@ impl Publisher {
     fn queue_renewal(&mut self, consumer: VerifyingKey) {
         let member = self.roll.member(&consumer);
         let lease_until_ms = member.map_or(0, |member| member.lease_until_ms);
-        self.queue(ControlBody::Renew {
+        let completes =
+            member.is_some_and(|member| member.whole && !member.subscriptions.is_empty());
+        let body = ControlBody::Renew {
             consumer,
             lease_until_ms,
+        };
+        self.controls.push_back(Queued::Control {
+            body,
+            completes: completes.then_some(consumer),
         });
     }
 

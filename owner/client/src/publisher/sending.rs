@@ -151,7 +151,7 @@ impl Publisher {
         let renewed = session.renewing.remove(&receipt.counter);
         if let (Status::UnknownConsumer, Some(consumer)) = (receipt.status, renewed) {
             // Its lease ended before the renewal came, and its subscriptions with it.
-            self.readmit(clock, &consumer);
+            self.readmit(clock, &consumer, true);
         } else if receipt.status != Status::Taken {
             self.report(PublisherEvent::NotCarriedOut(receipt.status));
         } else if let Some(consumer) = completed {

@@ -1,14 +1,17 @@
 //! Whom a publisher admits, with how much, until it changes its mind; and what it makes of replays.
 
 use sc_client::{
-    Admission, Ending, PublisherEvent, PublisherSettings, Refusal, Roll, SubscriberEvent,
+    Admission, Ending, PublisherEvent, PublisherSettings, Refusal, Roll, SUBSCRIPTIONS_PER_ASK_MAX,
+    SubscriberEvent,
 };
 use sc_crypto::VerifyingKey;
 use sc_proto::Message;
 use sc_proto::routing::{self, to_publisher};
 use sc_transport::Frame;
 
-use crate::world::{IBM, WANTS_IBM, World, flipped, identity, resized, settings, to_publisher};
+use crate::world::{
+    Delivered, IBM, WANTS_IBM, World, flipped, identity, resized, settings, to_publisher,
+};
 
 const ALICE: u8 = 2;
 const BOB: u8 = 3;
@@ -409,4 +412,38 @@ fn a_journal_of_another_version_is_refused_with_the_place_of_the_record() {
             assert!(Roll::replay(&[record[..length].to_vec()]).is_err());
         }
     }
+}
+
+#[test]
+fn no_publication_meets_a_part_of_what_a_consumer_asks_for_in_several_requests() {
+    let mut world = World::open(settings());
+    let many: Vec<_> = (0..=2 * SUBSCRIPTIONS_PER_ASK_MAX as u64)
+        .map(|id| (id, WANTS_IBM))
+        .collect();
+    world.join(ALICE, &many);
+    assert_eq!(world.publisher.complete_consumers(), 1);
+    let alice = &mut world.parties[0].subscriber;
+    alice.on_closed();
+    alice.unsubscribe(vec![0]);
+    alice.on_established();
+    world.work_subscribers();
+    world.deliver_to_subscribers();
+    world.work_subscribers();
+    let (Some(first), Some(second), None) = (
+        world.inbox.pop_front(),
+        world.inbox.pop_front(),
+        world.inbox.pop_front(),
+    ) else {
+        panic!("all but one are asked for in two requests")
+    };
+
+    world.hand_to_publisher(first);
+    world.publish(IBM, "between");
+    world.run();
+    world.hand_to_publisher(second);
+    world.publish_and_run(IBM, "after");
+
+    let held = |delivered: &Delivered| delivered.subscriptions.len();
+    let held: Vec<_> = world.parties[0].delivered.iter().map(held).collect();
+    assert_eq!(held, [many.len(), many.len() - 1]);
 }

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use sc_client::{PublisherSettings, SUBSCRIPTIONS_PER_ASK_MAX, SubscriberEvent};
+use sc_client::{Ask, Operation, PublisherSettings, SUBSCRIPTIONS_PER_ASK_MAX, SubscriberEvent};
 use sc_proto::routing::{self, from_publisher, to_subscriber};
 
-use crate::world::{IBM, WANTS_IBM, World, settings, to_subscriber};
+use crate::world::{IBM, OWNER, WANTS_IBM, World, identity, settings, to_subscriber};
 
 fn admitted_in(session: u64) -> SubscriberEvent {
     SubscriberEvent::Admitted { session }
 }
 
 #[test]
-fn a_consumer_is_taken_along_into_a_new_session_without_asking() {
+fn a_consumer_is_taken_along_into_a_new_session_and_only_says_that_it_is_here() {
     let mut world = World::admitted();
     world.parties[0].take_events();
     let asks = world.asks.len();
@@ -22,7 +22,9 @@ fn a_consumer_is_taken_along_into_a_new_session_without_asking() {
 
     assert_eq!(world.parties[0].take_events(), [admitted_in(2)]);
     assert_eq!(world.parties[0].payloads(), ["after"]);
-    assert_eq!(world.asks.len(), asks);
+    assert_eq!(world.asks.len(), asks + 1);
+    let last = Ask::open(&world.asks[asks].attachments[0], &identity(OWNER), false).unwrap();
+    assert_eq!(last.operation, Operation::Renew);
 }
 
 #[test]
@@ -309,16 +311,40 @@ fn a_consumer_whose_admission_lost_its_receipt_with_the_link_is_complete_in_the_
 }
 
 #[test]
-fn a_consumer_that_was_complete_is_complete_after_a_restart_without_asking() {
+fn a_consumer_that_was_complete_is_complete_after_a_restart_when_it_has_said_that_it_is_here() {
     let mut world = World::admitted();
-    let asks = world.asks.len();
 
     world.restart(settings());
     assert_eq!(world.publisher.complete_consumers(), 0);
     world.connect();
 
     assert_eq!(world.publisher.complete_consumers(), 1);
-    assert_eq!(world.asks.len(), asks);
+}
+
+#[test]
+fn a_consumer_that_has_gone_is_not_complete_after_a_restart() {
+    let mut world = World::admitted();
+    world.parties.clear();
+
+    world.restart(settings());
+    world.connect();
+
+    assert_eq!(world.publisher.complete_consumers(), 0);
+}
+
+#[test]
+fn a_consumer_started_again_is_complete_when_all_it_asks_for_is_indexed() {
+    let mut world = World::admitted();
+    let memory = world.parties[0].subscriber.memory();
+    world.parties.clear();
+    world.restart(settings());
+    world.connect();
+
+    world.join_with(2, &[(7, WANTS_IBM), (8, WANTS_IBM)], memory);
+
+    assert_eq!(world.publisher.complete_consumers(), 1);
+    world.publish_and_run(IBM, "both");
+    assert_eq!(world.parties[0].delivered[0].subscriptions, [7, 8]);
 }
 
 #[test]
