@@ -25,7 +25,7 @@ pub struct PublisherSettings {
     pub slow: SlowPolicy,
     /// When batches are closed.
     pub batch: BatchBounds,
-    /// Publications held without a receipt, in bytes; beyond it [`Publisher::publish`] says [`Full`].
+    /// Publications held without a receipt, in bytes; beyond it [`publish`](super::Publisher::publish) says [`Full`].
     pub queue_bytes: usize,
     /// Time between two ticks: consumers without news get a heartbeat at each.
     pub tick: Duration,
