@@ -132,8 +132,10 @@ fn a_list_read_again_revokes_whom_it_names_no_longer_and_takes_them_back_later()
     );
     let mut stays = consumer(&folder, &address, "first.prv");
     let mut goes = consumer(&folder, &address, "second.prv");
-    stays.event("admitted");
-    goes.event("admitted");
+    // Whoever gets something is indexed, not only answered: the source has seen both.
+    source.write(&numbers(0..1));
+    stays.event("delivery");
+    goes.event("delivery");
 
     folder.write("list", format!("{first}\n"));
     source.signal(Signal::HUP);
