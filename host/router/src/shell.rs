@@ -15,6 +15,9 @@ use crate::router::{Counters, Output, Router};
 /// How long frames that were taken may need to reach their consumers when the router is asked to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The name by which the routing program calls itself.
+const PROGRAM: &str = "sc-cbr";
+
 /// Why a router ended that was not asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -181,7 +184,8 @@ async fn describe(door: &mut Door) -> Result<(String, String), RouterError> {
     let (_, reply): (u64, Bytes) = door.reply().await?;
     match cbr::Reply::decode(reply).ok().and_then(|reply| reply.reply) {
         Some(reply::Reply::Description(description))
-            if description.version == env!("CARGO_PKG_VERSION") =>
+            if description.program == PROGRAM
+                && description.version == env!("CARGO_PKG_VERSION") =>
         {
             Ok((
                 format!("{} {}", description.program, description.version),
