@@ -1,6 +1,6 @@
 //! Key files: read, written with the right mode, named in errors.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -105,15 +105,28 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> 
             _ => {}
         }
     }
+    create_whole(path, mode, |file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    })
+    .map_err(failed)
+}
+
+/// Creates a file and has it filled; one that cannot be filled is removed again, so that nobody takes it for a key later.
+fn create_whole(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
-        .open(path)
-        .map_err(failed)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(failed)
+        .open(path)?;
+    fill(&mut file).inspect_err(|_| {
+        // What is told is why it could not be filled.
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 /// `path` with `suffix` appended to its name.
@@ -121,4 +134,35 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_filled_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.prv");
+
+        let full = create_whole(&path, 0o600, |file| {
+            file.write_all(b"half of")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_was_there_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.prv");
+        std::fs::write(&path, "old").unwrap();
+
+        let refused = create_whole(&path, 0o600, |_| Ok(()));
+
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+    }
 }

@@ -91,5 +91,33 @@ pub(crate) fn note(text: &str) {
 
 /// Tells an error and what it came from.
 pub(crate) fn error(error: &anyhow::Error) {
-    let _ = writeln!(stderr(), "securecloud: {error:#}");
+    let _ = writeln!(stderr(), "securecloud: {}", with_causes(error));
+}
+
+/// An error and its causes, but for those that it has told already in its own words.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            let between = if text.is_empty() { "" } else { ": " };
+            text = text + between + &cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let told = anyhow!("disk full").context("journal: disk full");
+        let untold = anyhow!("disk full").context("cannot write the journal");
+
+        assert_eq!(with_causes(&told), "journal: disk full");
+        assert_eq!(with_causes(&untold), "cannot write the journal: disk full");
+    }
 }
