@@ -62,6 +62,7 @@ pub fn platform() -> SimulatedPlatform {
 #[must_use]
 pub fn domain_secrets(plain: bool) -> DomainSecrets {
     DomainSecrets {
+        floor: sc_cbr::Origin::default(),
         key: DomainKey::new(Secret::from_bytes([3; 32])),
         session: 1,
         start: 1,

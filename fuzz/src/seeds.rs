@@ -93,6 +93,7 @@ fn key() -> VerifyingKey {
 fn controls() -> [(&'static str, Vec<u8>); 5] {
     let consumer = key();
     let admit = ControlBody::Admit {
+        retention_ms: 0,
         consumer,
         delivery_key: Secret::from_bytes([4; 32]),
         lease_until_ms: 5000,
@@ -193,6 +194,7 @@ fn asks() -> [(&'static str, Ask); 3] {
         operation,
     };
     let subscribe = Operation::Subscribe {
+        retention_ms: 0,
         replace: true,
         remaining: 1,
         subscriptions: vec![(7, subscription())],
@@ -214,6 +216,8 @@ fn answers() -> [(&'static str, Answer); 2] {
         verdict,
     };
     let admitted = Verdict::Admitted {
+        heartbeat_ms: 1000,
+        retention_ms: 0,
         delivery_key: Secret::from_bytes([4; 32]),
         lease_until_ms: 5000,
         lease_ms: 3000,

@@ -190,6 +190,7 @@ fn router(seeds: &mut Vec<Seed>) {
         payload_sizes: vec![1, 2],
     };
     let outcome = cbr::Outcome {
+        registered: None,
         receipt: "receipt".into(),
         notices: vec![cbr::Notice {
             consumer: consumer.clone(),
@@ -198,6 +199,7 @@ fn router(seeds: &mut Vec<Seed>) {
             payloads: vec![1],
         }],
         admitted: Some(cbr::Admitted {
+            retention_ms: 0,
             consumer: consumer.clone(),
             slow: cbr::SlowPolicy::Disconnect.into(),
         }),
@@ -206,10 +208,12 @@ fn router(seeds: &mut Vec<Seed>) {
         |frame| routing::FromSubscriber { frame: Some(frame) }.encode_to_vec();
     let attach = from_subscriber::Frame::Attach(routing::Attach { domain: domain() });
     let ask = from_subscriber::Frame::Ask(routing::Ask {
+        publisher: false,
         domain: domain(),
         consumer: Bytes::new(),
     });
     let answer = from_publisher::Frame::Answer(routing::Answer {
+        publisher: false,
         domain: domain(),
         consumer,
     });
@@ -282,6 +286,7 @@ fn client(seeds: &mut Vec<Seed>) {
         session: 1,
     });
     let ask = to_publisher::Frame::Ask(routing::Ask {
+        publisher: false,
         domain: domain(),
         consumer: Bytes::copy_from_slice(key().as_bytes()),
     });
@@ -310,6 +315,7 @@ fn client(seeds: &mut Vec<Seed>) {
         session: 1,
     });
     let answer = to_subscriber::Frame::Answer(routing::Answer {
+        publisher: false,
         domain: domain(),
         consumer: Bytes::copy_from_slice(key().as_bytes()),
     });

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 const VERSION: u8 = 1;
 const PLAIN: u8 = 0;
 const SIGNATURE_BYTES: usize = 64;
+const GRANTED: u8 = 7;
 
 /// What an owner decided.
 pub enum Verdict {
@@ -22,6 +23,17 @@ pub enum Verdict {
         lease_ms: u64,
         /// What happens when it does not keep up.
         slow: SlowPolicy,
+        /// How long the router keeps its notices while it is away, in milliseconds.
+        retention_ms: u64,
+        /// A heartbeat comes at least so often while the owner is there, in milliseconds.
+        heartbeat_ms: u64,
+    },
+    /// Whoever asked may publish in the owner's domain.
+    Granted {
+        /// Its start number in this session; its counter begins at 1.
+        start: u64,
+        /// From which the keys of its batches, receipts and payloads come.
+        secret: Secret,
     },
     /// It is not.
     Refused(Refusal),
@@ -45,6 +57,14 @@ pub enum Refusal {
         "the request's sequence number was used before: is another consumer running under this identity?"
     )]
     Sequence,
+    /// The owner lets others publish, but not this identity.
+    #[error(
+        "the owner's list does not let this identity publish: have its owner add the fingerprint with --grant"
+    )]
+    NotGranted,
+    /// The owner serves as many consumers as it can.
+    #[error("the publisher serves as many consumers as it can")]
+    Full,
 }
 
 /// One answer.
@@ -140,18 +160,29 @@ impl Answer {
                 lease_until_ms,
                 lease_ms,
                 slow,
+                retention_ms,
+                heartbeat_ms,
             } => {
                 out.push(0);
                 out.extend_from_slice(delivery_key.expose());
                 out.extend_from_slice(&lease_until_ms.to_le_bytes());
                 out.extend_from_slice(&lease_ms.to_le_bytes());
                 out.push(slow.to_code());
+                out.extend_from_slice(&retention_ms.to_le_bytes());
+                out.extend_from_slice(&heartbeat_ms.to_le_bytes());
+            }
+            Verdict::Granted { start, secret } => {
+                out.push(GRANTED);
+                out.extend_from_slice(&start.to_le_bytes());
+                out.extend_from_slice(secret.expose());
             }
             Verdict::Refused(refusal) => out.push(match refusal {
                 Refusal::NotListed => 1,
                 Refusal::Quota => 2,
                 Refusal::Revoked => 3,
                 Refusal::Sequence => 4,
+                Refusal::NotGranted => 5,
+                Refusal::Full => 6,
             }),
         }
         out
@@ -170,11 +201,19 @@ impl Answer {
                 lease_until_ms: reader.u64()?,
                 lease_ms: reader.u64()?,
                 slow: SlowPolicy::from_code(reader.u8()?)?,
+                retention_ms: reader.u64()?,
+                heartbeat_ms: reader.u64()?,
             },
             1 => Verdict::Refused(Refusal::NotListed),
             2 => Verdict::Refused(Refusal::Quota),
             3 => Verdict::Refused(Refusal::Revoked),
             4 => Verdict::Refused(Refusal::Sequence),
+            5 => Verdict::Refused(Refusal::NotGranted),
+            6 => Verdict::Refused(Refusal::Full),
+            GRANTED => Verdict::Granted {
+                start: reader.u64()?,
+                secret: Secret::from_bytes(reader.array()?),
+            },
             _ => return Err(AnswerRefused),
         };
         reader.end()?;

@@ -3,7 +3,7 @@
 //! Invariant: whoever opens an `Ask` knows which identity made it, for which domain, and that its sequence number is greater than that
 //! of every request it has taken from this identity before.
 
-use sc_cbr::{Malformed, Reader, push_bytes};
+use sc_cbr::{Malformed, Origin, Reader, push_bytes};
 use sc_crypto::hash::sha256;
 use sc_crypto::{DomainId, Entropy, OwnerPublic, OwnerSecret, Transcript, VerifyingKey};
 use sc_matching::Subscription;
@@ -27,6 +27,7 @@ const SIGNATURE_BYTES: usize = 64;
 const SUBSCRIBE: u8 = 1;
 const UNSUBSCRIBE: u8 = 2;
 const RENEW: u8 = 3;
+const PUBLISH: u8 = 4;
 
 /// What a consumer wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub enum Operation {
     Subscribe {
         /// Drop all earlier subscriptions of this identity first.
         replace: bool,
+        /// How long the router is to keep notices while the consumer is away, in milliseconds; the owner may grant less.
+        retention_ms: u64,
         /// How many subscriptions follow in further requests; 0 in the last.
         remaining: u32,
         /// At most [`SUBSCRIPTIONS_PER_ASK_MAX`].
@@ -48,6 +51,11 @@ pub enum Operation {
     },
     /// Extends the lease.
     Renew,
+    /// Asks to publish in the owner's domain, from a fresh start number.
+    Publish {
+        /// Every origin of this publisher up to here is settled, or will not come again.
+        floor: Origin,
+    },
 }
 
 /// Cuts subscriptions into messages: at most [`SUBSCRIPTIONS_PER_ASK_MAX`] of at most [`PORTION_BYTES_MAX`] in each; one empty portion where
@@ -168,6 +176,7 @@ impl Ask {
         match &self.operation {
             Operation::Subscribe {
                 replace,
+                retention_ms,
                 remaining,
                 subscriptions,
             } => {
@@ -177,6 +186,7 @@ impl Ask {
                 );
                 out.push(SUBSCRIBE);
                 out.push(u8::from(*replace));
+                out.extend_from_slice(&retention_ms.to_le_bytes());
                 out.extend_from_slice(&remaining.to_le_bytes());
                 out.extend_from_slice(&(subscriptions.len() as u32).to_le_bytes());
                 for (id, subscription) in subscriptions {
@@ -191,6 +201,11 @@ impl Ask {
                     .for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
             }
             Operation::Renew => out.push(RENEW),
+            Operation::Publish { floor } => {
+                out.push(PUBLISH);
+                out.extend_from_slice(&floor.start.to_le_bytes());
+                out.extend_from_slice(&floor.number.to_le_bytes());
+            }
         }
         out
     }
@@ -211,6 +226,9 @@ impl Ask {
                 }
             }
             RENEW => Operation::Renew,
+            PUBLISH => Operation::Publish {
+                floor: Origin::read(&mut reader)?,
+            },
             _ => return Err(AskRefused),
         };
         reader.end()?;
@@ -228,6 +246,7 @@ fn decode_subscribe(reader: &mut Reader<'_>) -> Result<Operation, AskRefused> {
         1 => true,
         _ => return Err(AskRefused),
     };
+    let retention_ms = reader.u64()?;
     let remaining = reader.u32()?;
     let count = reader.count(12)?;
     if count > SUBSCRIPTIONS_PER_ASK_MAX {
@@ -241,6 +260,7 @@ fn decode_subscribe(reader: &mut Reader<'_>) -> Result<Operation, AskRefused> {
     }
     Ok(Operation::Subscribe {
         replace,
+        retention_ms,
         remaining,
         subscriptions,
     })

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use sc_cbr::{ControlBody, DomainKey, DomainSecrets};
+use sc_cbr::{ControlBody, DomainKey, DomainSecrets, Origin};
 use sc_crypto::{DomainId, Entropy, OwnerSecret, Secret, VerifyingKey};
 use sc_matching::Publication;
 use sc_proto::routing::{self, from_publisher, refused::Cause, to_publisher};
@@ -203,6 +203,9 @@ impl Publisher {
             to_publisher::Frame::Receipt(receipt) => self.on_receipt(clock, &receipt, &attachment),
             to_publisher::Frame::Ask(ask) => self.on_ask(clock, &ask, &attachment),
             to_publisher::Frame::Refused(refused) => self.on_refused(&refused),
+            to_publisher::Frame::Settled(_)
+            | to_publisher::Frame::DomainState(_)
+            | to_publisher::Frame::Answer(_) => {}
         }
     }
 
@@ -268,6 +271,7 @@ impl Publisher {
             key: DomainKey::new(Secret::random(&mut *self.entropy)),
             session: self.roll.session(),
             start: self.roll.start(),
+            floor: Origin::default(),
             time_ms: clock.wall_ms,
             plain: self.settings.plain,
             owner: self.secret.public().clone(),

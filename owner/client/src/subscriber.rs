@@ -375,6 +375,7 @@ impl Subscriber {
             self.ask(
                 Operation::Subscribe {
                     replace: number == 0,
+                    retention_ms: 0,
                     remaining,
                     subscriptions: portion.to_vec(),
                 },
@@ -417,6 +418,7 @@ impl Subscriber {
             from_subscriber::Frame::Ask(routing::Ask {
                 domain,
                 consumer: Bytes::new(),
+                publisher: false,
             }),
             Some(sealed.into()),
         );
@@ -442,6 +444,7 @@ impl Subscriber {
             None => return self.on_late_answer(&answer, newest),
         };
         match answer.verdict {
+            Verdict::Granted { .. } => self.events.push_back(SubscriberEvent::NotTaken),
             Verdict::Refused(refusal) => {
                 self.ask_again = None;
                 self.renew_at = None;

@@ -9,12 +9,30 @@ const VERSION: u8 = 1;
 const HASH_BYTES: usize = 32;
 
 /// Where a batch comes from: kept when it is sealed anew into another session, so that a consumer takes it once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// The publisher's start number.
     pub start: u64,
     /// 1, 2, 3 … within that start.
     pub number: u64,
+}
+
+impl Origin {
+    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.start.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+    }
+
+    /// Reads sixteen bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] when there are fewer.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            start: reader.u64()?,
+            number: reader.u64()?,
+        })
+    }
 }
 
 /// Collects the publications of one batch.

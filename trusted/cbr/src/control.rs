@@ -5,6 +5,7 @@ use sc_matching::Subscription;
 use sc_matching::binary::{decode_subscription, encode_subscription};
 
 use crate::Malformed;
+use crate::batch::Origin;
 use crate::bytes::Reader;
 
 const VERSION: u8 = 1;
@@ -13,16 +14,20 @@ const WITHDRAW: u8 = 2;
 const RENEW: u8 = 3;
 const REVOKE: u8 = 4;
 const TICK: u8 = 5;
+const REGISTER: u8 = 6;
+const DISMISS: u8 = 7;
 
 /// What happens to a consumer that does not keep up: the publisher's choice at admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SlowPolicy {
     /// Holds the domain's publishers back until it has caught up or its link times out.
-    #[default]
     Block,
     /// Drops its link at once when its queue is full.
     Disconnect,
+    /// Keeps on the host's disk what it has no room for, up to the host's quota.
+    #[default]
+    Spill,
 }
 
 impl SlowPolicy {
@@ -30,6 +35,7 @@ impl SlowPolicy {
         match self {
             Self::Block => 1,
             Self::Disconnect => 2,
+            Self::Spill => 3,
         }
     }
 
@@ -45,6 +51,7 @@ impl SlowPolicy {
         match code {
             1 => Ok(Self::Block),
             2 => Ok(Self::Disconnect),
+            3 => Ok(Self::Spill),
             _ => Err(Malformed("its slow-consumer policy is unknown")),
         }
     }
@@ -77,6 +84,8 @@ pub enum ControlBody {
         lease_until_ms: u64,
         /// What to do when it does not keep up.
         slow: SlowPolicy,
+        /// How long the host keeps its notices while it is away, in milliseconds.
+        retention_ms: u64,
         /// Drops its other subscriptions first.
         replace: bool,
         /// Subscriptions by the consumer's own ids; an id given again replaces.
@@ -101,8 +110,22 @@ pub enum ControlBody {
         /// Whom.
         consumer: VerifyingKey,
     },
-    /// Time passes: expires leases, and gives an empty notice to each consumer that had none since the last tick.
+    /// Time passes: expires leases, and gives a heartbeat to each consumer that has subscriptions.
     Tick,
+    /// Lets another than the owner publish, from its counter 1; an earlier start of it is closed.
+    Register {
+        /// Its identity key.
+        publisher: VerifyingKey,
+        /// Never used before for this publisher in this session.
+        start: u64,
+        /// Every origin of it up to this one was settled before this session, or will not come again.
+        floor: Origin,
+    },
+    /// Lets a publisher publish no more.
+    Dismiss {
+        /// Whom.
+        publisher: VerifyingKey,
+    },
 }
 
 impl Control {
@@ -117,6 +140,7 @@ impl Control {
                 delivery_key,
                 lease_until_ms,
                 slow,
+                retention_ms,
                 replace,
                 subscriptions,
             } => {
@@ -124,6 +148,7 @@ impl Control {
                 out.extend_from_slice(delivery_key.expose());
                 out.extend_from_slice(&lease_until_ms.to_le_bytes());
                 slow.encode(&mut out);
+                out.extend_from_slice(&retention_ms.to_le_bytes());
                 out.push(u8::from(*replace));
                 out.extend_from_slice(&(subscriptions.len() as u32).to_le_bytes());
                 for (id, subscription) in subscriptions {
@@ -148,6 +173,16 @@ impl Control {
             }
             ControlBody::Revoke { consumer } => push_head(&mut out, REVOKE, consumer),
             ControlBody::Tick => out.push(TICK),
+            ControlBody::Register {
+                publisher,
+                start,
+                floor,
+            } => {
+                push_head(&mut out, REGISTER, publisher);
+                out.extend_from_slice(&start.to_le_bytes());
+                floor.encode(&mut out);
+            }
+            ControlBody::Dismiss { publisher } => push_head(&mut out, DISMISS, publisher),
         }
         out
     }
@@ -176,6 +211,14 @@ impl Control {
                 consumer: read_key(&mut reader)?,
             },
             TICK => ControlBody::Tick,
+            REGISTER => ControlBody::Register {
+                publisher: read_key(&mut reader)?,
+                start: reader.u64()?,
+                floor: Origin::read(&mut reader)?,
+            },
+            DISMISS => ControlBody::Dismiss {
+                publisher: read_key(&mut reader)?,
+            },
             _ => return Err(Malformed("its kind is unknown")),
         };
         reader.end()?;
@@ -193,6 +236,7 @@ fn decode_admit(reader: &mut Reader<'_>) -> Result<ControlBody, Malformed> {
     let delivery_key = Secret::from_bytes(reader.array()?);
     let lease_until_ms = reader.u64()?;
     let slow = SlowPolicy::from_code(reader.u8()?)?;
+    let retention_ms = reader.u64()?;
     let replace = match reader.u8()? {
         0 => false,
         1 => true,
@@ -212,6 +256,7 @@ fn decode_admit(reader: &mut Reader<'_>) -> Result<ControlBody, Malformed> {
         delivery_key,
         lease_until_ms,
         slow,
+        retention_ms,
         replace,
         subscriptions,
     })

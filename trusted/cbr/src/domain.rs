@@ -156,6 +156,7 @@ impl Domain {
             receipt: sealed.into(),
             notices: effect.notices,
             admitted: effect.admitted,
+            registered: None,
         }
     }
 
@@ -169,6 +170,7 @@ impl Domain {
                 delivery_key,
                 lease_until_ms,
                 slow,
+                retention_ms,
                 replace,
                 subscriptions,
             } => {
@@ -177,6 +179,7 @@ impl Domain {
                     delivery_key,
                     lease_until_ms,
                     slow,
+                    retention_ms,
                     replace,
                     &subscriptions,
                     &mut effect,
@@ -206,6 +209,9 @@ impl Domain {
                 })
             }
             ControlBody::Tick => self.tick(&mut effect),
+            ControlBody::Register { .. } | ControlBody::Dismiss { .. } => {
+                effect.status = Some(Status::Malformed);
+            }
         }
         Ok(effect)
     }
@@ -232,6 +238,7 @@ impl Domain {
         delivery_key: Secret,
         lease_until_ms: u64,
         slow: SlowPolicy,
+        retention_ms: u64,
         replace: bool,
         subscriptions: &[(u64, Subscription)],
         effect: &mut Effect,
@@ -272,8 +279,10 @@ impl Domain {
             slow: match slow {
                 SlowPolicy::Block => cbr::SlowPolicy::Block,
                 SlowPolicy::Disconnect => cbr::SlowPolicy::Disconnect,
+                SlowPolicy::Spill => cbr::SlowPolicy::Spill,
             }
             .into(),
+            retention_ms,
         });
     }
 
@@ -297,7 +306,8 @@ impl Domain {
         for place in self.consumers.places() {
             let consumer = self.consumers.get_mut(place);
             if !consumer.notified && consumer.is_subscribed() {
-                self.seal_notice(place, &NoticeKind::Heartbeat, effect);
+                let publishers = Vec::new();
+                self.seal_notice(place, &NoticeKind::Heartbeat { publishers }, effect);
             }
             self.consumers.get_mut(place).notified = false;
         }
@@ -428,6 +438,7 @@ mod tests {
             key: DomainKey::new(Secret::from_bytes([2; 32])),
             session: 1,
             start: 1,
+            floor: Origin::default(),
             time_ms: 1,
             plain: false,
             owner: owner.public().clone(),
@@ -449,6 +460,7 @@ mod tests {
             delivery_key: Secret::from_bytes([3; 32]),
             lease_until_ms: 100,
             slow: SlowPolicy::Block,
+            retention_ms: 0,
             replace,
             subscriptions: ids.map(|id| (id, everything.clone())).collect(),
         };

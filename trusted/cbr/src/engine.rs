@@ -70,6 +70,7 @@ impl Engine {
             call::Call::Batch(sealed) => self
                 .take(MessageKind::Batch, &sealed)
                 .map(reply::Reply::Outcome),
+            call::Call::Suspend(_) | call::Call::Resume(_) => Err(refusal(Reason::Consumer)),
             call::Call::Close(close) => {
                 self.close(&close);
                 Ok(reply::Reply::Closed(cbr::Closed {}))

@@ -23,7 +23,7 @@ pub use engine::{DOMAINS_MAX, Engine};
 pub use keys::{
     Cipher, DeliveryKeys, DomainKey, MessageKind, PublisherKeys, Scope, control_cipher,
 };
-pub use notice::{Entry, Notice, NoticeKind};
+pub use notice::{Coverage, Entry, Notice, NoticeKind};
 pub use receipt::{Receipt, Status};
 pub use secrets::DomainSecrets;
 

@@ -12,11 +12,24 @@ use crate::bytes::{Reader, push_varint};
 const VERSION: u8 = 1;
 /// Length in bytes of a notice's part before its entries, with its seal and what the host is told of it, at most.
 const HEAD_BYTES: usize = 192;
+/// Length in bytes of a publisher's coverage.
+const COVERAGE_BYTES: usize = 64;
 /// Length in bytes of a payload key with the payload's hash.
 const KEY_AND_HASH_BYTES: usize = 64;
 
-/// Why a notice was made.
+/// How far the batches of one publisher have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    /// Whose.
+    pub publisher: VerifyingKey,
+    /// What the publisher had settled before it began in this session: nothing up to here comes again.
+    pub floor: Origin,
+    /// The greatest origin taken in this session; the floor if none was.
+    pub taken: Origin,
+}
+
+/// Why a notice was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoticeKind {
     /// A batch of `publisher` matched.
@@ -30,12 +43,24 @@ pub enum NoticeKind {
         /// Its place across sessions.
         origin: Origin,
     },
-    /// Nothing new: the program lives, and nothing was withheld up to this notice's counter.
-    Heartbeat,
+    /// The program lives, and nothing was withheld up to this notice's counter.
+    Heartbeat {
+        /// How far each publisher of the domain has come.
+        publishers: Vec<Coverage>,
+    },
     /// The lease has run out; the consumer's subscriptions are dropped.
     Expired,
     /// The owner has revoked the consumer.
     Revoked,
+    /// The host keeps nothing more for this consumer; what it misses from now on is counted.
+    Suspended,
+    /// So much matched this consumer and was not noted for it: while it was suspended, or because one notice would have been too large.
+    Missed {
+        /// Batches.
+        batches: u64,
+        /// Publications in them.
+        publications: u64,
+    },
 }
 
 /// The part of a notice before its entries, and a cursor over them.
@@ -72,14 +97,22 @@ impl<'a> Notice<'a> {
                 publisher: VerifyingKey::from_bytes(reader.array()?),
                 start: reader.u64()?,
                 counter: reader.u64()?,
-                origin: Origin {
-                    start: reader.u64()?,
-                    number: reader.u64()?,
-                },
+                origin: Origin::read(&mut reader)?,
             },
-            1 => NoticeKind::Heartbeat,
+            1 => {
+                let count = reader.count(COVERAGE_BYTES)?;
+                let publishers = (0..count).map(|_| read_coverage(&mut reader));
+                NoticeKind::Heartbeat {
+                    publishers: publishers.collect::<Result<_, _>>()?,
+                }
+            }
             2 => NoticeKind::Expired,
             3 => NoticeKind::Revoked,
+            4 => NoticeKind::Suspended,
+            5 => NoticeKind::Missed {
+                batches: reader.u64()?,
+                publications: reader.u64()?,
+            },
             _ => return Err(Malformed("its kind is unknown")),
         };
         let plain = match reader.u8()? {
@@ -151,6 +184,14 @@ impl<'a> Notice<'a> {
             .try_into()
             .expect("take returns what was asked for"))
     }
+}
+
+fn read_coverage(reader: &mut Reader<'_>) -> Result<Coverage, Malformed> {
+    Ok(Coverage {
+        publisher: VerifyingKey::from_bytes(reader.array()?),
+        floor: Origin::read(reader)?,
+        taken: Origin::read(reader)?,
+    })
 }
 
 /// The entries of one notice, as the engine collects them.
@@ -238,12 +279,28 @@ impl NoticeWriter {
                 out.extend_from_slice(publisher.as_bytes());
                 out.extend_from_slice(&start.to_le_bytes());
                 out.extend_from_slice(&counter.to_le_bytes());
-                out.extend_from_slice(&origin.start.to_le_bytes());
-                out.extend_from_slice(&origin.number.to_le_bytes());
+                origin.encode(out);
             }
-            NoticeKind::Heartbeat => out.push(1),
+            NoticeKind::Heartbeat { publishers } => {
+                out.push(1);
+                out.extend_from_slice(&(publishers.len() as u32).to_le_bytes());
+                for coverage in publishers {
+                    out.extend_from_slice(coverage.publisher.as_bytes());
+                    coverage.floor.encode(out);
+                    coverage.taken.encode(out);
+                }
+            }
             NoticeKind::Expired => out.push(2),
             NoticeKind::Revoked => out.push(3),
+            NoticeKind::Suspended => out.push(4),
+            NoticeKind::Missed {
+                batches,
+                publications,
+            } => {
+                out.push(5);
+                out.extend_from_slice(&batches.to_le_bytes());
+                out.extend_from_slice(&publications.to_le_bytes());
+            }
         }
         out.push(u8::from(plain));
         out.extend_from_slice(&self.count.to_le_bytes());

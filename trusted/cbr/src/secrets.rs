@@ -4,6 +4,7 @@ use sc_crypto::{OwnerPublic, Secret};
 use zeroize::Zeroizing;
 
 use crate::Malformed;
+use crate::batch::Origin;
 use crate::bytes::Reader;
 use crate::keys::DomainKey;
 
@@ -17,6 +18,8 @@ pub struct DomainSecrets {
     pub session: u64,
     /// The owner's start number, greater at every start of its process.
     pub start: u64,
+    /// What the owner had settled before this session: nothing up to here comes again.
+    pub floor: Origin,
     /// The owner's clock, milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// D4.2's unencrypted mode, the owner's choice.
@@ -39,6 +42,7 @@ impl DomainSecrets {
         out.extend_from_slice(self.key.secret().expose());
         out.extend_from_slice(&self.session.to_le_bytes());
         out.extend_from_slice(&self.start.to_le_bytes());
+        self.floor.encode(&mut out);
         out.extend_from_slice(&self.time_ms.to_le_bytes());
         out.push(u8::from(self.plain));
         out.extend_from_slice(&(owner.len() as u32).to_le_bytes());
@@ -57,6 +61,7 @@ impl DomainSecrets {
         let key = DomainKey::new(Secret::from_bytes(reader.array()?));
         let session = reader.u64()?;
         let start = reader.u64()?;
+        let floor = Origin::read(&mut reader)?;
         let time_ms = reader.u64()?;
         let plain = match reader.u8()? {
             0 => false,
@@ -70,6 +75,7 @@ impl DomainSecrets {
             key,
             session,
             start,
+            floor,
             time_ms,
             plain,
             owner,

@@ -181,7 +181,7 @@ fn the_documented_notice_opens_to_the_documented_entry() {
         counter: COUNTER,
         origin: ORIGIN,
     };
-    assert_eq!((notice.kind, notice.time_ms), (matches, TIME_MS));
+    assert_eq!((notice.kind.clone(), notice.time_ms), (matches, TIME_MS));
     assert_eq!((entry.index, &ids[..]), (0, &[8945][..]));
     let hash = sha256(&sealed_payload());
     assert_eq!(entry.key_and_hash, Some((&payload_key(), &hash)));

@@ -70,6 +70,12 @@ impl Router {
                 });
             }
             from_publisher::Frame::Answer(answer) => self.on_answer(link, debt, answer, first),
+            from_publisher::Frame::Attach(_) | from_publisher::Frame::Ask(_) => self
+                .refuse_publisher(
+                    link,
+                    Cause::UnknownDomain,
+                    "this router knows one publisher a domain",
+                ),
         }
     }
 

@@ -36,6 +36,7 @@ impl Router {
         let sealed = frame.attachments.into_iter().next().unwrap_or_default();
         match message {
             from_subscriber::Frame::Attach(attach) => self.on_attach(link, &attach.domain),
+            from_subscriber::Frame::Ack(_) => {}
             from_subscriber::Frame::Ask(ask) if sealed.len() > ASK_BYTES_MAX => {
                 let what = "a request may have 512 KiB: make it smaller";
                 self.refuse_subscriber(link, Cause::Limit, what, ask.domain);

@@ -48,6 +48,7 @@ fn a_request_that_would_be_too_large_for_the_owners_link_is_refused() {
     let request = |bytes: usize| {
         let mut house = House::open();
         let ask = sc_proto::routing::from_subscriber::Frame::Ask(sc_proto::routing::Ask {
+            publisher: false,
             domain: crate::house::domain(OWNER),
             consumer: bytes::Bytes::new(),
         });
@@ -105,6 +106,7 @@ fn an_answer_of_another_than_the_domains_link_is_refused() {
     house.establish(OTHER_OWNER, Role::Publisher);
     // In the name of the first owner's domain, and for a domain that is not open.
     let foreign = sc_proto::routing::Answer {
+        publisher: false,
         domain: crate::house::domain(OWNER),
         consumer: key(ALICE).0.to_vec().into(),
     };

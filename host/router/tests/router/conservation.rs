@@ -227,7 +227,11 @@ impl Life {
         let (domain, start) = (domain(number), 1);
         let (message, parts) = match kind {
             0 => {
-                let answer = routing::Answer { domain, consumer };
+                let answer = routing::Answer {
+                    publisher: false,
+                    domain,
+                    consumer,
+                };
                 (from_publisher::Frame::Answer(answer), vec!["a".into()])
             }
             1 => {
@@ -264,6 +268,7 @@ impl Life {
             from_subscriber::Frame::Attach(routing::Attach { domain })
         } else {
             from_subscriber::Frame::Ask(routing::Ask {
+                publisher: false,
                 domain,
                 consumer: Bytes::new(),
             })
@@ -332,10 +337,12 @@ impl Life {
                 let count = self.dice.below(4);
                 let notices = (0..count).map(|_| self.notice()).collect();
                 let admitted = self.dice.chance(20).then(|| cbr::Admitted {
+                    retention_ms: 0,
                     consumer: Bytes::copy_from_slice(&consumer_key(self.dice.below(CONSUMERS)).0),
                     slow: 1 + self.dice.below(2) as i32,
                 });
                 Reply::Outcome(cbr::Outcome {
+                    registered: None,
                     receipt: "r".into(),
                     notices,
                     admitted,

@@ -180,6 +180,7 @@ impl House {
 
     pub(crate) fn ask(&mut self, link: LinkId, owner: LinkId) {
         let ask = routing::Ask {
+            publisher: false,
             domain: domain(owner),
             // A claim that the router does not take over.
             consumer: Bytes::from_static(&[0xee; 32]),
@@ -190,6 +191,7 @@ impl House {
 
     pub(crate) fn answer(&mut self, owner: LinkId, to: LinkId) {
         let answer = routing::Answer {
+            publisher: false,
             domain: domain(owner),
             consumer: Bytes::copy_from_slice(&key(to).0),
         };
@@ -315,6 +317,7 @@ pub(crate) fn notice(to: LinkId, counter: u64, payloads: &[u32]) -> cbr::Notice 
 
 pub(crate) fn outcome(notices: Vec<cbr::Notice>) -> Reply {
     Reply::Outcome(cbr::Outcome {
+        registered: None,
         receipt: "receipt".into(),
         notices,
         admitted: None,
@@ -323,9 +326,11 @@ pub(crate) fn outcome(notices: Vec<cbr::Notice>) -> Reply {
 
 pub(crate) fn admission(consumer: LinkId, slow: cbr::SlowPolicy) -> Reply {
     Reply::Outcome(cbr::Outcome {
+        registered: None,
         receipt: "receipt".into(),
         notices: vec![],
         admitted: Some(cbr::Admitted {
+            retention_ms: 0,
             consumer: Bytes::copy_from_slice(&key(consumer).0),
             slow: slow.into(),
         }),

@@ -145,6 +145,7 @@ impl Publisher {
                 self.queue_renewal(identity);
             }
             Operation::Renew => self.queue_renewal(identity),
+            Operation::Publish { .. } => {}
         }
     }
 
@@ -183,6 +184,7 @@ impl Publisher {
             delivery_key,
             lease_until_ms,
             slow: self.settings.slow,
+            retention_ms: 0,
             replace,
             subscriptions,
         };
@@ -206,6 +208,8 @@ impl Publisher {
             lease_until_ms,
             lease_ms: lease_until_ms.saturating_sub(clock.wall_ms),
             slow: self.settings.slow,
+            retention_ms: 0,
+            heartbeat_ms: u64::try_from(self.settings.tick.as_millis()).unwrap_or(u64::MAX),
         };
         self.answer(&public, identity, request, verdict);
     }
@@ -234,6 +238,7 @@ impl Publisher {
         let head = routing::Answer {
             domain: Bytes::copy_from_slice(self.domain().as_bytes()),
             consumer: Bytes::copy_from_slice(identity.as_bytes()),
+            publisher: false,
         };
         self.send_control(from_publisher::Frame::Answer(head), [sealed.into()]);
     }

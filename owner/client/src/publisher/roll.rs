@@ -313,6 +313,7 @@ impl Roll {
                 replace,
                 remaining,
                 subscriptions,
+                ..
             } => {
                 if *replace {
                     member.subscriptions.clear();
@@ -324,7 +325,7 @@ impl Roll {
             Operation::Unsubscribe { ids } => ids
                 .iter()
                 .for_each(|id| drop(member.subscriptions.remove(id))),
-            Operation::Renew => {}
+            Operation::Renew | Operation::Publish { .. } => {}
         }
     }
 
@@ -355,6 +356,7 @@ fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
         .map(|portion| {
             remaining -= portion.len();
             let operation = Operation::Subscribe {
+                retention_ms: 0,
                 replace: false,
                 remaining: remaining as u32,
                 subscriptions: portion.to_vec(),

@@ -18,6 +18,8 @@ const CONSUMER: u8 = 2;
 
 fn admitted() -> Verdict {
     Verdict::Admitted {
+        heartbeat_ms: 1000,
+        retention_ms: 0,
         delivery_key: Secret::from_bytes([6; 32]),
         lease_until_ms: 1,
         lease_ms: 2,
@@ -50,7 +52,7 @@ fn an_answer_of_each_kind_reads_as_it_was_made() {
         assert_eq!((opened.request, opened.session), ([4; 32], 9));
         assert!(matches!(
             opened.verdict,
-            Verdict::Admitted { delivery_key, lease_until_ms: 1, lease_ms: 2, slow: SlowPolicy::Disconnect }
+            Verdict::Admitted { delivery_key, lease_until_ms: 1, lease_ms: 2, slow: SlowPolicy::Disconnect, .. }
                 if delivery_key == Secret::from_bytes([6; 32])
         ));
     }

@@ -21,6 +21,7 @@ fn ask(operation: Operation) -> Ask {
 
 fn subscribe() -> Operation {
     Operation::Subscribe {
+        retention_ms: 0,
         replace: true,
         remaining: 3,
         subscriptions: vec![

@@ -59,6 +59,7 @@ impl Pair {
     ) -> Result<(Entrusted, provision::Secrets), ProvisioningError> {
         let owner = identity(OWNER);
         let secrets = DomainSecrets {
+            floor: sc_cbr::Origin::default(),
             key: DomainKey::new(Secret::from_bytes([5; 32])),
             session: 1,
             start: 1,

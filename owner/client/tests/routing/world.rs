@@ -307,6 +307,9 @@ impl World {
                 let sealed = sealed(&head.domain, head.session, head.start, head.counter, first);
                 self.take(sealed, Some((head.payload_sizes, second)));
             }
+            from_publisher::Frame::Attach(_) | from_publisher::Frame::Ask(_) => {
+                panic!("an owner does not ask itself")
+            }
             from_publisher::Frame::Answer(answer) => {
                 for party in &mut self.parties {
                     if party.key() == answer.consumer {
@@ -395,6 +398,7 @@ impl World {
         let message = routing::FromSubscriber::decode(frame.head).unwrap();
         match message.frame.unwrap() {
             from_subscriber::Frame::Attach(_) => self.tell_state(at),
+            from_subscriber::Frame::Ack(_) => {}
             from_subscriber::Frame::Ask(ask) => {
                 assert!(ask.consumer.is_empty(), "the router fills it in");
                 let consumer = self.parties[at].key();

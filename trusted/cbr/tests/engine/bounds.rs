@@ -59,6 +59,7 @@ fn no_more_consumers_are_admitted_than_the_bound() {
     let mut enclave = Enclave::new();
     let mut session = Session::open(&mut enclave, &identity(1), 1);
     let admission = |number: usize| ControlBody::Admit {
+        retention_ms: 0,
         consumer: VerifyingKey::from_bytes(numbered(number)),
         delivery_key: Secret::from_bytes([1; 32]),
         lease_until_ms: LEASE_MS,

@@ -69,6 +69,7 @@ impl Consumer {
 
     pub(crate) fn admission(&self, replace: bool, subscriptions: &[(u64, &str)]) -> ControlBody {
         ControlBody::Admit {
+            retention_ms: 0,
             consumer: self.key,
             delivery_key: self.delivery_key(),
             lease_until_ms: LEASE_MS,

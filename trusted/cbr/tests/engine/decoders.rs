@@ -13,6 +13,7 @@ fn controls() -> Vec<Vec<u8>> {
     let consumer = Consumer::new(1).key;
     let bodies = [
         ControlBody::Admit {
+            retention_ms: 0,
             consumer,
             delivery_key: Secret::from_bytes([3; 32]),
             lease_until_ms: 4,

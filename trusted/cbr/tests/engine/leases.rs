@@ -153,6 +153,7 @@ fn a_lease_that_has_ended_is_not_renewed_but_admitted_again() {
     assert!(world.reached().is_empty());
 
     let again = ControlBody::Admit {
+        retention_ms: 0,
         consumer,
         delivery_key: world.alice.delivery_key(),
         lease_until_ms: LEASE_MS + 100,
@@ -271,6 +272,7 @@ fn an_id_given_again_replaces_its_subscription_and_no_other_consumers() {
 fn a_second_delivery_key_for_one_consumer_is_refused_and_changes_nothing() {
     let mut world = World::new();
     let admission = ControlBody::Admit {
+        retention_ms: 0,
         consumer: world.alice.key,
         delivery_key: world.bob.delivery_key(),
         lease_until_ms: LEASE_MS,
@@ -288,6 +290,7 @@ fn a_second_delivery_key_for_one_consumer_is_refused_and_changes_nothing() {
 fn an_admission_tells_the_host_whom_to_serve_and_how() {
     let mut world = World::new();
     let admission = ControlBody::Admit {
+        retention_ms: 0,
         consumer: world.alice.key,
         delivery_key: world.alice.delivery_key(),
         lease_until_ms: LEASE_MS,
@@ -312,12 +315,27 @@ fn a_tick_gives_a_heartbeat_only_to_those_without_news_since_the_last() {
 
     let (_, notices) = world.tell(ControlBody::Tick);
     assert_eq!(world.kinds(&world.alice, &notices), []);
-    assert_eq!(world.kinds(&world.bob, &notices), [NoticeKind::Heartbeat]);
+    assert_eq!(
+        world.kinds(&world.bob, &notices),
+        [NoticeKind::Heartbeat {
+            publishers: Vec::new()
+        }]
+    );
     let (_, notices) = world.tell(ControlBody::Tick);
 
     // Both were silent since: the heartbeat of the last tick is no news.
-    assert_eq!(world.kinds(&world.alice, &notices), [NoticeKind::Heartbeat]);
-    assert_eq!(world.kinds(&world.bob, &notices), [NoticeKind::Heartbeat]);
+    assert_eq!(
+        world.kinds(&world.alice, &notices),
+        [NoticeKind::Heartbeat {
+            publishers: Vec::new()
+        }]
+    );
+    assert_eq!(
+        world.kinds(&world.bob, &notices),
+        [NoticeKind::Heartbeat {
+            publishers: Vec::new()
+        }]
+    );
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl World {
     fn admit(&mut self, consumer: &Consumer, lease_ms: u64) {
         let lease_until_ms = self.session.now_ms + lease_ms;
         self.tell(ControlBody::Admit {
+            retention_ms: 0,
             consumer: consumer.key,
             delivery_key: consumer.delivery_key(),
             lease_until_ms,

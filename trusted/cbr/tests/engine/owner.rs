@@ -192,6 +192,7 @@ pub(crate) fn domain_secrets(
     entropy: &mut Entropy,
 ) -> DomainSecrets {
     DomainSecrets {
+        floor: sc_cbr::Origin::default(),
         key: DomainKey::new(Secret::random(entropy)),
         session: wish.session,
         start: wish.start,

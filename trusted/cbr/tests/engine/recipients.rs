@@ -66,7 +66,10 @@ fn each_recipient_gets_one_notice_with_its_own_matches_and_payloads_alone() {
             number: 1,
         },
     };
-    assert_eq!((alice.kind, bob.kind), (expected, expected));
+    assert_eq!(
+        (alice.kind.clone(), bob.kind.clone()),
+        (expected.clone(), expected)
+    );
     assert_eq!(alice.matches(), [(0, &[5, 7][..]), (3, &[3])]);
     assert_eq!(bob.matches(), [(1, &[7][..]), (3, &[4])]);
     assert_eq!(world.notices[0].payloads, [0, 3]);
