@@ -3,7 +3,9 @@
 mod cli;
 mod machine;
 mod median;
+mod processor;
 mod report;
+mod role;
 mod routing;
 mod steps;
 mod workload;

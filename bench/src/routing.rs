@@ -3,8 +3,6 @@
 //! Invariant: no figure is printed of a run that did not deliver exactly what the plain scan expects.
 //! Configurations are run in turn, not one after the other, so that a machine's moods reach all of them.
 
-mod processor;
-mod role;
 mod run;
 mod table;
 
@@ -17,8 +15,8 @@ use anyhow::Context;
 use crate::cli::RoutingArgs;
 use crate::machine;
 use crate::report::{line, note};
+use crate::role::Binaries;
 use crate::workload::{Data, Workload};
-use role::Binaries;
 use run::{Case, Sample};
 
 /// One row of the table: a case and what was measured of it.

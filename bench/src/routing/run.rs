@@ -17,10 +17,9 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::cli::{Mode, Platform};
+use crate::processor::{Meter, children, rest};
+use crate::role::{Binaries, Role};
 use crate::workload::Workload;
-
-use super::processor::{Meter, children, rest};
-use super::role::{Binaries, Role};
 
 /// How long a role may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
