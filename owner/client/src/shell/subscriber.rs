@@ -1,0 +1,115 @@
+//! The loop around a subscriber.
+//!
+//! Invariant: what the core has recorded is on the disk before any frame that follows it leaves.
+
+use sc_transport::{Dialer, Driver, LinkEvent};
+
+use super::{ClientError, LinkNews, News, Shell};
+use crate::journal::Journal;
+use crate::subscriber::{Delivery, Subscriber, SubscriberEvent};
+
+/// A subscriber at work.
+pub struct SubscriberLoop {
+    shell: Shell,
+    subscriber: Subscriber,
+}
+
+impl SubscriberLoop {
+    /// Joins a core to its link and journal.
+    #[must_use]
+    pub fn new(subscriber: Subscriber, driver: Driver<Dialer>, journal: Journal) -> Self {
+        Self {
+            shell: Shell::new(driver, journal),
+            subscriber,
+        }
+    }
+
+    /// The core.
+    #[must_use]
+    pub fn subscriber(&mut self) -> &mut Subscriber {
+        &mut self.subscriber
+    }
+
+    /// The next thing that happened; publications are given to `deliver` as they come. May be dropped at any time without
+    /// losing anything.
+    ///
+    /// # Errors
+    /// [`ClientError`]: this loop is over.
+    pub async fn next(
+        &mut self,
+        deliver: &mut dyn FnMut(Delivery<'_>),
+    ) -> Result<News<SubscriberEvent>, ClientError> {
+        loop {
+            self.work()?;
+            if let Some(event) = self.subscriber.poll_event() {
+                return Ok(News::Event(event));
+            }
+            let Some(event) = self.shell.wait(self.subscriber.next_timeout()).await? else {
+                self.subscriber.on_timeout(self.shell.clock());
+                continue;
+            };
+            let mut delivered = false;
+            let mut next = Some(event);
+            while let Some(event) = next {
+                let news = self.on_event(event, &mut |delivery| {
+                    delivered = true;
+                    deliver(delivery);
+                })?;
+                if let Some(news) = news {
+                    self.work()?;
+                    return Ok(News::Link(news));
+                }
+                next = self.shell.driver.try_next();
+            }
+            if delivered {
+                self.work()?;
+                return Ok(News::Delivered);
+            }
+        }
+    }
+
+    fn work(&mut self) -> Result<(), ClientError> {
+        self.shell.carry_out(self.subscriber.take_outputs())?;
+        if self.shell.journal.has_grown() {
+            self.shell
+                .journal
+                .replace(self.subscriber.memory().records().into_iter())?;
+        }
+        Ok(())
+    }
+
+    fn on_event(
+        &mut self,
+        event: LinkEvent,
+        deliver: &mut dyn FnMut(Delivery<'_>),
+    ) -> Result<Option<LinkNews>, ClientError> {
+        let news = self.shell.note(&event)?;
+        match event {
+            LinkEvent::Established { .. } => self.subscriber.on_established(),
+            LinkEvent::Closed { .. } => self.subscriber.on_closed(),
+            LinkEvent::Frame {
+                link,
+                class,
+                frame,
+                credit,
+            } => {
+                self.subscriber.on_frame(self.shell.clock(), frame, deliver);
+                self.shell.driver.release(link, class, credit);
+            }
+            _ => {}
+        }
+        Ok(news)
+    }
+
+    /// Writes down how far notices were taken, and ends.
+    ///
+    /// # Errors
+    /// [`ClientError::Journal`].
+    pub async fn end(mut self, reason: &str) -> Result<bool, ClientError> {
+        self.work()?;
+        self.shell
+            .journal
+            .replace(self.subscriber.memory().records().into_iter())?;
+        self.shell.end(reason).await
+    }
+}
