@@ -11,6 +11,10 @@ mod domains;
 mod order;
 mod router;
 mod shell;
+mod spill;
 
 pub use router::{CALLS_MAX, Counters, Output, Router, RouterSettings};
 pub use shell::{RouterError, RouterNews, serve};
+pub use spill::{
+    MailboxId, Record, Recovered, Spill, SpillError, SpillEvent, SpillFailure, SpillSettings,
+};
