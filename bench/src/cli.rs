@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Subscriptions that one consumer may hold.
 const SUBSCRIPTIONS_MAX: u64 = 1 << 20;
 
+/// Consumers that one domain may have.
+const CONSUMERS_MAX: u64 = 60_000;
+
 /// Measurement campaigns of SecureCloud. Build everything first: cargo build --release --workspace
 #[derive(Debug, Parser)]
 #[command(name = "securecloud-bench", version, max_term_width = 110)]
@@ -22,6 +25,13 @@ pub(crate) enum Command {
     Routing(RoutingArgs),
     /// Routing step by step: the cores in one thread, without processes, sockets and journals
     Steps(StepsArgs),
+    /// Thousands of consumers at one router, some of which stop reading
+    Crowd(CrowdArgs),
+    /// How long it takes to admit many subscriptions
+    Admission(AdmissionArgs),
+    /// Many consumers in one process: the campaigns start it
+    #[command(hide = true)]
+    Consumers(ConsumersArgs),
 }
 
 /// Which data a campaign runs on.
@@ -79,6 +89,96 @@ pub(crate) struct StepsArgs {
     pub(crate) batch: u32,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrowdArgs {
+    /// Consumers, each with a link and an identity of its own
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=CONSUMERS_MAX))]
+    pub(crate) consumers: u64,
+    /// How many of them do not read while the batch is published
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) stopped: u64,
+    /// Whose domain it is
+    #[arg(long, value_enum, default_value_t = OwnerKind::XWing)]
+    pub(crate) owner: OwnerKind,
+    /// Bytes of each payload
+    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    pub(crate) payload_bytes: usize,
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdmissionArgs {
+    /// Subscriptions of all consumers together
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=SUBSCRIPTIONS_MAX))]
+    pub(crate) subscriptions: u64,
+    /// How many consumers hold them; may be repeated
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10, 10_000], value_parser = clap::value_parser!(u64).range(1..=CONSUMERS_MAX))]
+    pub(crate) consumers: Vec<u64>,
+    /// Whose domain it is; may be repeated
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [OwnerKind::XWing, OwnerKind::Rsa3072])]
+    pub(crate) owner: Vec<OwnerKind>,
+    #[command(flatten)]
+    pub(crate) fleet: FleetArgs,
+}
+
+/// How consumers are run, and what becomes of the figures.
+#[derive(Debug, Args)]
+pub(crate) struct FleetArgs {
+    /// Processes that the consumers are spread over
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(crate) processes: u64,
+    /// Runs of each configuration; the table has their medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Writes every run and the medians as JSON, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// One process of consumers.
+#[derive(Debug, Args)]
+pub(crate) struct ConsumersArgs {
+    /// Where the router listens
+    #[arg(long)]
+    pub(crate) address: String,
+    /// The public key of the domain's owner
+    #[arg(long)]
+    pub(crate) owner: PathBuf,
+    /// A file with the subscriptions of all consumers of this process, the first consumer's first
+    #[arg(long)]
+    pub(crate) subscriptions: PathBuf,
+    /// The folder of their journals
+    #[arg(long)]
+    pub(crate) journals: PathBuf,
+    /// The number of the first: each has an identity that follows from its number
+    #[arg(long)]
+    pub(crate) first: u64,
+    /// How many they are
+    #[arg(long)]
+    pub(crate) count: u64,
+}
+
+/// What kind of key an owner has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OwnerKind {
+    /// Ed25519 with the X-Wing key that follows from it
+    #[value(name = "x-wing")]
+    XWing,
+    /// RSA of 3072 bits
+    #[value(name = "rsa-3072")]
+    Rsa3072,
+}
+
+impl fmt::Display for OwnerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XWing => "x-wing",
+            Self::Rsa3072 => "rsa-3072",
+        })
+    }
 }
 
 /// Whether everything is sealed.

@@ -1,6 +1,10 @@
 //! `securecloud-bench`: measurement campaigns. `docs/BENCHMARKS.md` says what each means.
 
+mod admission;
 mod cli;
+mod crowd;
+mod descriptors;
+mod fleet;
 mod machine;
 mod median;
 mod processor;
@@ -20,6 +24,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Routing(arguments) => routing::run(&arguments),
         Command::Steps(arguments) => steps::run(&arguments),
+        Command::Crowd(arguments) => crowd::run(&arguments),
+        Command::Admission(arguments) => admission::run(&arguments),
+        Command::Consumers(arguments) => fleet::consumers::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

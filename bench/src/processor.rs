@@ -1,4 +1,4 @@
-//! Processor time of running processes.
+//! Processor time and memory of running processes.
 //!
 //! Invariant: a thread that has ended keeps the last time that was read of it, so that the sum never shrinks.
 
@@ -119,6 +119,35 @@ fn parent_in(stat: &str) -> Option<u32> {
     fields.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// The state of a process as `/proc` has it: `R` running, `S` asleep, `T` stopped.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn state(process: u32) -> anyhow::Result<char> {
+    let path = format!("/proc/{process}/stat");
+    let stat = read_to_string(&path).with_context(|| path.clone())?;
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields.trim_start());
+    fields
+        .and_then(|fields| fields.chars().next())
+        .with_context(|| format!("{path} has no state in it"))
+}
+
+/// The most memory that a process has had in use at once, in bytes: `VmHWM`.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn peak_memory_bytes(process: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = read_to_string(&path).with_context(|| path.clone())?;
+    peak_in(&status).with_context(|| format!("{path} has no peak in it"))
+}
+
+fn peak_in(status: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 fn number(path: &Path) -> Option<u32> {
     path.file_name()?.to_str()?.parse().ok()
 }
@@ -168,6 +197,25 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(found.contains(&child.id()));
+    }
+
+    #[test]
+    fn the_peak_of_memory_outlives_its_use() {
+        let before = peak_memory_bytes(std::process::id()).unwrap();
+
+        drop(std::hint::black_box(vec![1_u8; 64 << 20]));
+
+        let after = peak_memory_bytes(std::process::id()).unwrap();
+        assert!(after > before && after >= 64 << 20, "{before} {after}");
+    }
+
+    #[test]
+    fn a_status_without_a_peak_has_none() {
+        assert_eq!(
+            peak_in("VmRSS:\t  12 kB\nVmHWM:\t  34 kB\n"),
+            Some(34 << 10)
+        );
+        assert_eq!(peak_in("VmRSS:\t  12 kB\n"), None);
     }
 
     #[test]

@@ -1,16 +1,18 @@
-//! One role as a process that reports events.
+//! One process that reports events, a role of `securecloud` or one of this program's own.
 //!
 //! Invariant: no process outlives its `Role`. ^C reaches the roles as it reaches the campaign.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::processor::state;
 
 /// How long a role may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(20);
@@ -66,37 +68,55 @@ impl Binaries {
     }
 }
 
-/// A running `securecloud ROLE --json`.
+/// A running process that says events on its standard output, one JSON object a line.
 pub(crate) struct Role {
     name: &'static str,
     child: Child,
+    stdin: Option<ChildStdin>,
     events: Receiver<anyhow::Result<Value>>,
 }
 
 impl Role {
-    /// Starts a role in `folder`. Its errors go to standard error.
+    /// Starts a role of `securecloud` in `folder`. Its errors go to standard error.
     pub(crate) fn start<'a>(
         binaries: &Binaries,
         folder: &Path,
         name: &'static str,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> anyhow::Result<Self> {
-        let mut child = binaries
-            .command(folder)
+        let mut command = binaries.command(folder);
+        command
             .arg(name)
             .args(["--silent", "--json"])
-            .args(arguments)
+            .args(arguments);
+        Self::spawn(name, command)
+    }
+
+    /// Starts `command`, whatever it is.
+    pub(crate) fn spawn(name: &'static str, mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
         let stdout = child.stdout.take().context("its output is piped")?;
+        let stdin = child.stdin.take();
         let (sender, events) = channel();
         std::thread::spawn(move || read_events(stdout, &sender));
         Ok(Self {
             name,
             child,
+            stdin,
             events,
         })
+    }
+
+    /// Says a line to it.
+    ///
+    /// # Errors
+    /// It has ended, or does not listen.
+    pub(crate) fn tell(&mut self, words: &str) -> anyhow::Result<()> {
+        let stdin = self.stdin.as_mut().context("its input is not piped")?;
+        writeln!(stdin, "{words}").with_context(|| format!("{} does not listen", self.name))
     }
 
     pub(crate) fn process(&self) -> u32 {
@@ -105,25 +125,35 @@ impl Role {
 
     /// The next event of this kind; others are passed over.
     pub(crate) fn event(&mut self, kind: &str, patience: Duration) -> anyhow::Result<Value> {
+        self.event_among(&[kind], patience)
+    }
+
+    /// The next event of one of these kinds; others are passed over.
+    pub(crate) fn event_among(
+        &mut self,
+        kinds: &[&str],
+        patience: Duration,
+    ) -> anyhow::Result<Value> {
         let end = Instant::now() + patience;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
                 Ok(event) => {
                     let event = event.with_context(|| self.name)?;
-                    if event["event"] == kind {
+                    if kinds.iter().any(|kind| event["event"] == *kind) {
                         return Ok(event);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     anyhow::bail!(
-                        "{} has not said {kind} in {} s",
+                        "{} has not said {} in {} s",
                         self.name,
+                        kinds.join(" or "),
                         patience.as_secs()
                     )
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    anyhow::bail!("{} ended before it said {kind}", self.name)
+                    anyhow::bail!("{} ended before it said {}", self.name, kinds.join(" or "))
                 }
             }
         }
@@ -131,10 +161,31 @@ impl Role {
 
     /// Asks it to end, as ^C does.
     pub(crate) fn interrupt(&self) -> anyhow::Result<()> {
+        self.signal(Signal::INT)
+    }
+
+    /// Stops all its threads where they are; returns when they stand.
+    pub(crate) fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)?;
+        let begin = Instant::now();
+        while begin.elapsed() < END_PATIENCE {
+            if state(self.process())? == 'T' {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+        anyhow::bail!("{} does not stop", self.name)
+    }
+
+    /// Lets it go on after [`Role::pause`].
+    pub(crate) fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.context("its process has no number")?;
-        kill_process(pid, Signal::INT)
-            .with_context(|| format!("{} cannot be asked to end", self.name))
+        kill_process(pid, signal).with_context(|| format!("{} cannot be given a signal", self.name))
     }
 
     /// Waits for its end, which must be a good one.
@@ -168,5 +219,42 @@ fn read_events(stdout: ChildStdout, events: &Sender<anyhow::Result<Value>>) {
         if events.send(event).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that says back, as an event, what it is told.
+    fn echo() -> Role {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            r#"while read -r word; do echo "{\"event\":\"$word\"}"; done"#,
+        ]);
+        command.stdin(Stdio::piped());
+        Role::spawn("echo", command).unwrap()
+    }
+
+    #[test]
+    fn what_a_process_is_told_reaches_it() {
+        let mut echo = echo();
+
+        echo.tell("here").unwrap();
+
+        assert!(echo.event("here", Duration::from_secs(10)).is_ok());
+    }
+
+    #[test]
+    fn a_paused_process_says_nothing_until_it_goes_on() {
+        let mut echo = echo();
+
+        echo.pause().unwrap();
+        echo.tell("here").unwrap();
+
+        assert!(echo.event("here", Duration::from_millis(50)).is_err());
+        echo.resume().unwrap();
+        assert!(echo.event("here", Duration::from_secs(10)).is_ok());
     }
 }

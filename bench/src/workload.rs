@@ -112,10 +112,7 @@ impl Workload {
     /// # Errors
     /// A line that is none.
     pub(crate) fn subscriptions(&self) -> anyhow::Result<Vec<(u64, Subscription)>> {
-        parse(&self.subscriptions_text, |line| match line {
-            Line::Subscription { id, subscription } => Some((id, subscription)),
-            Line::Publication(_) => None,
-        })
+        parse_subscriptions(&self.subscriptions_text)
     }
 
     /// How often each subscription matches in one pass, by a plain scan; those that never do are left out.
@@ -132,6 +129,17 @@ impl Workload {
         });
         Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
+}
+
+/// The subscriptions in a text.
+///
+/// # Errors
+/// A line that is none.
+pub(crate) fn parse_subscriptions(text: &str) -> anyhow::Result<Vec<(u64, Subscription)>> {
+    parse(text, |line| match line {
+        Line::Subscription { id, subscription } => Some((id, subscription)),
+        Line::Publication(_) => None,
+    })
 }
 
 fn parse<T>(text: &str, take: impl Fn(Line) -> Option<T>) -> anyhow::Result<Vec<T>> {
