@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::{CloseCode, CloseReason, LinkEvent, LinkId, Role, Route, SendError};
-use crate::frame::{Frame, FrameClass};
+use crate::event::{CloseCode, CloseReason, LinkEvent, LinkId, Role, Route};
 use crate::identity::{Entropy, LinkSigner, PeerKey};
 use crate::settings::LinkSettings;
 use crate::side::Side;
-use crate::table::{Agreed, Counts, Table};
+use crate::table::{Agreed, Table};
 use crate::transcript::{NONCE_LEN, Offer, Tag, Transcript};
-use crate::wire::{Datagram, Packet};
+use crate::wire::{Datagram, Packet, UNUSABLE};
 
 /// A hello or proof without an answer is sent again after this long, then after twice as long, and so on.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -25,6 +24,8 @@ const RETRY_DOUBLINGS_MAX: u32 = 4;
 const REDIAL_AFTER: Duration = Duration::from_secs(1);
 /// An acceptor that refused, or is not the expected one, is asked again after this long.
 const AFTER_REFUSAL: Duration = Duration::from_secs(4);
+/// A link whose connection is gone waits this long for another; the carrier tries again within two seconds.
+pub const RECONNECT_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 enum State {
@@ -53,6 +54,8 @@ pub struct Dialer {
     entropy: Entropy,
     table: Table,
     state: State,
+    /// When to give the link up, because the carrier has no connection.
+    give_up: Option<Duration>,
 }
 
 impl fmt::Debug for Dialer {
@@ -85,6 +88,7 @@ impl Dialer {
             entropy,
             table,
             state: State::Finished,
+            give_up: None,
         };
         dialer.call(now, 0);
         dialer
@@ -151,8 +155,17 @@ impl Dialer {
             self.table.counts.unproved += 1;
             return;
         }
-        if !self.settings.admission.admits(&theirs.key) {
-            let reason = format!("the acceptor's key {} is not the expected one", theirs.key);
+        let unfit = if !self.settings.admission.admits(&theirs.key) {
+            Some(format!(
+                "the acceptor's key {} is not the expected one",
+                theirs.key
+            ))
+        } else if !theirs.terms.are_usable() {
+            Some(format!("the acceptor's terms: {UNUSABLE}"))
+        } else {
+            None
+        };
+        if let Some(reason) = unfit {
             self.table.report(LinkEvent::Refused { reason });
             self.call(now + AFTER_REFUSAL, 0);
             return;
@@ -171,6 +184,8 @@ impl Dialer {
             theirs: theirs.terms,
         };
         let link = self.table.establish(now, agreed, &self.settings);
+        // The reply may have come before word of the connection that brought it.
+        self.give_up = self.give_up.map(|_| now + RECONNECT_GRACE);
         self.state = State::Linked {
             link,
             proof: Some(proof),
@@ -230,6 +245,14 @@ impl Dialer {
 }
 
 impl Side for Dialer {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
     fn on_datagram(&mut self, now: Duration, route: &Route, datagram: Datagram) {
         let Ok(packet) = Packet::parse(datagram) else {
             self.table.counts.malformed += 1;
@@ -287,25 +310,6 @@ impl Side for Dialer {
         self.follow(now);
     }
 
-    fn send(
-        &mut self,
-        now: Duration,
-        link: LinkId,
-        class: FrameClass,
-        frame: Frame,
-        token: u64,
-    ) -> Result<(), SendError> {
-        self.table.send(now, link, class, frame, token)
-    }
-
-    fn available(&self, link: LinkId, class: FrameClass) -> u64 {
-        self.table.available(link, class)
-    }
-
-    fn release(&mut self, now: Duration, link: LinkId, class: FrameClass, bytes: u64) {
-        self.table.release(now, link, class, bytes);
-    }
-
     fn close(&mut self, now: Duration, link: LinkId, reason: &str) {
         self.end(now, link, CloseReason::Asked(reason.to_owned()));
     }
@@ -313,14 +317,6 @@ impl Side for Dialer {
     fn shut_down(&mut self, _now: Duration, reason: &str) {
         self.table.close_all(reason);
         self.state = State::Finished;
-    }
-
-    fn poll_transmit(&mut self, now: Duration) -> Option<(Bytes, Datagram)> {
-        self.table.poll_transmit(now)
-    }
-
-    fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.table.poll_event()
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -333,7 +329,11 @@ impl Side for Dialer {
             } => Some(*due),
             _ => None,
         };
-        own.into_iter().chain(self.table.next_timeout()).min()
+        let given_up = self.link().and(self.give_up);
+        [own, given_up, self.table.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn on_timeout(&mut self, now: Duration) {
@@ -358,14 +358,17 @@ impl Side for Dialer {
             _ => {}
         }
         self.table.on_timeout(now);
+        if let Some(link) = self.link()
+            && self.give_up.is_some_and(|due| due <= now)
+        {
+            self.table
+                .close(link, CloseReason::Disconnected(RECONNECT_GRACE));
+        }
         self.follow(now);
     }
 
-    fn hold(&mut self, route: &[u8], held: bool) {
-        self.table.hold(route, held);
-    }
-
     fn on_connected(&mut self, now: Duration) {
+        self.give_up = None;
         match &mut self.state {
             State::Calling { due, doublings, .. } => (*due, *doublings) = (now, 0),
             State::Linked { link, .. } => self.table.ask(now, *link),
@@ -373,12 +376,8 @@ impl Side for Dialer {
         }
     }
 
-    fn is_drained(&self) -> bool {
-        self.table.is_drained()
-    }
-
-    fn counts(&self) -> Counts {
-        self.table.counts
+    fn on_disconnected(&mut self, now: Duration) {
+        self.give_up.get_or_insert(now + RECONNECT_GRACE);
     }
 }
 

@@ -255,10 +255,14 @@ impl<S: Side> Driver<S> {
     async fn meet_peers(&mut self) -> io::Result<()> {
         let generation = self.carrier.generation();
         self.trouble = None;
-        self.carrier.look_up_peer().await?;
+        let connected = self.carrier.look_up_peer().await?;
         self.generation = generation;
         let now = self.now();
-        self.side.on_connected(now);
+        if connected {
+            self.side.on_connected(now);
+        } else {
+            self.side.on_disconnected(now);
+        }
         Ok(())
     }
 
@@ -287,6 +291,12 @@ impl<S: Side> Driver<S> {
     #[must_use]
     pub fn available(&self, link: LinkId, class: FrameClass) -> u64 {
         self.side.available(link, class)
+    }
+
+    /// See [`Side::largest`].
+    #[must_use]
+    pub fn largest(&self, link: LinkId, class: FrameClass) -> u64 {
+        self.side.largest(link, class)
     }
 
     /// See [`Side::release`].

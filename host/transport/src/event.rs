@@ -142,6 +142,12 @@ pub enum CloseReason {
     /// Nothing was heard for the idle timeout.
     #[error("nothing heard for {} s", .0.as_secs_f32())]
     Silent(Duration),
+    /// The carrier's connection is gone, and none has come in its place for so long.
+    #[error("the connection is gone, and there was no other for {} s", .0.as_secs_f32())]
+    Disconnected(Duration),
+    /// Another peer has proved itself under this link's routing id.
+    #[error("another peer has taken this link's routing id")]
+    Ousted,
     /// The peer broke a rule.
     #[error("{0}")]
     Violation(#[from] Violation),
@@ -175,7 +181,8 @@ impl CloseReason {
             Self::Replaced => Some(link::CloseCode::Replaced),
             Self::Silent(_) => Some(link::CloseCode::Idle),
             Self::Violation(_) => Some(link::CloseCode::Violation),
-            Self::ByPeer { .. } | Self::Forgotten => None,
+            // Nobody is there to hear it, or somebody else would.
+            Self::ByPeer { .. } | Self::Forgotten | Self::Disconnected(_) | Self::Ousted => None,
         }
     }
 

@@ -16,9 +16,54 @@ pub const SIGNATURE_LEN: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerKey(pub [u8; KEY_LEN]);
 
+/// The y-coordinates of the points whose order divides eight, little endian, in each of their encodings. Under such a
+/// key anybody can sign, so it names nobody.
+const SMALL_ORDER: [[u8; KEY_LEN]; 7] = [
+    near_zero(0),
+    near_zero(1),
+    near_prime(0xec),
+    near_prime(0xed),
+    near_prime(0xee),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+/// A number below 256.
+const fn near_zero(lowest: u8) -> [u8; KEY_LEN] {
+    let mut bytes = [0; KEY_LEN];
+    bytes[0] = lowest;
+    bytes
+}
+
+/// A number near 2^255 - 19, whose lowest byte is 0xed.
+const fn near_prime(lowest: u8) -> [u8; KEY_LEN] {
+    let mut bytes = [0xff; KEY_LEN];
+    bytes[0] = lowest;
+    bytes[KEY_LEN - 1] = 0x7f;
+    bytes
+}
+
 impl PeerKey {
     /// Whether `signature` is this key's over `message`.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        !self.is_of_small_order() && self.signed(message, signature)
+    }
+
+    fn is_of_small_order(&self) -> bool {
+        let mut y = self.0;
+        y[KEY_LEN - 1] &= 0x7f;
+        SMALL_ORDER.contains(&y)
+    }
+
+    fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0)
             .verify(message, signature)
             .is_ok()
@@ -124,6 +169,25 @@ mod tests {
         assert!(!PeerKey(ours.public_key()).verifies(b"messagf", &signature));
         assert!(!PeerKey(other.public_key()).verifies(b"message", &signature));
         assert!(!PeerKey(ours.public_key()).verifies(b"message", &signature[..63]));
+    }
+
+    #[test]
+    fn a_key_under_which_anybody_can_sign_verifies_nothing() {
+        // The point of order one: s = 0 and R = the point itself satisfy the equation for every message.
+        let anybody = PeerKey(near_zero(1));
+        let signature = [near_zero(1), near_zero(0)].concat();
+
+        assert!(
+            anybody.signed(b"message", &signature),
+            "the algorithm itself lets it pass"
+        );
+        assert!(!anybody.verifies(b"message", &signature));
+        for y in SMALL_ORDER {
+            let mut negative = y;
+            negative[KEY_LEN - 1] |= 0x80;
+            assert!(PeerKey(y).is_of_small_order() && PeerKey(negative).is_of_small_order());
+        }
+        assert!(!PeerKey(near_zero(2)).is_of_small_order());
     }
 
     #[test]

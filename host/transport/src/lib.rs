@@ -25,7 +25,7 @@ mod transcript;
 mod wire;
 
 pub use curve::{CURVE_KEY_LEN, CURVE_PEERS_MAX, CurvePublic, LinkKeys, LinkKeysError};
-pub use dialer::Dialer;
+pub use dialer::{Dialer, RECONNECT_GRACE};
 pub use driver::Driver;
 pub use endpoint::{Endpoint, EndpointError, Host, Note};
 pub use event::{CloseCode, CloseReason, LinkEvent, LinkId, Role, Route, SendError, Violation};

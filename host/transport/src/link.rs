@@ -68,6 +68,10 @@ impl Link {
         self.sending.available(class)
     }
 
+    pub(crate) fn largest(&self, class: FrameClass) -> u64 {
+        self.sending.largest(class)
+    }
+
     pub(crate) fn is_drained(&self) -> bool {
         self.sending.is_drained()
     }

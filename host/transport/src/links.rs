@@ -9,12 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use sc_proto::link::CloseCode;
 
-use crate::event::{CloseReason, LinkEvent, LinkId, Role, Route, SendError};
-use crate::frame::{Frame, FrameClass};
+use crate::event::{CloseReason, LinkId, Role, Route};
 use crate::identity::{Entropy, LinkSigner, PeerKey};
 use crate::settings::LinkSettings;
 use crate::side::Side;
-use crate::table::{Agreed, Counts, Table};
+use crate::table::{Agreed, Table};
 use crate::transcript::{NONCE_LEN, Offer, Tag, Transcript};
 use crate::wire::{Datagram, Packet};
 
@@ -245,6 +244,14 @@ impl Links {
 }
 
 impl Side for Links {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn table_mut(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
     fn on_datagram(&mut self, now: Duration, route: &Route, datagram: Datagram) {
         let Ok(packet) = Packet::parse(datagram) else {
             self.table.counts.malformed += 1;
@@ -289,25 +296,6 @@ impl Side for Links {
         }
     }
 
-    fn send(
-        &mut self,
-        now: Duration,
-        link: LinkId,
-        class: FrameClass,
-        frame: Frame,
-        token: u64,
-    ) -> Result<(), SendError> {
-        self.table.send(now, link, class, frame, token)
-    }
-
-    fn available(&self, link: LinkId, class: FrameClass) -> u64 {
-        self.table.available(link, class)
-    }
-
-    fn release(&mut self, now: Duration, link: LinkId, class: FrameClass, bytes: u64) {
-        self.table.release(now, link, class, bytes);
-    }
-
     fn close(&mut self, _now: Duration, link: LinkId, reason: &str) {
         self.table
             .close(link, CloseReason::Asked(reason.to_owned()));
@@ -318,14 +306,6 @@ impl Side for Links {
         self.table.close_all(reason);
     }
 
-    fn poll_transmit(&mut self, now: Duration) -> Option<(Bytes, Datagram)> {
-        self.table.poll_transmit(now)
-    }
-
-    fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.table.poll_event()
-    }
-
     fn next_timeout(&self) -> Option<Duration> {
         self.table.next_timeout()
     }
@@ -334,19 +314,9 @@ impl Side for Links {
         self.table.on_timeout(now);
     }
 
-    fn hold(&mut self, route: &[u8], held: bool) {
-        self.table.hold(route, held);
-    }
-
     fn on_connected(&mut self, _now: Duration) {}
 
-    fn is_drained(&self) -> bool {
-        self.table.is_drained()
-    }
-
-    fn counts(&self) -> Counts {
-        self.table.counts
-    }
+    fn on_disconnected(&mut self, _now: Duration) {}
 }
 
 /// How often a stranger was answered this second.

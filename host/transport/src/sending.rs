@@ -154,6 +154,12 @@ impl Sending {
         credit.min(account.queue.saturating_sub(account.kept))
     }
 
+    /// Cost of the largest frame for which [`Self::available`] can ever suffice.
+    pub(crate) fn largest(&self, class: FrameClass) -> u64 {
+        let account = &self.accounts[class.index()];
+        account.window.min(account.queue)
+    }
+
     /// Whether [`Self::next`] would return a frame.
     pub(crate) fn can_transmit(&self) -> bool {
         self.cursor < self.unacked.len() || self.payable().is_some()

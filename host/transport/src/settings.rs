@@ -20,6 +20,11 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether any frame but an empty one could be sent to whoever announces these terms.
+    pub(crate) fn are_usable(&self) -> bool {
+        self.max_frame > 0 && self.control_window.min(self.data_window) > FRAME_OVERHEAD
+    }
+
     pub(crate) fn window(&self, class: FrameClass) -> u64 {
         match class {
             FrameClass::Control => self.control_window,

@@ -247,18 +247,19 @@ impl Carrier {
             .map_err(io_error)
     }
 
-    /// Looks up who an initiator's peer is now, after a change.
-    pub(crate) async fn look_up_peer(&mut self) -> io::Result<()> {
-        if self.kind == Kind::Initiator {
-            let connections = self.socket.connections().await.map_err(io_error)?;
-            let newest = connections
-                .iter()
-                .filter_map(|connection| connection.peer_info.as_ref());
-            self.peer_curve = newest
-                .max_by_key(|peer| peer.connection_id)
-                .and_then(|peer| curve_key(&peer.authentication));
+    /// Looks up who an initiator's peer is now, after a change, and returns whether there is one. An acceptor has
+    /// thousands and finds each in its datagrams.
+    pub(crate) async fn look_up_peer(&mut self) -> io::Result<bool> {
+        if self.kind == Kind::Acceptor {
+            return Ok(true);
         }
-        Ok(())
+        let connections = self.socket.connections().await.map_err(io_error)?;
+        let newest = connections
+            .iter()
+            .filter_map(|connection| connection.peer_info.as_ref())
+            .max_by_key(|peer| peer.connection_id);
+        self.peer_curve = newest.and_then(|peer| curve_key(&peer.authentication));
+        Ok(newest.is_some())
     }
 
     /// Connects again to every endpoint, after a refusal has ended the carrier's own attempts.

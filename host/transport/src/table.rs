@@ -68,8 +68,9 @@ pub(crate) struct Agreed {
     pub(crate) theirs: Terms,
 }
 
+/// The links of one side.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub struct Table {
     /// Boxed, so that the free half of a growing table costs little.
     entries: HashMap<LinkId, Box<Entry>>,
     by_tag: HashMap<Tag, LinkId>,
@@ -121,9 +122,12 @@ impl Table {
             theirs,
         } = agreed;
         let same_peer = self.by_peer.get(&(peer, role)).copied();
-        let same_route = self.by_route.get(&route.id).copied();
-        for old in [same_peer, same_route].into_iter().flatten() {
+        if let Some(old) = same_peer {
             self.close(old, CloseReason::Replaced);
+        }
+        if let Some(old) = self.by_route.get(&route.id).copied() {
+            // Its peer comes back, as it would not if it were told that it was replaced.
+            self.close(old, CloseReason::Ousted);
         }
         self.last_id += 1;
         let id = LinkId(self.last_id);
@@ -233,6 +237,12 @@ impl Table {
         self.entries
             .get(&id)
             .map_or(0, |entry| entry.link.available(class))
+    }
+
+    pub(crate) fn largest(&self, id: LinkId, class: FrameClass) -> u64 {
+        self.entries
+            .get(&id)
+            .map_or(0, |entry| entry.link.largest(class))
     }
 
     pub(crate) fn release(&mut self, now: Duration, id: LinkId, class: FrameClass, bytes: u64) {

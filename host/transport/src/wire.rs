@@ -20,6 +20,9 @@ pub(crate) const HEADER_MAX: usize = 1024;
 /// Longest reason of a close, in bytes; longer ones are cut.
 pub const REASON_MAX: usize = 256;
 
+/// What is said of terms that leave no room for a frame.
+pub(crate) const UNUSABLE: &str = "a window or the largest frame leaves no room for any frame";
+
 /// One ZeroMQ message without its routing id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram {
@@ -71,7 +74,7 @@ pub(crate) enum Packet {
         code: CloseCode,
         reason: String,
     },
-    /// A hello of another version, or of a role that does not initiate: to be refused.
+    /// A hello of another version, a role that does not initiate, or unusable terms: to be refused.
     Unacceptable {
         hello_nonce: [u8; NONCE_LEN],
         why: &'static str,
@@ -142,6 +145,9 @@ fn parse_control(kind: Kind) -> Result<Packet, Malformed> {
                 return unacceptable(&hello.nonce, "a router does not open links");
             }
             let terms = parse_terms(hello.control_window, hello.data_window, hello.max_frame);
+            if !terms.are_usable() {
+                return unacceptable(&hello.nonce, UNUSABLE);
+            }
             Ok(Packet::Hello(parse_offer(
                 role,
                 &hello.key,
