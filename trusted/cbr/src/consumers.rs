@@ -8,36 +8,74 @@ use std::collections::{BTreeMap, BTreeSet};
 use sc_crypto::{Secret, VerifyingKey};
 use sc_matching::{Index, Subscription, SubscriptionId};
 
-use crate::control::SlowPolicy;
-use crate::keys::{DeliveryKeys, Scope};
-use crate::notice::NoticeWriter;
+use crate::drafts::DraftId;
+use crate::keys::{DeliveryKeys, MessageKind, Scope};
+
+/// What a subscription takes in memory besides its encoded form, about: its places in the index, and its row.
+const SUBSCRIPTION_OVERHEAD_BYTES: usize = 256;
+
+/// What was not noted for a consumer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Missed {
+    pub(crate) batches: u64,
+    pub(crate) publications: u64,
+}
+
+impl Missed {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.batches += more.batches;
+        self.publications += more.publications;
+    }
+}
 
 /// One consumer.
 pub(crate) struct Consumer {
     pub(crate) scope: Scope,
-    pub(crate) keys: DeliveryKeys,
-    pub(crate) writer: NoticeWriter,
+    keys: DeliveryKeys,
     delivery_key: Secret,
     next_counter: u64,
     /// Until when, owner time; `None` once it has ended.
     lease_until_ms: Option<u64>,
-    pub(crate) slow: SlowPolicy,
-    rows: BTreeMap<u64, SubscriptionId>,
-    /// Whether a notice was made for it since the last tick.
-    pub(crate) notified: bool,
+    rows: BTreeMap<u64, Held>,
+    /// What its subscriptions take, in bytes, about.
+    bytes: usize,
+    /// While it is suspended: what it has missed.
+    pub(crate) suspended: Option<Missed>,
+    /// Its notice of the batch that is being matched.
+    pub(crate) draft: Option<DraftId>,
+}
+
+/// One subscription of a consumer.
+struct Held {
+    row: SubscriptionId,
+    bytes: usize,
 }
 
 impl Consumer {
-    /// The number of its next notice.
-    pub(crate) fn take_counter(&mut self) -> u64 {
+    /// Seals its next notice; returns the notice's counter and ciphertext.
+    pub(crate) fn seal_notice(&mut self, plaintext: &[u8]) -> (u64, Vec<u8>) {
         let counter = self.next_counter;
         self.next_counter += 1;
-        counter
+        let mut ciphertext = Vec::with_capacity(plaintext.len() + 16);
+        self.keys.notice.seal(
+            &self.scope,
+            MessageKind::Notice,
+            counter,
+            plaintext,
+            &mut ciphertext,
+        );
+        (counter, ciphertext)
     }
 
-    pub(crate) fn is_subscribed(&self) -> bool {
-        !self.rows.is_empty()
+    /// Whether a tick gives it a heartbeat.
+    pub(crate) fn is_listening(&self) -> bool {
+        !self.rows.is_empty() && self.suspended.is_none()
     }
+}
+
+/// What a subscription of this encoded length takes in memory, about.
+pub(crate) fn subscription_bytes(encoded: usize) -> usize {
+    SUBSCRIPTION_OVERHEAD_BYTES + encoded
 }
 
 /// A consumer's place in [`Consumers`].
@@ -57,6 +95,8 @@ pub(crate) struct Consumers {
     rows: Vec<Row>,
     free_rows: Vec<SubscriptionId>,
     leases: BTreeSet<(u64, Place)>,
+    /// What all subscriptions take, in bytes, about.
+    bytes: usize,
 }
 
 impl Consumers {
@@ -66,6 +106,10 @@ impl Consumers {
 
     pub(crate) fn find(&self, key: &VerifyingKey) -> Option<Place> {
         self.by_key.get(key).copied()
+    }
+
+    pub(crate) fn get(&self, place: Place) -> &Consumer {
+        &self.all[place.0 as usize]
     }
 
     pub(crate) fn get_mut(&mut self, place: Place) -> &mut Consumer {
@@ -85,17 +129,26 @@ impl Consumers {
         self.all[place.0 as usize].delivery_key == *key
     }
 
-    /// How many subscriptions the consumer would hold if `ids` were added, which may repeat each other or what is there.
-    pub(crate) fn subscriptions_with(
+    /// How many subscriptions the consumer would hold, and how many bytes all consumers' would take, after an admission with these
+    /// (id, bytes), where the last of an id counts.
+    pub(crate) fn after_admission(
         &self,
         place: Option<Place>,
-        ids: impl Iterator<Item = u64>,
-    ) -> usize {
-        let held = place.map(|place| &self.all[place.0 as usize].rows);
-        let added: BTreeSet<u64> = ids
-            .filter(|id| !held.is_some_and(|held| held.contains_key(id)))
-            .collect();
-        held.map_or(0, BTreeMap::len) + added.len()
+        replace: bool,
+        added: impl Iterator<Item = (u64, usize)>,
+    ) -> (usize, usize) {
+        let held = place.map(|place| &self.all[place.0 as usize]);
+        let kept = held.filter(|_| !replace);
+        let added: BTreeMap<u64, usize> = added.collect();
+        let replaced: Vec<_> = kept
+            .map(|kept| added.keys().filter_map(|id| kept.rows.get(id)).collect())
+            .unwrap_or_default();
+        let gone = match held.filter(|_| replace) {
+            Some(held) => held.bytes,
+            None => replaced.iter().map(|held| held.bytes).sum(),
+        };
+        let count = kept.map_or(0, |kept| kept.rows.len()) - replaced.len() + added.len();
+        (count, self.bytes - gone + added.values().sum::<usize>())
     }
 
     pub(crate) fn add(&mut self, scope: Scope, delivery_key: Secret, plain: bool) -> Place {
@@ -104,13 +157,13 @@ impl Consumers {
         self.all.push(Consumer {
             scope,
             keys: DeliveryKeys::new(&delivery_key, &scope, plain),
-            writer: NoticeWriter::default(),
             delivery_key,
             next_counter: 1,
             lease_until_ms: None,
-            slow: SlowPolicy::default(),
             rows: BTreeMap::new(),
-            notified: false,
+            bytes: 0,
+            suspended: None,
+            draft: None,
         });
         place
     }
@@ -147,60 +200,37 @@ impl Consumers {
         place: Place,
         id: u64,
         subscription: &Subscription,
+        bytes: usize,
     ) {
-        let row = match self.all[place.0 as usize].rows.get(&id) {
-            Some(row) => *row,
-            None => {
-                let row = self.new_row(Row {
-                    consumer: place,
-                    id,
-                });
-                self.all[place.0 as usize].rows.insert(id, row);
-                row
-            }
-        };
+        self.unsubscribe(index, place, id);
+        let row = self.new_row(Row {
+            consumer: place,
+            id,
+        });
         index.insert(row, subscription);
+        self.bytes += bytes;
+        let consumer = self.get_mut(place);
+        consumer.bytes += bytes;
+        consumer.rows.insert(id, Held { row, bytes });
     }
 
     pub(crate) fn unsubscribe(&mut self, index: &mut Index, place: Place, id: u64) {
-        if let Some(row) = self.all[place.0 as usize].rows.remove(&id) {
+        let consumer = &mut self.all[place.0 as usize];
+        if let Some(Held { row, bytes }) = consumer.rows.remove(&id) {
+            consumer.bytes -= bytes;
+            self.bytes -= bytes;
             index.remove(row);
             self.free_rows.push(row);
         }
     }
 
     pub(crate) fn unsubscribe_all(&mut self, index: &mut Index, place: Place) {
-        let rows = core::mem::take(&mut self.all[place.0 as usize].rows);
-        for row in rows.into_values() {
-            index.remove(row);
-            self.free_rows.push(row);
+        let consumer = &mut self.all[place.0 as usize];
+        self.bytes -= core::mem::take(&mut consumer.bytes);
+        for held in core::mem::take(&mut consumer.rows).into_values() {
+            index.remove(held.row);
+            self.free_rows.push(held.row);
         }
-    }
-
-    /// Enters publication `number` into the notice of each consumer among `recipients`, which it sorts. A consumer that had no entry
-    /// yet is added to `touched`. Returns by how many bytes the notices have grown.
-    pub(crate) fn note(
-        &mut self,
-        number: u32,
-        recipients: &mut [Row],
-        key_and_hash: Option<(&[u8; 32], &[u8; 32])>,
-        touched: &mut Vec<Place>,
-    ) -> usize {
-        let mut grown = 0;
-        recipients.sort_unstable();
-        for of_one in recipients.chunk_by(|a, b| a.consumer == b.consumer) {
-            let place = of_one[0].consumer;
-            let writer = &mut self.all[place.0 as usize].writer;
-            let before = if writer.is_empty() {
-                touched.push(place);
-                0
-            } else {
-                writer.encoded_len()
-            };
-            writer.push(number, of_one.iter().map(|row| row.id), key_and_hash);
-            grown += writer.encoded_len() - before;
-        }
-        grown
     }
 
     fn new_row(&mut self, row: Row) -> SubscriptionId {

@@ -1,50 +1,50 @@
-//! One domain in one session: its keys, its publisher's counter, its consumers and their subscriptions.
+//! One domain in one session: its publishers' sequences, its consumers and their subscriptions, what each message does to them.
+//!
+//! Invariants: time is moved by the owner's messages alone; a consumer that is suspended gets no notice of a batch, and none of what
+//! matches it goes uncounted.
+
+mod control;
 
 use bytes::Bytes;
-use sc_crypto::{DomainId, PayloadKey, Secret, VerifyingKey};
-use sc_matching::{Header, Index, Matches, Subscription};
+use sc_crypto::{DomainId, PayloadKey, VerifyingKey};
+use sc_matching::{Header, Index, Matches};
 use sc_proto::cbr;
 
 use crate::Malformed;
-use crate::batch::Batch;
-use crate::consumers::{Consumers, Place};
-use crate::control::{Control, ControlBody, SlowPolicy};
-use crate::keys::{Cipher, MessageKind, PublisherKeys, Scope, control_cipher};
-use crate::notice::NoticeKind;
+use crate::batch::{Batch, Origin};
+use crate::consumers::{Consumers, Missed, Place};
+use crate::drafts::{Drafts, NOTICES_BYTES_MAX};
+use crate::keys::{MessageKind, Scope};
+use crate::notice::{COVERAGE_BYTES, HEAD_BYTES, NoticeKind, NoticeWriter};
+use crate::publishers::{Publishers, Source};
 use crate::receipt::{Receipt, Status};
 use crate::secrets::DomainSecrets;
 
-/// Consumers that one domain may have in one session, gone ones counted.
-pub const CONSUMERS_MAX: usize = 1 << 16;
-/// Bytes of notices that one batch may lead to, about: far below what the stream to the host carries in one piece. Few in this crate's
-/// unit tests, which reach the bound.
-pub const NOTICES_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
-/// Subscriptions that one consumer may have at once; few in this crate's unit tests, which reach the bound.
-pub const SUBSCRIPTIONS_PER_CONSUMER_MAX: usize = if cfg!(test) { 8 } else { 1 << 20 };
+pub use control::{CONSUMERS_MAX, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};
 
-/// Why a message of a publisher was not taken. Its counter does not advance.
+/// Why a call was not carried out. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotTaken {
-    /// Another session, publisher or start.
+    /// Another session, a publisher that is not registered, or another start of it.
     Session,
     /// Seen already, or one before it is missing: this is the next.
     Counter { expected: u64 },
     /// It does not open.
     NotAuthentic,
+    /// No such consumer, or it is suspended already, or not suspended.
+    Consumer,
 }
 
 pub(crate) struct Domain {
-    id: DomainId,
-    session: u64,
-    plain: bool,
-    scope: Scope,
-    control: Cipher,
-    keys: PublisherKeys,
-    next_counter: u64,
+    publishers: Publishers,
     time_ms: u64,
+    plain: bool,
     consumers: Consumers,
     index: Index,
+    /// Of the registered publishers, the first that the next heartbeats list when they have no room for all.
+    turn: usize,
     matched: Matches,
+    drafts: Drafts,
 }
 
 /// What taking a message produced.
@@ -55,6 +55,7 @@ struct Effect {
     deliveries: u64,
     notices: Vec<cbr::Notice>,
     admitted: Option<cbr::Admitted>,
+    registered: Option<cbr::Registered>,
 }
 
 impl Effect {
@@ -71,7 +72,7 @@ impl Domain {
     pub(crate) fn new(
         id: DomainId,
         owner: VerifyingKey,
-        secrets: &DomainSecrets,
+        secrets: DomainSecrets,
         seed: u64,
     ) -> Self {
         let scope = Scope {
@@ -81,72 +82,45 @@ impl Domain {
             start: secrets.start,
         };
         Self {
-            id,
-            session: secrets.session,
-            plain: secrets.plain,
-            scope,
-            control: control_cipher(&secrets.key, &scope, secrets.plain),
-            keys: PublisherKeys::new(&secrets.key.publisher_secret(&scope), secrets.plain),
-            next_counter: 1,
+            publishers: Publishers::new(secrets.key, scope, secrets.floor, secrets.plain),
             time_ms: secrets.time_ms,
+            plain: secrets.plain,
             consumers: Consumers::default(),
             index: Index::new(seed),
+            turn: 0,
             matched: Matches::default(),
+            drafts: Drafts::default(),
         }
     }
 
-    pub(crate) fn session(&self) -> u64 {
-        self.session
-    }
-
-    /// Takes the next message of the publisher and makes its receipt and notices.
+    /// Takes the next message of a publisher and makes its receipt and notices.
     pub(crate) fn take(
         &mut self,
         kind: MessageKind,
         message: &cbr::Sealed,
     ) -> Result<cbr::Outcome, NotTaken> {
-        let scope = self.scope;
-        if message.session != scope.session
-            || message.start != scope.start
-            || message.publisher[..] != scope.party.as_bytes()[..]
-        {
-            return Err(NotTaken::Session);
-        }
-        if message.counter != self.next_counter {
-            return Err(NotTaken::Counter {
-                expected: self.next_counter,
-            });
-        }
-        let cipher = if kind == MessageKind::Control {
-            &self.control
-        } else {
-            &self.keys.batch
-        };
+        let source = self.publishers.source(kind, message)?;
         let mut sealed = zeroize::Zeroizing::new(message.ciphertext.to_vec());
-        let plaintext = cipher
-            .open(&scope, kind, message.counter, &mut sealed)
-            .map_err(|_| NotTaken::NotAuthentic)?;
+        let plaintext = self.publishers.open(source, kind, &mut sealed)?;
 
-        self.next_counter += 1;
         let effect = match kind {
             MessageKind::Control => self.apply(plaintext),
-            _ => self.publish(message.counter, plaintext),
+            _ => self.publish(source, message.counter, plaintext),
         }
         .unwrap_or_else(|_| Effect::refused(Status::Malformed));
-        Ok(self.outcome(message.counter, effect))
+        Ok(self.outcome(source, message.counter, effect))
     }
 
-    fn outcome(&self, counter: u64, effect: Effect) -> cbr::Outcome {
-        let status = effect.status.unwrap_or(Status::Taken);
+    fn outcome(&self, source: Source, counter: u64, effect: Effect) -> cbr::Outcome {
         let receipt = Receipt {
             counter,
-            status,
+            status: effect.status.unwrap_or(Status::Taken),
             matched: effect.matched,
             deliveries: effect.deliveries,
         };
         let mut sealed = Vec::new();
-        self.keys.receipt.seal(
-            &self.scope,
+        self.publishers.keys(source).receipt.seal(
+            self.publishers.scope(source),
             MessageKind::Receipt,
             counter,
             &receipt.encode(),
@@ -156,134 +130,51 @@ impl Domain {
             receipt: sealed.into(),
             notices: effect.notices,
             admitted: effect.admitted,
-            registered: None,
+            registered: effect.registered,
         }
     }
 
-    fn apply(&mut self, plaintext: &[u8]) -> Result<Effect, Malformed> {
-        let control = Control::decode(plaintext)?;
+    /// Makes no more notices of batches for a consumer, nor heartbeats, and tells it so.
+    pub(crate) fn suspend(
+        &mut self,
+        session: u64,
+        consumer: &VerifyingKey,
+    ) -> Result<cbr::Outcome, NotTaken> {
+        let place = self.served(session, consumer)?;
+        let suspended = &mut self.consumers.get_mut(place).suspended;
+        if suspended.is_some() {
+            return Err(NotTaken::Consumer);
+        }
+        *suspended = Some(Missed::default());
+        Ok(self.told(place, &NoticeKind::Suspended))
+    }
+
+    /// Makes notices for a suspended consumer again, and tells it what it has missed.
+    pub(crate) fn resume(
+        &mut self,
+        session: u64,
+        consumer: &VerifyingKey,
+    ) -> Result<cbr::Outcome, NotTaken> {
+        let place = self.served(session, consumer)?;
+        let missed = self.consumers.get_mut(place).suspended.take();
+        let kind = missed_notice(missed.ok_or(NotTaken::Consumer)?);
+        Ok(self.told(place, &kind))
+    }
+
+    fn served(&self, session: u64, consumer: &VerifyingKey) -> Result<Place, NotTaken> {
+        if session != self.publishers.owner_scope().session {
+            return Err(NotTaken::Session);
+        }
+        self.consumers.find(consumer).ok_or(NotTaken::Consumer)
+    }
+
+    fn told(&mut self, place: Place, kind: &NoticeKind) -> cbr::Outcome {
         let mut effect = Effect::default();
-        self.advance_time(control.time_ms, &mut effect);
-        match control.body {
-            ControlBody::Admit {
-                consumer,
-                delivery_key,
-                lease_until_ms,
-                slow,
-                retention_ms,
-                replace,
-                subscriptions,
-            } => {
-                self.admit(
-                    consumer,
-                    delivery_key,
-                    lease_until_ms,
-                    slow,
-                    retention_ms,
-                    replace,
-                    &subscriptions,
-                    &mut effect,
-                );
-            }
-            ControlBody::Withdraw { consumer, ids } => {
-                self.with_consumer(&consumer, &mut effect, |domain, place, _| {
-                    ids.iter()
-                        .for_each(|id| domain.consumers.unsubscribe(&mut domain.index, place, *id));
-                })
-            }
-            ControlBody::Renew {
-                consumer,
-                lease_until_ms,
-            } => self.with_consumer(&consumer, &mut effect, |domain, place, effect| {
-                if domain.consumers.has_lease(place) {
-                    domain.consumers.set_lease(place, lease_until_ms);
-                } else {
-                    // Its subscriptions are gone: a lease without them would look alive and get nothing, in silence.
-                    effect.status = Some(Status::UnknownConsumer);
-                }
-            }),
-            ControlBody::Revoke { consumer } => {
-                self.with_consumer(&consumer, &mut effect, |domain, place, effect| {
-                    domain.consumers.end_lease(place);
-                    domain.dismiss(place, &NoticeKind::Revoked, effect);
-                })
-            }
-            ControlBody::Tick => self.tick(&mut effect),
-            ControlBody::Register { .. } | ControlBody::Dismiss { .. } => {
-                effect.status = Some(Status::Malformed);
-            }
+        self.tell(place, kind, &mut effect);
+        cbr::Outcome {
+            notices: effect.notices,
+            ..cbr::Outcome::default()
         }
-        Ok(effect)
-    }
-
-    fn with_consumer(
-        &mut self,
-        key: &VerifyingKey,
-        effect: &mut Effect,
-        act: impl FnOnce(&mut Self, Place, &mut Effect),
-    ) {
-        match self.consumers.find(key) {
-            Some(place) => act(self, place, effect),
-            None => effect.status = Some(Status::UnknownConsumer),
-        }
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the fields of one message, taken apart by its only caller"
-    )]
-    fn admit(
-        &mut self,
-        consumer: VerifyingKey,
-        delivery_key: Secret,
-        lease_until_ms: u64,
-        slow: SlowPolicy,
-        retention_ms: u64,
-        replace: bool,
-        subscriptions: &[(u64, Subscription)],
-        effect: &mut Effect,
-    ) {
-        let known = self.consumers.find(&consumer);
-        let kept = known.filter(|_| !replace);
-        let ids = subscriptions.iter().map(|(id, _)| *id);
-        if known.is_some_and(|place| !self.consumers.has_delivery_key(place, &delivery_key)) {
-            // A second key would start a second counter under one consumer: its owner's program is at fault.
-            return effect.status = Some(Status::Malformed);
-        }
-        if (known.is_none() && self.consumers.len() == CONSUMERS_MAX)
-            || self.consumers.subscriptions_with(kept, ids) > SUBSCRIPTIONS_PER_CONSUMER_MAX
-        {
-            return effect.status = Some(Status::Limit);
-        }
-        let place = known.unwrap_or_else(|| {
-            let scope = Scope {
-                domain: self.id,
-                session: self.session,
-                party: consumer,
-                start: 0,
-            };
-            self.consumers.add(scope, delivery_key, self.plain)
-        });
-        if replace {
-            self.consumers.unsubscribe_all(&mut self.index, place);
-        }
-        self.consumers.get_mut(place).slow = slow;
-        self.consumers.set_lease(place, lease_until_ms);
-        for (id, subscription) in subscriptions {
-            self.consumers
-                .subscribe(&mut self.index, place, *id, subscription);
-        }
-        effect.matched = subscriptions.len() as u32;
-        effect.admitted = Some(cbr::Admitted {
-            consumer: Bytes::copy_from_slice(consumer.as_bytes()),
-            slow: match slow {
-                SlowPolicy::Block => cbr::SlowPolicy::Block,
-                SlowPolicy::Disconnect => cbr::SlowPolicy::Disconnect,
-                SlowPolicy::Spill => cbr::SlowPolicy::Spill,
-            }
-            .into(),
-            retention_ms,
-        });
     }
 
     /// Moves the domain's time forward, never back, and drops what has expired by then.
@@ -293,81 +184,93 @@ impl Domain {
         }
         self.time_ms = time_ms;
         while let Some(place) = self.consumers.pop_expired(time_ms) {
-            self.dismiss(place, &NoticeKind::Expired, effect);
+            self.drop_subscriptions(place, &NoticeKind::Expired, effect);
         }
     }
 
-    fn dismiss(&mut self, place: Place, kind: &NoticeKind, effect: &mut Effect) {
+    fn drop_subscriptions(&mut self, place: Place, kind: &NoticeKind, effect: &mut Effect) {
         self.consumers.unsubscribe_all(&mut self.index, place);
-        self.seal_notice(place, kind, effect);
+        self.tell(place, kind, effect);
     }
 
+    /// Gives a heartbeat to each consumer that has subscriptions and is not suspended.
     fn tick(&mut self, effect: &mut Effect) {
-        for place in self.consumers.places() {
-            let consumer = self.consumers.get_mut(place);
-            if !consumer.notified && consumer.is_subscribed() {
-                let publishers = Vec::new();
-                self.seal_notice(place, &NoticeKind::Heartbeat { publishers }, effect);
-            }
-            self.consumers.get_mut(place).notified = false;
+        let Self { consumers, .. } = self;
+        let listening: Vec<Place> = consumers
+            .places()
+            .filter(|place| consumers.get(*place).is_listening())
+            .collect();
+        let kind = self.heartbeat(listening.len());
+        for place in listening {
+            self.tell(place, &kind, effect);
         }
+    }
+
+    /// The heartbeat of this tick. Where `count` of them would have no room for the coverage of all publishers they list the owner and
+    /// some, and the next heartbeats the next ones.
+    fn heartbeat(&mut self, count: usize) -> NoticeKind {
+        let each = NOTICES_BYTES_MAX / count.max(1);
+        let listed = each.saturating_sub(HEAD_BYTES) / COVERAGE_BYTES;
+        let others = listed.saturating_sub(1).max(1);
+        let publishers = self.publishers.coverage(self.turn, others);
+        self.turn = if others < self.publishers.registered() {
+            (self.turn + others) % self.publishers.registered()
+        } else {
+            0
+        };
+        NoticeKind::Heartbeat { publishers }
     }
 
     /// Opens a batch's headers one after another, and seals a notice for each consumer that one of them matched.
-    fn publish(&mut self, counter: u64, plaintext: &[u8]) -> Result<Effect, Malformed> {
+    fn publish(
+        &mut self,
+        source: Source,
+        counter: u64,
+        plaintext: &[u8],
+    ) -> Result<Effect, Malformed> {
         let batch = Batch::decode(plaintext, self.plain)?;
         let mut effect = Effect::default();
-        self.advance_time(batch.time_ms, &mut effect);
-
-        let mut touched = Vec::new();
-        let collected = self.collect(counter, &batch, &mut touched);
-        let goes_out = matches!(collected, Ok(Some(_)));
-        touched.sort_unstable();
-        let kind = NoticeKind::Matches {
-            publisher: self.scope.party,
-            start: self.scope.start,
-            counter,
-            origin: batch.origin,
-        };
-        for place in touched {
-            if goes_out {
-                effect.deliveries += self.consumers.get_mut(place).writer.deliveries();
-                self.seal_notice(place, &kind, &mut effect);
-            } else {
-                // Nobody gets anything of a batch that is refused, and nothing of it may stay behind for the next.
-                self.consumers.get_mut(place).writer.discard();
+        if source == Source::OWNER {
+            self.advance_time(batch.time_ms, &mut effect);
+        }
+        match self.collect(source, counter, &batch) {
+            Ok(matched) => {
+                effect.matched = self.drafts.entered(matched);
+                self.publishers.took(source, batch.origin);
+                self.seal_drafts(source, counter, batch.origin, &mut effect);
+            }
+            // Nobody gets anything of a batch that is refused, and nothing of it stays behind for the next. The notices of leases that
+            // its time ended have their counters already: they go out.
+            Err(Malformed(_)) => {
+                self.drafts.finish(&mut self.consumers);
+                effect.status = Some(Status::Malformed);
             }
         }
-        match collected {
-            Ok(Some(matched)) => effect.matched = matched,
-            Ok(None) => effect.status = Some(Status::Limit),
-            // The notices of leases that its time ended have their counters already: they go out.
-            Err(Malformed(_)) => effect.status = Some(Status::Malformed),
-        }
+        self.drafts.clear();
         Ok(effect)
     }
 
-    /// Matches every header of `batch` and enters it for its recipients; returns how many publications matched,
-    /// or nothing as soon as the notices exceed their bound.
+    /// Matches every header of `batch` and enters it for its recipients; returns how many publications matched.
     fn collect(
         &mut self,
+        source: Source,
         counter: u64,
         batch: &Batch<'_>,
-        touched: &mut Vec<Place>,
-    ) -> Result<Option<u32>, Malformed> {
+    ) -> Result<u32, Malformed> {
         let Self {
             index,
             consumers,
             matched,
-            keys,
+            drafts,
+            publishers,
             ..
         } = self;
+        let keys = publishers.keys(source);
         let names = index.names(&batch.headers);
         let mut headers = batch.headers.headers();
         let mut header = Header::new();
         let mut recipients = Vec::new();
         let mut with_matches = 0;
-        let mut notices_bytes = 0;
         for number in 0.. {
             if !headers
                 .next_header(&mut header)
@@ -387,31 +290,53 @@ impl Domain {
                 .as_ref()
                 .map(PayloadKey::expose)
                 .zip(batch.payload_hash(number));
-            notices_bytes += consumers.note(number, &mut recipients, key_and_hash, touched);
-            if notices_bytes > NOTICES_BYTES_MAX {
-                return Ok(None);
-            }
+            drafts.note(consumers, number, &mut recipients, key_and_hash);
         }
-        Ok(Some(with_matches))
+        Ok(with_matches)
     }
 
-    fn seal_notice(&mut self, place: Place, kind: &NoticeKind, effect: &mut Effect) {
-        let consumer = self.consumers.get_mut(place);
-        let counter = consumer.take_counter();
-        let payloads = consumer.writer.take_payloads();
-        let mut plaintext = zeroize::Zeroizing::new(Vec::new());
-        consumer
-            .writer
-            .finish(kind, self.time_ms, self.plain, &mut plaintext);
-        let mut ciphertext = Vec::with_capacity(plaintext.len() + 16);
-        consumer.keys.notice.seal(
-            &consumer.scope,
-            MessageKind::Notice,
+    /// Seals what was collected of a batch: its entries for each consumer, or how much it missed.
+    fn seal_drafts(&mut self, source: Source, counter: u64, origin: Origin, effect: &mut Effect) {
+        let Scope { party, start, .. } = *self.publishers.scope(source);
+        let matches = NoticeKind::Matches {
+            publisher: party,
+            start,
             counter,
-            &plaintext,
-            &mut ciphertext,
-        );
-        consumer.notified = true;
+            origin,
+        };
+        let mut drafts = core::mem::take(&mut self.drafts);
+        for draft in drafts.finish(&mut self.consumers) {
+            let place = draft.consumer;
+            let suspended = &mut self.consumers.get_mut(place).suspended;
+            match (draft.missed(), suspended) {
+                (Some(missed), Some(before)) => before.add(missed),
+                (Some(missed), None) => self.tell(place, &missed_notice(missed), effect),
+                (None, _) => {
+                    effect.deliveries += draft.writer.deliveries();
+                    self.seal_notice(place, &matches, &mut draft.writer, effect);
+                }
+            }
+        }
+        self.drafts = drafts;
+    }
+
+    /// Seals a notice without entries.
+    fn tell(&mut self, place: Place, kind: &NoticeKind, effect: &mut Effect) {
+        self.seal_notice(place, kind, &mut NoticeWriter::default(), effect);
+    }
+
+    fn seal_notice(
+        &mut self,
+        place: Place,
+        kind: &NoticeKind,
+        entries: &mut NoticeWriter,
+        effect: &mut Effect,
+    ) {
+        let payloads = entries.take_payloads();
+        let mut plaintext = zeroize::Zeroizing::new(Vec::new());
+        entries.finish(kind, self.time_ms, self.plain, &mut plaintext);
+        let consumer = self.consumers.get_mut(place);
+        let (counter, ciphertext) = consumer.seal_notice(&plaintext);
         effect.notices.push(cbr::Notice {
             consumer: Bytes::copy_from_slice(consumer.scope.party.as_bytes()),
             counter,
@@ -421,107 +346,12 @@ impl Domain {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use sc_crypto::{OwnerSecret, Secret};
-    use sc_matching::{Publication, Subscription};
-
-    use super::*;
-    use crate::batch::{BatchWriter, Origin};
-    use crate::keys::DomainKey;
-
-    const MAX: u64 = SUBSCRIPTIONS_PER_CONSUMER_MAX as u64;
-
-    fn domain() -> Domain {
-        let owner = OwnerSecret::from_seed(Secret::from_bytes([1; 32]));
-        let secrets = DomainSecrets {
-            key: DomainKey::new(Secret::from_bytes([2; 32])),
-            session: 1,
-            start: 1,
-            floor: Origin::default(),
-            time_ms: 1,
-            plain: false,
-            owner: owner.public().clone(),
-            certificate: Vec::new(),
-        };
-        let id = owner.public().domain_id();
-        Domain::new(id, owner.signing_key().verifying_key(), &secrets, 1)
-    }
-
-    /// Admits consumer 7 with subscriptions of these ids; returns what became of it, and how many it holds then.
-    fn admit(
-        domain: &mut Domain,
-        replace: bool,
-        ids: impl Iterator<Item = u64>,
-    ) -> (Status, usize) {
-        let everything = Subscription::new([]).unwrap();
-        let body = ControlBody::Admit {
-            consumer: VerifyingKey::from_bytes([7; 32]),
-            delivery_key: Secret::from_bytes([3; 32]),
-            lease_until_ms: 100,
-            slow: SlowPolicy::Block,
-            retention_ms: 0,
-            replace,
-            subscriptions: ids.map(|id| (id, everything.clone())).collect(),
-        };
-        let effect = domain
-            .apply(&Control { time_ms: 1, body }.encode())
-            .unwrap();
-        let status = effect.status.unwrap_or(Status::Taken);
-        (status, domain.index.len())
-    }
-
-    #[test]
-    fn a_consumer_holds_as_many_subscriptions_as_the_bound_and_no_more() {
-        let mut domain = domain();
-
-        assert_eq!(admit(&mut domain, false, 0..MAX), (Status::Taken, 8));
-        assert_eq!(admit(&mut domain, false, MAX..=MAX), (Status::Limit, 8));
-        assert_eq!(admit(&mut domain, true, 0..=MAX), (Status::Limit, 8));
-    }
-
-    /// What becomes of a batch of `count` publications, and how many notices it leads to.
-    fn publish(domain: &mut Domain, count: u32) -> (Status, usize) {
-        let mut writer = BatchWriter::default();
-        for _ in 0..count {
-            writer.push(&Publication::new(), Some(&[9; 32])).unwrap();
-        }
-        let origin = Origin {
-            start: 1,
-            number: 1,
-        };
-        let effect = domain.publish(1, &writer.finish(origin, 1)).unwrap();
-        (effect.status.unwrap_or(Status::Taken), effect.notices.len())
-    }
-
-    #[test]
-    fn a_batch_whose_notices_exceed_the_bound_is_refused_and_leaves_nothing_behind() {
-        let mut domain = domain();
-        admit(&mut domain, false, 0..1);
-
-        assert_eq!(publish(&mut domain, 20), (Status::Limit, 0));
-        assert_eq!(publish(&mut domain, 5), (Status::Taken, 1));
-    }
-
-    #[test]
-    fn ids_that_are_there_already_or_come_twice_count_once() {
-        let mut domain = domain();
-        admit(&mut domain, false, 0..MAX);
-
-        assert_eq!(admit(&mut domain, false, 0..MAX), (Status::Taken, 8));
-        assert_eq!(
-            admit(&mut domain, true, (0..MAX).chain(0..MAX)),
-            (Status::Taken, 8)
-        );
-    }
-
-    #[test]
-    fn an_admission_beyond_the_bound_leaves_everything_as_it_was() {
-        let mut domain = domain();
-        assert_eq!(admit(&mut domain, false, 0..=MAX), (Status::Limit, 0));
-        assert_eq!(domain.consumers.len(), 0);
-        admit(&mut domain, false, 0..3);
-
-        assert_eq!(admit(&mut domain, true, 0..=MAX), (Status::Limit, 3));
+fn missed_notice(missed: Missed) -> NoticeKind {
+    NoticeKind::Missed {
+        batches: missed.batches,
+        publications: missed.publications,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The engine: all domains of one program, behind its door.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -7,8 +9,6 @@ use prost::Message;
 use sc_crypto::{DomainId, VerifyingKey};
 use sc_enclave::{Attester, ClosureEntropy, Program, ProvisionError, Provisioner, Purpose};
 use sc_proto::cbr::{self, call, refusal::Reason, reply};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use crate::domain::{Domain, NotTaken};
 use crate::keys::MessageKind;
@@ -18,8 +18,11 @@ use crate::secrets::DomainSecrets;
 pub const DOMAINS_MAX: usize = 1024;
 
 /// One owner's domain. The owner key is fixed when it is first opened: no other owner reaches it.
+///
+/// The session stands here too, so that nothing that holds the list of tenants ever waits for one of them.
 struct Tenant {
     owner: VerifyingKey,
+    session: u64,
     domain: Arc<Mutex<Domain>>,
 }
 
@@ -70,7 +73,16 @@ impl Engine {
             call::Call::Batch(sealed) => self
                 .take(MessageKind::Batch, &sealed)
                 .map(reply::Reply::Outcome),
-            call::Call::Suspend(_) | call::Call::Resume(_) => Err(refusal(Reason::Consumer)),
+            call::Call::Suspend(suspend) => self
+                .with_consumer(&suspend.domain, &suspend.consumer, |domain, consumer| {
+                    domain.suspend(suspend.session, consumer)
+                })
+                .map(reply::Reply::Outcome),
+            call::Call::Resume(resume) => self
+                .with_consumer(&resume.domain, &resume.consumer, |domain, consumer| {
+                    domain.resume(resume.session, consumer)
+                })
+                .map(reply::Reply::Outcome),
             call::Call::Close(close) => {
                 self.close(&close);
                 Ok(reply::Reply::Closed(cbr::Closed {}))
@@ -92,64 +104,81 @@ impl Engine {
             .authority(&secrets.certificate, provisioned.owner)
             .map_err(|_| refusal(Reason::NotAuthentic))?;
         let id = secrets.owner.domain_id();
-        let mut seed = [0; 8];
-        (entropy.0)(&mut seed);
-        let fresh = || {
-            Arc::new(Mutex::new(Domain::new(
-                id,
-                owner,
-                &secrets,
-                u64::from_le_bytes(seed),
-            )))
-        };
-
-        let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
-        let full = tenants.len() >= DOMAINS_MAX;
-        match tenants.entry(id) {
-            Entry::Occupied(mut tenant) => {
-                let open = tenant
-                    .get()
-                    .domain
-                    .lock()
-                    .expect("no holder of this lock panics")
-                    .session();
-                if tenant.get().owner != owner || secrets.session <= open {
-                    return Err(refusal(Reason::Session));
-                }
-                tenant.get_mut().domain = fresh();
-            }
-            Entry::Vacant(_) if full => return Err(refusal(Reason::Limit)),
-            Entry::Vacant(place) => {
-                place.insert(Tenant {
-                    owner,
-                    domain: fresh(),
-                });
-            }
-        }
-        Ok(cbr::Opened {
-            confirmation: Some(provisioned.confirm()),
+        let mut opened = cbr::Opened {
+            confirmation: None,
             domain: Bytes::copy_from_slice(id.as_bytes()),
             session: secrets.session,
             owner_key: Bytes::copy_from_slice(owner.as_bytes()),
             plain: secrets.plain,
-        })
+        };
+        let mut seed = [0; 8];
+        (entropy.0)(&mut seed);
+        let domain = Domain::new(id, owner, secrets, u64::from_le_bytes(seed));
+        self.enter(
+            id,
+            Tenant {
+                owner,
+                session: opened.session,
+                domain: Arc::new(Mutex::new(domain)),
+            },
+        )?;
+        opened.confirmation = Some(provisioned.confirm());
+        Ok(opened)
+    }
+
+    fn enter(&self, id: DomainId, fresh: Tenant) -> Result<(), cbr::Refusal> {
+        let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
+        let full = tenants.len() >= DOMAINS_MAX;
+        let before = match tenants.entry(id) {
+            Entry::Occupied(mut tenant) => {
+                if tenant.get().owner != fresh.owner || fresh.session <= tenant.get().session {
+                    return Err(refusal(Reason::Session));
+                }
+                Some(tenant.insert(fresh))
+            }
+            Entry::Vacant(_) if full => return Err(refusal(Reason::Limit)),
+            Entry::Vacant(place) => {
+                place.insert(fresh);
+                None
+            }
+        };
+        drop(tenants);
+        // A large domain takes a while to go: nobody waits for that.
+        drop(before);
+        Ok(())
     }
 
     fn take(&self, kind: MessageKind, sealed: &cbr::Sealed) -> Result<cbr::Outcome, cbr::Refusal> {
-        let id = domain_id(&sealed.domain).ok_or_else(|| refusal(Reason::Malformed))?;
-        let domain = {
-            let tenants = self.tenants.lock().expect("no holder of this lock panics");
-            Arc::clone(
-                &tenants
-                    .get(&id)
-                    .ok_or_else(|| refusal(Reason::Session))?
-                    .domain,
-            )
-        };
+        self.with_domain(&sealed.domain, |domain| domain.take(kind, sealed))
+    }
+
+    fn with_consumer(
+        &self,
+        domain: &[u8],
+        consumer: &[u8],
+        act: impl FnOnce(&mut Domain, &VerifyingKey) -> Result<cbr::Outcome, NotTaken>,
+    ) -> Result<cbr::Outcome, cbr::Refusal> {
+        let key = consumer.try_into().map(VerifyingKey::from_bytes);
+        let key = key.map_err(|_| refusal(Reason::Malformed))?;
+        self.with_domain(domain, |domain| act(domain, &key))
+    }
+
+    /// Holds the lock of this domain alone while `act` runs.
+    fn with_domain(
+        &self,
+        domain: &[u8],
+        act: impl FnOnce(&mut Domain) -> Result<cbr::Outcome, NotTaken>,
+    ) -> Result<cbr::Outcome, cbr::Refusal> {
+        let id = domain_id(domain).ok_or_else(|| refusal(Reason::Malformed))?;
+        let tenants = self.tenants.lock().expect("no holder of this lock panics");
+        let tenant = tenants.get(&id).ok_or_else(|| refusal(Reason::Session))?;
+        let domain = Arc::clone(&tenant.domain);
+        drop(tenants);
         let mut domain = domain.lock().expect("no holder of this lock panics");
-        domain.take(kind, sealed).map_err(|why| match why {
+        act(&mut domain).map_err(|why| match why {
             NotTaken::Session => refusal(Reason::Session),
             NotTaken::NotAuthentic => refusal(Reason::NotAuthentic),
+            NotTaken::Consumer => refusal(Reason::Consumer),
             NotTaken::Counter { expected } => cbr::Refusal {
                 reason: Reason::Counter.into(),
                 expected,
@@ -163,17 +192,13 @@ impl Engine {
             return;
         };
         let mut tenants = self.tenants.lock().expect("no holder of this lock panics");
-        if let Entry::Occupied(tenant) = tenants.entry(id) {
-            let session = tenant
-                .get()
-                .domain
-                .lock()
-                .expect("no holder of this lock panics")
-                .session();
-            if session == close.session {
-                tenant.remove();
-            }
-        }
+        let is_it = |tenant: &Tenant| tenant.session == close.session;
+        let closed = match tenants.get(&id).is_some_and(is_it) {
+            true => tenants.remove(&id),
+            false => None,
+        };
+        drop(tenants);
+        drop(closed);
     }
 }
 

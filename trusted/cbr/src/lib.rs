@@ -9,21 +9,25 @@ mod bytes;
 mod consumers;
 mod control;
 mod domain;
+mod drafts;
 mod engine;
 mod keys;
 mod notice;
+mod publishers;
 mod receipt;
 mod secrets;
 
 pub use batch::{Batch, BatchWriter, Origin};
 pub use bytes::{Reader, push_bytes};
 pub use control::{Control, ControlBody, SlowPolicy};
-pub use domain::{CONSUMERS_MAX, NOTICES_BYTES_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};
+pub use domain::{CONSUMERS_MAX, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};
+pub use drafts::{NOTICE_BYTES_MAX, NOTICES_BYTES_MAX};
 pub use engine::{DOMAINS_MAX, Engine};
 pub use keys::{
     Cipher, DeliveryKeys, DomainKey, MessageKind, PublisherKeys, Scope, control_cipher,
 };
 pub use notice::{Coverage, Entry, Notice, NoticeKind};
+pub use publishers::PUBLISHERS_MAX;
 pub use receipt::{Receipt, Status};
 pub use secrets::DomainSecrets;
 

@@ -11,9 +11,11 @@ use crate::bytes::{Reader, push_varint};
 
 const VERSION: u8 = 1;
 /// Length in bytes of a notice's part before its entries, with its seal and what the host is told of it, at most.
-const HEAD_BYTES: usize = 192;
+pub(crate) const HEAD_BYTES: usize = 192;
 /// Length in bytes of a publisher's coverage.
-const COVERAGE_BYTES: usize = 64;
+pub(crate) const COVERAGE_BYTES: usize = 64;
+/// Room for entries that a writer keeps when it starts anew, in bytes.
+const ROOM_KEPT_MAX: usize = 64 << 10;
 /// Length in bytes of a payload key with the payload's hash.
 const KEY_AND_HASH_BYTES: usize = 64;
 
@@ -230,8 +232,18 @@ impl NoticeWriter {
         self.payloads.push(index);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
+    /// Entries so far.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The publication added last; 0 before the first.
+    pub(crate) fn last_index(&self) -> u32 {
+        self.last_index
+    }
+
+    pub(crate) fn entries_len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Bytes of the notice if it were finished now, about.
@@ -243,7 +255,12 @@ impl NoticeWriter {
         self.deliveries
     }
 
-    /// The indexes of the publications added, and empties the list.
+    /// The indexes of the publications added.
+    pub(crate) fn payloads(&self) -> &[u32] {
+        &self.payloads
+    }
+
+    /// As [`Self::payloads`], and empties the list.
     pub(crate) fn take_payloads(&mut self) -> Vec<u32> {
         core::mem::take(&mut self.payloads)
     }
@@ -251,10 +268,18 @@ impl NoticeWriter {
     /// Forgets the entries, keys and all.
     pub(crate) fn discard(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.entries);
+        let mut entries = core::mem::take(&mut self.entries);
+        entries.shrink_to(ROOM_KEPT_MAX);
         *self = Self {
-            entries: core::mem::take(&mut self.entries),
+            entries,
             ..Self::default()
         };
+    }
+
+    /// As [`Self::discard`], and gives the memory back.
+    pub(crate) fn release(&mut self) {
+        self.discard();
+        *self = Self::default();
     }
 
     /// Writes the notice that holds the entries to `out` and starts anew.
