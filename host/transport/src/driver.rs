@@ -18,6 +18,7 @@ use crate::curve::LinkKeys;
 use crate::dialer::Dialer;
 use crate::endpoint::{Endpoint, EndpointError, Note};
 use crate::event::{LinkEvent, LinkId, Role, SendError};
+use crate::files::raise_limit;
 use crate::frame::{Frame, FrameClass};
 use crate::identity::{LinkSigner, os_entropy};
 use crate::links::Links;
@@ -55,7 +56,7 @@ pub struct Driver<S> {
 }
 
 impl Driver<Links> {
-    /// Opens a ROUTER socket.
+    /// Opens a ROUTER socket, and lets this process hold as many files open as the system grants it.
     ///
     /// # Errors
     /// The endpoint cannot be used; the message names the fix.
@@ -65,7 +66,9 @@ impl Driver<Links> {
         mut settings: LinkSettings,
         signer: impl LinkSigner + 'static,
     ) -> Result<Self, EndpointError> {
-        let opened = open(Kind::Acceptor, attach, keys, &mut settings).await?;
+        let mut opened = open(Kind::Acceptor, attach, keys, &mut settings).await?;
+        let few_files = raise_limit().map(|limit| Note::FewFiles { limit });
+        opened.notes.extend(few_files);
         Ok(Self::new(
             opened,
             Links::new(settings, signer, os_entropy()),

@@ -114,6 +114,11 @@ pub enum Note {
         /// The port.
         port: u16,
     },
+    /// This process may open so few files that a crowd of peers cannot be connected at once.
+    FewFiles {
+        /// The limit.
+        limit: u64,
+    },
 }
 
 impl fmt::Display for Note {
@@ -122,6 +127,10 @@ impl fmt::Display for Note {
             Self::LoopbackOnly { port } => write!(
                 out,
                 "*:{port} listens on this machine alone; give link keys (`securecloud keygen --link`) to listen on every interface"
+            ),
+            Self::FewFiles { limit } => write!(
+                out,
+                "this process may hold only {limit} files open, and each connected peer takes one: raise the hard limit (`ulimit -Hn`, or LimitNOFILE= of its service) for more"
             ),
         }
     }

@@ -57,7 +57,8 @@ impl PeerKey {
         !self.is_of_small_order() && self.signed(message, signature)
     }
 
-    fn is_of_small_order(&self) -> bool {
+    /// Whether anybody can sign under this key.
+    pub(crate) fn is_of_small_order(&self) -> bool {
         let mut y = self.0;
         y[KEY_LEN - 1] &= 0x7f;
         SMALL_ORDER.contains(&y)

@@ -11,6 +11,7 @@ mod dialer;
 mod driver;
 mod endpoint;
 mod event;
+mod files;
 mod frame;
 mod identity;
 mod link;

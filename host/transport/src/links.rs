@@ -94,14 +94,9 @@ impl Links {
             self.table.answer(route.id.clone(), pending.reply.clone());
             return;
         }
-        if hello.curve_key != route.curve_key {
+        if let Some(why) = fault(&hello, route) {
             self.table.counts.unproved += 1;
-            self.refuse(
-                route,
-                &hello.nonce,
-                CloseCode::Refused,
-                "the hello names another CURVE key than the connection",
-            );
+            self.refuse(route, &hello.nonce, CloseCode::Refused, why);
             return;
         }
         let ours = self.offer();
@@ -317,6 +312,17 @@ impl Side for Links {
     fn on_connected(&mut self, _now: Duration) {}
 
     fn on_disconnected(&mut self, _now: Duration) {}
+}
+
+/// What keeps this hello from being answered by a handshake.
+fn fault(hello: &Offer, route: &Route) -> Option<&'static str> {
+    if hello.curve_key != route.curve_key {
+        Some("the hello names another CURVE key than the connection")
+    } else if hello.key.is_of_small_order() {
+        Some("anybody can sign under the key of the hello")
+    } else {
+        None
+    }
 }
 
 /// How often a stranger was answered this second.

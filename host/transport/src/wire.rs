@@ -140,7 +140,9 @@ fn parse_carry(carry: link::Carry, frame: Frame) -> Result<Packet, Malformed> {
 fn parse_control(kind: Kind) -> Result<Packet, Malformed> {
     match kind {
         Kind::Hello(hello) => {
-            let role = parse_role(hello.role).ok_or(Malformed)?;
+            let Some(role) = parse_role(hello.role) else {
+                return unacceptable(&hello.nonce, "an unknown role");
+            };
             if !role.initiates() {
                 return unacceptable(&hello.nonce, "a router does not open links");
             }
