@@ -185,13 +185,14 @@ impl Router {
             }
             LinkEvent::Writable { link, class } => {
                 let waiting = self.backlog.take(link, class);
-                self.outputs
-                    .extend(waiting.map(|(frame, token)| Output::Send {
-                        link,
-                        class,
-                        frame,
-                        token,
-                    }));
+                let sends = waiting.map(|(frame, token)| Output::Send {
+                    link,
+                    class,
+                    frame,
+                    token,
+                });
+                // In front of whatever has come of the events just before this one: that is younger.
+                drop(self.outputs.splice(0..0, sends));
             }
             LinkEvent::Closed { link, .. } => self.on_closed(link),
             _ => {}

@@ -116,10 +116,15 @@ impl Shell {
         }
     }
 
+    /// All records of a round first, then all frames: however many requests were answered, the disk is waited for once.
     fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), ClientError> {
+        for output in &outputs {
+            if let Output::Record(record) = output {
+                self.journal.append(record)?;
+            }
+        }
         for output in outputs {
             match (output, self.link) {
-                (Output::Record(record), _) => self.journal.append(&record)?,
                 (Output::Send { class, frame }, Some(link)) => {
                     self.journal.sync()?;
                     match self.driver.send(link, class, frame, 0) {
@@ -133,7 +138,7 @@ impl Shell {
                     }
                 }
                 (Output::Close(reason), Some(link)) => self.driver.close(link, &reason),
-                (Output::Send { .. } | Output::Close(_), None) => {}
+                (Output::Record(_), _) | (Output::Send { .. } | Output::Close(_), None) => {}
             }
         }
         self.driver.flush()?;

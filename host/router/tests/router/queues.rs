@@ -68,6 +68,26 @@ fn a_patient_publishers_frame_waits_for_room_and_goes_first_then() {
 }
 
 #[test]
+fn a_frame_that_comes_of_the_round_in_which_there_is_room_again_does_not_overtake_those_that_wait() {
+    let mut house = admitted(SlowPolicy::Block);
+    assert_eq!(deliver(&mut house, 0, FULL), []);
+
+    // The state of the domain, for the same link, comes first; then the room.
+    house.attach(ALICE, OWNER);
+    let class = DATA;
+    house
+        .router
+        .on_event(LinkEvent::Writable { link: ALICE, class });
+
+    let outputs = house.router.take_outputs();
+    assert!(
+        matches!(outputs[0], sc_router::Output::Send { token: 7, .. }),
+        "{outputs:?}"
+    );
+    assert!(outputs.len() > 1, "{outputs:?}");
+}
+
+#[test]
 fn an_impatient_publishers_consumer_is_dropped_when_it_falls_behind() {
     assert_eq!(
         deliver(&mut admitted(SlowPolicy::Disconnect), 0, FULL),
