@@ -16,8 +16,8 @@ use pair::{
 use sc_proto::Message as _;
 use sc_proto::link::{self, LinkHeader, link_header::Kind};
 use sc_transport::{
-    Admission, CloseCode, CloseReason, DISOWNED_PER_SECOND, Datagram, LinkEvent, LinkId,
-    LinkSettings, Links, OUTBOX_MAX, PENDING_MAX, Role, Route, Side,
+    Admission, CloseCode, CloseReason, DISOWNED_PER_SECOND, Datagram, Dialer, Frame, FrameClass,
+    LinkEvent, LinkId, LinkSettings, Links, OUTBOX_MAX, PENDING_MAX, Role, Route, SendError, Side,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -302,6 +302,127 @@ fn a_hello_in_the_role_of_a_router_is_refused() {
         panic!("a refusal is a close")
     };
     assert_eq!(close.code(), link::CloseCode::Refused);
+}
+
+/// What an acceptor answers to the hello of a dialer, changed by `change`.
+fn answer_to(change: impl FnOnce(&mut link::Hello)) -> Kind {
+    let mut acceptor = Links::new(LinkSettings::default(), key(1), entropy(1));
+    let now = Duration::ZERO;
+    let Kind::Hello(mut hello) = kind(&hello(&mut dialer(2, Role::Publisher), now)) else {
+        panic!("a dialer begins with a hello")
+    };
+    change(&mut hello);
+    acceptor.on_datagram(now, &Route::plain(ROUTE), datagram(Kind::Hello(hello)));
+    kind(&acceptor.poll_transmit(now).unwrap().1)
+}
+
+#[test]
+fn a_hello_that_no_link_can_come_of_is_told_why() {
+    let faults: [(&str, fn(&mut link::Hello)); 6] = [
+        ("no room for any frame", |hello| hello.control_window = 0),
+        ("no room for any frame", |hello| hello.data_window = 128),
+        ("no room for any frame", |hello| hello.max_frame = 0),
+        ("an unknown role", |hello| hello.role = 0),
+        ("an unknown role", |hello| hello.role = 4711),
+        ("anybody can sign", |hello| hello.key = vec![0; 32].into()),
+    ];
+
+    for (told, change) in faults {
+        let Kind::Close(close) = answer_to(change) else {
+            panic!("{told}")
+        };
+        assert_eq!(close.code(), link::CloseCode::Refused);
+        assert!(close.reason.contains(told), "{}", close.reason);
+        assert_eq!(
+            close.hello_nonce.len(),
+            32,
+            "its sender knows which is meant"
+        );
+    }
+}
+
+#[test]
+fn an_acceptor_whose_terms_leave_no_room_is_not_taken() {
+    let mut settings = LinkSettings::default();
+    settings.terms.data_window = 0;
+    let mut pair = Pair::with(settings, LinkSettings::default());
+
+    pair.run_for(SHORT);
+
+    assert!(
+        matches!(&pair.initiator_events[..], [LinkEvent::Refused { reason }] if reason.contains("no room for any frame")),
+        "{:?}",
+        pair.initiator_events
+    );
+}
+
+#[test]
+fn the_largest_windows_that_there_are_change_no_bound_of_this_side() {
+    let mut boundless = LinkSettings::default();
+    boundless.terms.control_window = u64::MAX;
+    boundless.terms.data_window = u64::MAX;
+    boundless.terms.max_frame = u64::MAX;
+    let ours = LinkSettings::default();
+    let queue = ours.data_queue;
+    let mut pair = Pair::new();
+    let mut greedy = Dialer::new(pair.now, Role::Subscriber, boundless, key(9), entropy(9));
+    open(
+        &mut pair.acceptor,
+        &mut greedy,
+        &Route::plain("greedy"),
+        pair.now,
+    );
+    let link = LinkId(1);
+
+    let mut sent = 0;
+    let full = loop {
+        let frame = Frame::new("").with(vec![0; 1 << 20]);
+        sent += frame.cost();
+        match pair
+            .acceptor
+            .send(pair.now, link, FrameClass::Data, frame, 0)
+        {
+            Ok(()) => {}
+            Err(error) => break error,
+        }
+    };
+
+    assert_eq!(full, SendError::Full);
+    assert!(sent < queue + (2 << 20), "{sent}");
+    assert_eq!(pair.acceptor.largest(link, FrameClass::Data), queue);
+}
+
+#[test]
+fn whoever_proves_itself_under_the_routing_id_of_another_does_not_keep_it_away() {
+    let (mut pair, old, _) = Pair::linked();
+    let mut thief = dialer(9, Role::Publisher);
+
+    open(
+        &mut pair.acceptor,
+        &mut thief,
+        &Route::plain(ROUTE),
+        pair.now,
+    );
+    assert_eq!(
+        events(&mut pair.acceptor)[0],
+        LinkEvent::Closed {
+            link: old,
+            reason: CloseReason::Ousted
+        }
+    );
+    pair.run_for(Duration::from_secs(15));
+
+    assert!(!pair.initiator.is_finished());
+    assert!(
+        pair.initiator_events.contains(&LinkEvent::Closed {
+            link: LinkId(1),
+            reason: CloseReason::Forgotten
+        }),
+        "{:?}",
+        pair.initiator_events
+    );
+    let link = pair.initiator.link();
+    assert!(link.is_some_and(|link| link > LinkId(1)), "it is back");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use pair::{Dice, Pair, ROUTE, To, WINDOW, Weather, kind, tight};
 use sc_proto::link::link_header::Kind;
 use sc_transport::{
     ATTACHMENTS_MAX, CloseReason, Datagram, FRAME_OVERHEAD, Frame, FrameClass, HEAD_MAX, LinkEvent,
-    LinkId, SendError, Side,
+    LinkId, RECONNECT_GRACE, SendError, Side,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -282,6 +282,59 @@ fn a_link_that_hears_nothing_for_the_idle_timeout_closes_and_is_opened_anew() {
         new_at_acceptor > at_acceptor && new_at_initiator > at_initiator,
         "ids are not used again"
     );
+}
+
+#[test]
+fn a_link_whose_connection_is_gone_waits_a_while_for_another_and_no_longer() {
+    let (mut pair, _, link) = Pair::linked();
+    let gone = pair.now;
+
+    pair.initiator.on_disconnected(gone);
+    pair.initiator.on_disconnected(gone + RECONNECT_GRACE / 2);
+    assert_eq!(pair.initiator.next_timeout(), Some(gone + RECONNECT_GRACE));
+    pair.initiator
+        .on_timeout(gone + RECONNECT_GRACE - Duration::from_millis(1));
+    assert_eq!(pair.initiator.link(), Some(link));
+    pair.initiator.on_timeout(gone + RECONNECT_GRACE);
+
+    let reason = CloseReason::Disconnected(RECONNECT_GRACE);
+    assert_eq!(
+        pair.initiator.poll_event(),
+        Some(LinkEvent::Closed { link, reason })
+    );
+    assert_eq!(pair.initiator.link(), None);
+}
+
+#[test]
+fn a_link_goes_on_over_a_connection_that_comes_in_time() {
+    let (mut pair, _, link) = Pair::linked();
+
+    pair.initiator.on_disconnected(pair.now);
+    pair.now += RECONNECT_GRACE - Duration::from_millis(1);
+    pair.initiator.on_connected(pair.now);
+    pair.run_for(RECONNECT_GRACE * 2);
+
+    assert_eq!(pair.initiator.link(), Some(link));
+    assert_eq!(pair.initiator_events, []);
+}
+
+#[test]
+fn a_reply_that_overtakes_word_of_its_connection_makes_a_link_that_lasts() {
+    let mut pair = Pair::new();
+    pair.initiator.on_disconnected(Duration::ZERO);
+    pair.now = RECONNECT_GRACE * 2;
+
+    pair.run_for(SHORT);
+    pair.initiator.on_connected(pair.now);
+    pair.run_for(RECONNECT_GRACE * 2);
+
+    assert_eq!(
+        pair.initiator_events.len(),
+        1,
+        "{:?}",
+        pair.initiator_events
+    );
+    assert!(pair.initiator.link().is_some());
 }
 
 #[test]
