@@ -1,8 +1,8 @@
 //! The decoders of what is sealed: they read what was written, nothing shorter, nothing longer, and no count beyond the message.
 
 use sc_cbr::{
-    Batch, BatchWriter, Control, ControlBody, DomainSecrets, Notice, Origin, Reader, Receipt,
-    SlowPolicy, Status,
+    Batch, BatchWriter, Control, ControlBody, DomainSecrets, Notice, NoticeKind, Origin, Reader,
+    Receipt, SlowPolicy, Status,
 };
 use sc_crypto::Secret;
 
@@ -34,6 +34,17 @@ fn controls() -> Vec<Vec<u8>> {
         },
         ControlBody::Revoke { consumer },
         ControlBody::Tick,
+        ControlBody::Register {
+            publisher: consumer,
+            start: u64::MAX,
+            floor: Origin {
+                start: 2,
+                number: u64::MAX,
+            },
+        },
+        ControlBody::Dismiss {
+            publisher: consumer,
+        },
     ];
     bodies
         .map(|body| Control { time_ms: 5, body }.encode())
@@ -82,17 +93,17 @@ fn a_control_message_of_any_other_length_is_refused() {
 #[test]
 fn unknown_versions_kinds_flags_and_policies_are_refused() {
     let [admit, withdraw, ..] = &controls()[..] else {
-        unreachable!("five kinds");
+        unreachable!("seven kinds");
     };
     let slow_at = 1 + 8 + 1 + 32 + 32 + 8;
     for (bytes, at, bad) in [
         (admit, 0, 0),
         (admit, 0, 2),
         (admit, 9, 0),
-        (admit, 9, 6),
+        (admit, 9, 8),
         (admit, slow_at, 0),
-        (admit, slow_at, 3),
-        (admit, slow_at + 1, 2),
+        (admit, slow_at, 4),
+        (admit, slow_at + 9, 2),
         (withdraw, 0, 0xff),
     ] {
         let mut changed = bytes.clone();
@@ -104,13 +115,13 @@ fn unknown_versions_kinds_flags_and_policies_are_refused() {
 #[test]
 fn counts_and_lengths_beyond_the_message_are_refused_everywhere() {
     let [admit, withdraw, ..] = &controls()[..] else {
-        unreachable!("five kinds");
+        unreachable!("seven kinds");
     };
     let head = 1 + 8 + 1 + 32;
-    let first_length = head + 32 + 8 + 2 + 4 + 8;
+    let count_at = head + 32 + 8 + 1 + 8 + 1;
     for (bytes, at) in [
-        (admit, head + 32 + 8 + 2),
-        (admit, first_length),
+        (admit, count_at),
+        (admit, count_at + 4 + 8),
         (withdraw, head),
     ] {
         for count in [u32::MAX, 1 << 31, bytes.len() as u32, 3] {
@@ -204,11 +215,11 @@ fn domain_secrets_read_back_as_they_were_written() {
     assert_eq!(read.owner, *identity(1).public());
 }
 
-/// A notice of the given entries, written by hand: kind heartbeat, so that only the entries matter.
+/// A notice of the given entries, written by hand: kind expired, so that only the entries matter.
 fn notice(count: u32, entries: &[u8], plain: bool) -> Vec<u8> {
     let mut bytes = vec![1];
     bytes.extend_from_slice(&6_u64.to_le_bytes());
-    bytes.extend_from_slice(&[1, u8::from(plain)]);
+    bytes.extend_from_slice(&[2, u8::from(plain)]);
     bytes.extend_from_slice(&count.to_le_bytes());
     bytes.extend_from_slice(entries);
     bytes
@@ -247,12 +258,54 @@ fn a_notice_with_a_count_or_index_that_cannot_be_is_refused() {
 #[test]
 fn a_notice_of_unknown_version_kind_or_mode_is_refused() {
     let good = notice(0, &[], true);
-    for (at, bad) in [(0, 0), (0, 2), (9, 4), (10, 2)] {
+    for (at, bad) in [(0, 0), (0, 2), (9, 6), (10, 2)] {
         let mut changed = good.clone();
         changed[at] = bad;
         assert!(read(&changed).is_err(), "byte {at} as {bad}");
     }
     for length in 0..good.len() {
         assert!(read(&good[..length]).is_err());
+    }
+}
+
+#[test]
+fn a_heartbeat_with_more_publishers_than_bytes_is_refused() {
+    let heartbeat = |count: u32, publishers: usize| {
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(&6_u64.to_le_bytes());
+        bytes.push(1);
+        bytes.extend_from_slice(&count.to_le_bytes());
+        bytes.extend(vec![7; publishers * 64]);
+        bytes.extend_from_slice(&[0, 0, 0, 0, 0]);
+        bytes
+    };
+
+    let whole = heartbeat(2, 2);
+    let NoticeKind::Heartbeat { publishers } = Notice::decode(&whole).unwrap().kind else {
+        panic!("no heartbeat");
+    };
+    assert_eq!(publishers.len(), 2);
+    assert_eq!(publishers[1].taken.number, u64::from_le_bytes([7; 8]));
+    for (count, there) in [(u32::MAX, 2), (3, 2), (1, 0)] {
+        assert!(Notice::decode(&heartbeat(count, there)).is_err());
+    }
+    for length in 0..whole.len() {
+        assert!(Notice::decode(&whole[..length]).is_err());
+    }
+}
+
+#[test]
+fn what_a_consumer_missed_is_read_whole_or_not_at_all() {
+    let mut bytes = notice(0, &[], true);
+    bytes[9] = 5;
+    bytes.splice(10..10, [[1; 8], [2; 8]].concat());
+
+    let missed = NoticeKind::Missed {
+        batches: u64::from_le_bytes([1; 8]),
+        publications: u64::from_le_bytes([2; 8]),
+    };
+    assert_eq!(Notice::decode(&bytes).unwrap().kind, missed);
+    for length in 0..bytes.len() {
+        assert!(read(&bytes[..length]).is_err());
     }
 }

@@ -192,7 +192,7 @@ pub(crate) fn domain_secrets(
     entropy: &mut Entropy,
 ) -> DomainSecrets {
     DomainSecrets {
-        floor: sc_cbr::Origin::default(),
+        floor: Origin::default(),
         key: DomainKey::new(Secret::random(entropy)),
         session: wish.session,
         start: wish.start,
