@@ -6,11 +6,16 @@
 
 mod bounds;
 mod consumer;
+mod coverage;
 mod decoders;
+mod grantee;
 mod leases;
 mod nonces;
 mod owner;
 mod plain;
 mod provisioning;
+mod publishers;
 mod recipients;
 mod sequence;
+mod suspension;
+mod tenants;

@@ -6,7 +6,7 @@ use sc_cbr::{
     Origin, PublisherKeys, Receipt, Scope, control_cipher,
 };
 use sc_crypto::hash::sha256;
-use sc_crypto::{OwnerSecret, SealingPublicKey, Secret};
+use sc_crypto::{OwnerSecret, SealingPublicKey, Secret, VerifyingKey};
 use sc_enclave::{
     Attester, ConfirmationKey, Program, Purpose, SecretsMessage, SimulatedPlatform, Transcript,
     simulation_development_key,
@@ -111,6 +111,16 @@ impl Enclave {
         }
     }
 
+    /// Suspends a consumer; the one notice of it.
+    pub(crate) fn suspend(&mut self, scope: &Scope, consumer: &Consumer) -> cbr::Notice {
+        only_notice(self.outcome(suspend(scope, consumer)))
+    }
+
+    /// Resumes a consumer; the one notice of it.
+    pub(crate) fn resume(&mut self, scope: &Scope, consumer: &Consumer) -> cbr::Notice {
+        only_notice(self.outcome(resume(scope, consumer)))
+    }
+
     pub(crate) fn close(&mut self, scope: &Scope) {
         let close = cbr::Close {
             domain: Bytes::copy_from_slice(scope.domain.as_bytes()),
@@ -118,6 +128,28 @@ impl Enclave {
         };
         assert_eq!(self.call(Call::Close(close)), Reply::Closed(cbr::Closed {}));
     }
+}
+
+fn only_notice(mut outcome: cbr::Outcome) -> cbr::Notice {
+    assert!(outcome.receipt.is_empty());
+    assert_eq!(outcome.notices.len(), 1);
+    outcome.notices.remove(0)
+}
+
+pub(crate) fn suspend(scope: &Scope, consumer: &Consumer) -> Call {
+    Call::Suspend(cbr::Suspend {
+        domain: Bytes::copy_from_slice(scope.domain.as_bytes()),
+        session: scope.session,
+        consumer: Bytes::copy_from_slice(consumer.key.as_bytes()),
+    })
+}
+
+pub(crate) fn resume(scope: &Scope, consumer: &Consumer) -> Call {
+    Call::Resume(cbr::Resume {
+        domain: Bytes::copy_from_slice(scope.domain.as_bytes()),
+        session: scope.session,
+        consumer: Bytes::copy_from_slice(consumer.key.as_bytes()),
+    })
 }
 
 /// What one owner asks for when it provisions.
@@ -209,6 +241,7 @@ pub(crate) struct Session {
     pub(crate) keys: PublisherKeys,
     pub(crate) now_ms: u64,
     pub(crate) next_counter: u64,
+    key: DomainKey,
     control: Cipher,
     next_origin: u64,
     plain: bool,
@@ -251,11 +284,22 @@ impl Session {
             scope,
             keys: PublisherKeys::new(&secrets.key.publisher_secret(&scope), secrets.plain),
             control: control_cipher(&secrets.key, &scope, secrets.plain),
+            key: DomainKey::new(secrets.key.secret().duplicate()),
             now_ms: OPENED_MS,
             next_counter: 1,
             next_origin: 1,
             plain: secrets.plain,
         }
+    }
+
+    /// The secret that the owner gives a publisher which it has registered.
+    pub(crate) fn grant(&self, publisher: VerifyingKey, start: u64) -> Secret {
+        let scope = Scope {
+            party: publisher,
+            start,
+            ..self.scope
+        };
+        self.key.publisher_secret(&scope)
     }
 
     /// Seals `plaintext` under the next counter, which is thereby used.
@@ -293,21 +337,8 @@ impl Session {
             number: self.next_origin,
         };
         self.next_origin += 1;
-        let mut writer = BatchWriter::default();
-        let mut data = self.scope.payload_data(self.next_counter);
-        let mut payloads = Vec::new();
-        for (index, publication) in (0..).zip(publications) {
-            let plaintext = payload(self.next_counter, index);
-            let mut sealed = Vec::new();
-            match self.keys.payload_key(self.next_counter, index) {
-                Some(key) => key.seal(data.of(index), &plaintext, &mut sealed),
-                None => sealed = plaintext,
-            }
-            let hash = (!self.plain).then(|| sha256(&sealed));
-            writer.push(publication, hash.as_ref()).unwrap();
-            payloads.push(sealed);
-        }
-        (writer.finish(origin, self.now_ms), payloads)
+        let sequence = (&self.scope, &self.keys, self.next_counter);
+        write_batch(sequence, origin, self.now_ms, publications, self.plain)
     }
 
     pub(crate) fn batch(&mut self, publications: &[Publication]) -> (Call, Vec<Vec<u8>>) {
@@ -366,6 +397,31 @@ impl Session {
         self.tell(enclave, consumer.admission(false, subscriptions))
             .0
     }
+}
+
+/// The batch `counter` of a publisher, whose payload `i` is `payload(counter, i)`, and its sealed payloads.
+pub(crate) fn write_batch(
+    (scope, keys, counter): (&Scope, &PublisherKeys, u64),
+    origin: Origin,
+    time_ms: u64,
+    publications: &[Publication],
+    plain: bool,
+) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let mut writer = BatchWriter::default();
+    let mut data = scope.payload_data(counter);
+    let mut payloads = Vec::new();
+    for (index, publication) in (0..).zip(publications) {
+        let plaintext = payload(counter, index);
+        let mut sealed = Vec::new();
+        match keys.payload_key(counter, index) {
+            Some(key) => key.seal(data.of(index), &plaintext, &mut sealed),
+            None => sealed = plaintext,
+        }
+        let hash = (!plain).then(|| sha256(&sealed));
+        writer.push(publication, hash.as_ref()).unwrap();
+        payloads.push(sealed);
+    }
+    (writer.finish(origin, time_ms), payloads)
 }
 
 /// The payload that these tests give publication `index` of batch `counter`.
