@@ -6,6 +6,13 @@
 //! come back after a crash, which its consumer sees by its counter.
 //! Source: docs/FORMATS.md, "Spill".
 
+mod copying;
+mod entry;
+mod log;
+mod mailbox;
+mod medium;
+mod recovery;
+mod store;
 mod worker;
 
 use std::collections::VecDeque;
@@ -162,7 +169,7 @@ impl Spill {
         let damaged = Arc::new(AtomicU64::new(0));
         let (commands, taken) = mpsc::channel();
         let (told, events) = unbounded_channel();
-        let (recovered, thread) = worker::start(settings, taken, told, damaged.clone())?;
+        let (recovered, thread) = worker::start(&settings, taken, told, damaged.clone())?;
         let spill = Self {
             commands: Some(commands),
             events,
