@@ -9,7 +9,7 @@ use std::time::Duration;
 use sc_transport::{
     Attach, CloseReason, CurvePublic, Dialer, Driver, Endpoint, EndpointError, Frame, FrameClass,
     LinkEvent, LinkId, LinkKey, LinkKeys, LinkSettings, LinkSigner as _, Links, Note, PeerKey,
-    Role, Side, os_entropy,
+    RECONNECT_GRACE, Role, Side, os_entropy,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -278,6 +278,27 @@ async fn a_restarted_initiator_replaces_its_former_self_in_either_shape() {
             .expect("the new link is established");
         assert_eq!(closed, Some((old, CloseReason::Replaced)));
     }
+}
+
+#[tokio::test]
+async fn a_router_that_is_gone_for_good_is_noticed_long_before_it_would_count_as_silent() {
+    let mut router = acceptor(&bind("localhost:0"), None).await;
+    let mut peer = initiator(&connect(&router), None, 2).await;
+    establish(&mut router, &mut peer).await;
+
+    drop(router);
+    let closed = async {
+        loop {
+            if let LinkEvent::Closed { reason, .. } = peer.next().await.unwrap() {
+                return reason;
+            }
+        }
+    };
+
+    let reason = timeout(RECONNECT_GRACE + Duration::from_secs(3), closed)
+        .await
+        .expect("it is noticed in time");
+    assert_eq!(reason, CloseReason::Disconnected(RECONNECT_GRACE));
 }
 
 fn curve_pair() -> (LinkKeys, LinkKeys) {
