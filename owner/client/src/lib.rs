@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod journal;
 mod link;
+mod outgoing;
 mod provisioning;
 mod publisher;
 mod shell;
@@ -17,10 +18,11 @@ pub use answer::{Answer, AnswerRefused, Refusal, Verdict};
 pub use ask::{ASK_BYTES_MAX, Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
 pub use journal::{Journal, JournalError};
 pub use link::{Clock, Credit, Output};
+pub use outgoing::{BatchBounds, PublishError};
 pub use provisioning::{Challenged, Entrusted, ProvisioningError};
-pub use publisher::{
-    Admission, BatchBounds, Full, Publisher, PublisherEvent, PublisherSettings, Roll,
-};
+pub use publisher::{Admission, GrantList, Publisher, PublisherEvent, PublisherSettings, Roll};
 pub use shell::{ClientError, LinkNews, News, OsEntropy, PublisherLoop, SubscriberLoop};
 pub use signer::IdentitySigner;
-pub use subscriber::{Delivery, Ending, Memory, Subscriber, SubscriberEvent, SubscriberSettings};
+pub use subscriber::{
+    Delivery, Ending, Memory, Subscriber, SubscriberEvent, SubscriberSettings, UNKNOWN_END,
+};

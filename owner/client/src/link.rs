@@ -40,6 +40,11 @@ impl Credit {
         self
     }
 
+    /// What a frame of so many bytes costs, at most.
+    pub(crate) fn cost(bytes: usize) -> u64 {
+        bytes as u64 + FRAME_COST
+    }
+
     pub(crate) fn take_control(&mut self, bytes: usize) -> bool {
         take(&mut self.control, bytes)
     }
@@ -50,7 +55,7 @@ impl Credit {
 }
 
 fn take(left: &mut u64, bytes: usize) -> bool {
-    match left.checked_sub(bytes as u64 + FRAME_COST) {
+    match left.checked_sub(Credit::cost(bytes)) {
         Some(rest) => {
             *left = rest;
             true

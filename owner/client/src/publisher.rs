@@ -4,7 +4,10 @@
 //! for the caller to put on the disk first; every session has a fresh domain key and a greater number.
 
 mod admission;
-mod batches;
+mod controls;
+mod grants;
+mod leave;
+mod lists;
 mod roll;
 mod sending;
 mod session;
@@ -16,21 +19,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use sc_cbr::{ControlBody, DomainKey, DomainSecrets, Origin};
+use sc_cbr::{ControlBody, DomainKey, DomainSecrets};
 use sc_crypto::{DomainId, Entropy, OwnerSecret, Secret, VerifyingKey};
 use sc_matching::Publication;
 use sc_proto::routing::{self, from_publisher, refused::Cause, to_publisher};
 use sc_transport::{Frame, FrameClass};
 
-pub use batches::BatchBounds;
-pub use roll::{Admission, Roll};
-pub use settings::{Full, PublisherEvent, PublisherSettings};
+pub use lists::{Admission, GrantList};
+pub use roll::Roll;
+pub use settings::{PublisherEvent, PublisherSettings};
 
 use crate::link::{Clock, Output};
+use crate::outgoing::{BatchBounds, Outgoing, PublishError, later};
 use crate::provisioning::{Challenged, Entrusted};
-use batches::Batches;
+use controls::{Controls, Queued};
+use leave::Leave;
 use roll::Record;
 use session::Session;
+
+/// A router that has not led to a session so long after the challenge is left: evidence is taken while its nonce is fresh.
+const PROVISION_WITHIN: Duration = Duration::from_secs(60);
 
 enum State {
     Detached,
@@ -44,18 +52,6 @@ enum State {
     Open(Box<Session>),
 }
 
-/// Something that waits for credit of class control.
-enum Queued {
-    /// A message for the program.
-    Control {
-        body: ControlBody,
-        /// The consumer all of whose subscriptions are indexed once this is carried out.
-        completes: Option<VerifyingKey>,
-    },
-    /// The answer that tells a live consumer of a new session, in front of its admission.
-    Answer(VerifyingKey),
-}
-
 /// A publisher that owns its domain.
 pub struct Publisher {
     secret: Arc<OwnerSecret>,
@@ -63,16 +59,21 @@ pub struct Publisher {
     entropy: Box<dyn Entropy + Send>,
     roll: Roll,
     state: State,
-    batches: Batches,
-    controls: VecDeque<Queued>,
+    /// Until when the challenge has to have led to a session; none before the first look at the clock.
+    provision_by: Option<Duration>,
+    outgoing: Outgoing,
+    controls: Controls,
     complete: BTreeSet<VerifyingKey>,
     next_tick: Duration,
+    leave: Leave,
     outputs: Vec<Output>,
     events: VecDeque<PublisherEvent>,
 }
+
 impl Publisher {
     /// A publisher with the memory of earlier starts. The first output is the record of this start; whoever was admitted then and is not
-    /// now is dropped before anything else.
+    /// now is dropped before anything else. What a crash cuts off does not come again, and consumers are told so; see
+    /// [`Publisher::of_stream`] for what can be read again.
     #[must_use]
     pub fn new(
         secret: Arc<OwnerSecret>,
@@ -80,9 +81,10 @@ impl Publisher {
         mut roll: Roll,
         entropy: Box<dyn Entropy + Send>,
     ) -> Self {
+        let last_start = roll.start();
+        let outgoing = Outgoing::new(settings.outgoing(), roll.progress(), last_start);
         let start = Record::Start(roll.start() + 1);
         roll.apply(&start);
-        let batches = Batches::new(settings.batch, roll.start());
         let unlisted = roll.no_longer_listed(&settings.admission);
         let mut publisher = Self {
             secret,
@@ -90,10 +92,12 @@ impl Publisher {
             entropy,
             roll,
             state: State::Detached,
-            batches,
-            controls: VecDeque::new(),
+            provision_by: None,
+            outgoing,
+            controls: Controls::default(),
             complete: BTreeSet::new(),
             next_tick: Duration::ZERO,
+            leave: Leave::No,
             outputs: vec![Output::Record(start.encode())],
             events: VecDeque::new(),
         };
@@ -101,6 +105,17 @@ impl Publisher {
             publisher.record(Record::Unlisted(identity));
         }
         publisher
+    }
+
+    /// The same, for an input that can be read again from its beginning and whose digest this is. It is cut into batches by number and
+    /// bytes alone; where an earlier process came to is where it goes on, under the same origins, so that nothing is taken twice. Leave
+    /// out the first [`Publisher::resumed_publications`], publish all others in their order, and say [`Publisher::finish`] at the end.
+    #[must_use]
+    pub fn of_stream(mut self, digest: &[u8; 32]) -> Self {
+        let bounds = self.settings.outgoing();
+        let last_start = self.roll.start() - 1;
+        self.outgoing = Outgoing::of_stream(bounds, self.roll.progress(), last_start, digest);
+        self
     }
 
     /// The domain that it owns.
@@ -121,16 +136,22 @@ impl Publisher {
         self.complete.len()
     }
 
-    /// Whether everything published has its receipt, and every report was taken.
+    /// Publications at the beginning of the stream that need not be published: an earlier process has, and they are settled.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.batches.is_empty() && self.events.is_empty()
+    pub fn resumed_publications(&self) -> u64 {
+        self.outgoing.resumed_publications()
     }
 
-    /// Whether [`Publisher::publish`] would say [`Full`].
+    /// Whether everything published has its receipt and is settled, and every report was taken.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.outgoing.is_drained() && self.events.is_empty()
+    }
+
+    /// Whether [`Publisher::publish`] would say [`PublishError::Full`].
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.batches.held_bytes() >= self.settings.queue_bytes
+        self.outgoing.is_full()
     }
 
     /// Whether a session is open.
@@ -152,23 +173,25 @@ impl Publisher {
     /// Publishes, as soon as there is a session and credit.
     ///
     /// # Errors
-    /// [`Full`]: nothing was taken.
+    /// [`PublishError`]: nothing was taken.
     pub fn publish(
         &mut self,
         clock: Clock,
         publication: Publication,
         payload: Bytes,
-    ) -> Result<(), Full> {
-        if self.is_full() {
-            return Err(Full);
-        }
-        self.batches.push(clock.now, publication, payload);
-        Ok(())
+    ) -> Result<(), PublishError> {
+        self.outgoing.publish(clock.now, publication, payload)
     }
 
-    /// Closes the open batch without waiting for its linger.
+    /// Closes the open batch without waiting for its linger; not that of a stream, whose batches are cut in one way only.
     pub fn flush(&mut self) {
-        self.batches.close();
+        self.outgoing.flush();
+    }
+
+    /// Nothing more is published: closes the open batch, and writes down that nothing is missing once all is settled. A stream that is
+    /// read again after that begins anew.
+    pub fn finish(&mut self) {
+        self.outgoing.finish();
     }
 
     /// A link to a router is established: provisions it.
@@ -179,11 +202,13 @@ impl Publisher {
         self.send_control(from_publisher::Frame::Challenge(challenge), []);
     }
 
-    /// The link is gone: what has no receipt waits for the next session.
+    /// The link is gone: what is not settled waits for the next session.
     pub fn on_closed(&mut self) {
         self.state = State::Detached;
+        self.provision_by = None;
         self.controls.clear();
-        self.batches.rewind();
+        self.outgoing.rewind();
+        self.leave.rewind();
     }
 
     /// Takes a frame of the router.
@@ -203,9 +228,9 @@ impl Publisher {
             to_publisher::Frame::Receipt(receipt) => self.on_receipt(clock, &receipt, &attachment),
             to_publisher::Frame::Ask(ask) => self.on_ask(clock, &ask, &attachment),
             to_publisher::Frame::Refused(refused) => self.on_refused(&refused),
-            to_publisher::Frame::Settled(_)
-            | to_publisher::Frame::DomainState(_)
-            | to_publisher::Frame::Answer(_) => {}
+            to_publisher::Frame::Settled(settled) => self.on_settled(clock, &settled),
+            // Meant for one that publishes in another's domain.
+            to_publisher::Frame::DomainState(_) | to_publisher::Frame::Answer(_) => {}
         }
     }
 
@@ -229,11 +254,14 @@ impl Publisher {
     }
 
     fn on_offer(&mut self, clock: Clock, offer: &routing::Offer) {
+        if self.provision_by.is_some_and(|by| by <= clock.now) {
+            return;
+        }
         let challenged = match core::mem::replace(&mut self.state, State::Detached) {
             State::Challenged(challenged) => challenged,
             other => return self.state = other,
         };
-        let number = Record::Session(self.roll.session() + 1);
+        let number = Record::Session(later(self.roll.session(), clock.wall_ms));
         self.roll.apply(&number);
         let secrets = self.fresh_secrets(clock);
         let made = challenged.entrust(
@@ -271,7 +299,7 @@ impl Publisher {
             key: DomainKey::new(Secret::random(&mut *self.entropy)),
             session: self.roll.session(),
             start: self.roll.start(),
-            floor: Origin::default(),
+            floor: self.outgoing.floor(),
             time_ms: clock.wall_ms,
             plain: self.settings.plain,
             owner: self.secret.public().clone(),
@@ -290,8 +318,9 @@ impl Publisher {
                 if let Err(error) = entrusted.confirm(opened.confirmation.as_ref()) {
                     return self.report(PublisherEvent::NotProvisioned(error.into()));
                 }
-                let number = session.scope.session;
+                let number = session.number();
                 self.state = State::Open(session);
+                self.provision_by = None;
                 self.next_tick = clock.now + self.settings.tick;
                 self.report(PublisherEvent::Opened {
                     session: number,
@@ -307,9 +336,10 @@ impl Publisher {
     /// Queues a control message for the session that is open; without one there is nobody to tell.
     fn queue(&mut self, body: ControlBody) {
         if self.is_open() {
-            self.controls.push_back(Queued::Control {
+            self.controls.push(Queued::Control {
                 body,
                 completes: None,
+                bytes: 0,
             });
         }
     }

@@ -116,6 +116,17 @@ impl Shell {
         }
     }
 
+    /// Whether a data frame that costs so much can ever be sent on this link.
+    fn fits(&self, cost: Option<u64>) -> Result<(), ClientError> {
+        let max = self
+            .link
+            .map_or(u64::MAX, |link| self.driver.largest(link, FrameClass::Data));
+        match cost {
+            Some(size) if size > max => Err(ClientError::TooLarge { size, max }),
+            _ => Ok(()),
+        }
+    }
+
     /// All records of a round first, then all frames: however many requests were answered, the disk is waited for once.
     fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), ClientError> {
         for output in &outputs {

@@ -7,11 +7,13 @@ use sc_crypto::{OwnerPublic, VerifyingKey};
 use sc_matching::Subscription;
 use sc_proto::routing::{self, from_publisher};
 
+use super::controls::{Queued, RefusedAsk};
 use super::roll::Record;
-use super::{Admission, Publisher, PublisherEvent, Queued, State};
+use super::settings::millis;
+use super::{Admission, Publisher, PublisherEvent, State};
 use crate::answer::{Answer, Refusal, Verdict};
-use crate::ask::{Ask, Operation, portions};
-use crate::link::Clock;
+use crate::ask::{Ask, Operation};
+use crate::link::{Clock, Credit};
 
 impl Publisher {
     /// Seals the live subscriptions into a session just opened, and tells their consumers.
@@ -23,37 +25,55 @@ impl Publisher {
             .map(|(identity, _)| *identity)
             .collect();
         for identity in live {
-            self.controls.push_back(Queued::Answer(identity));
+            self.controls.push(Queued::Admitted(identity));
             // Whether it is still there, nobody knows before it has renewed or asked again.
             self.readmit(clock, &identity, false);
         }
     }
 
-    /// Tells the program all subscriptions of a consumer, if they are live, in place of those that it holds. They are sent one after the
+    /// Tells the program all subscriptions of a consumer, if its lease runs, in place of those that it holds. They are sent one after the
     /// other, before any batch: no publication meets a part of them.
     pub(super) fn readmit(&mut self, clock: Clock, identity: &VerifyingKey, is_here: bool) {
-        let Some(member) = self.roll.member(identity) else {
-            return;
+        if self.roll.is_admitted(identity, clock.wall_ms) {
+            self.controls.push(Queued::Readmit {
+                consumer: *identity,
+                is_here,
+                after: None,
+            });
+        }
+    }
+
+    /// Sends the next portion of a consumer's subscriptions; gives back what is left to do.
+    pub(super) fn send_readmission(
+        &mut self,
+        clock: Clock,
+        left: &mut Credit,
+        consumer: VerifyingKey,
+        is_here: bool,
+        after: Option<u64>,
+    ) -> Option<Queued> {
+        let member = self
+            .roll
+            .member(&consumer)
+            .filter(|_| self.roll.is_admitted(&consumer, clock.wall_ms))?;
+        let (portion, has_more) = member.portion_after(after);
+        let last = portion.last().map(|(id, _)| *id);
+        let completes = is_here && member.whole && !has_more;
+        let body = self.admission(&consumer, after.is_none(), portion)?;
+        let queued = |after| Queued::Readmit {
+            consumer,
+            is_here,
+            after,
         };
-        if !member.is_live(clock.wall_ms) {
-            return;
-        }
-        let all: Vec<_> = member
-            .subscriptions
-            .iter()
-            .map(|(id, subscription)| (*id, subscription.clone()))
-            .collect();
-        let completes = is_here && member.whole;
-        let mut left = all.len();
-        for (part, portion) in portions(&all).into_iter().enumerate() {
-            left -= portion.len();
-            self.queue_admission(
-                identity,
-                part == 0,
-                portion.to_vec(),
-                completes && left == 0,
-            );
-        }
+        let Some(Queued::Control { .. }) =
+            self.send_message(clock, left, body, completes.then_some(consumer), 0)
+        else {
+            if has_more {
+                self.controls.put_back(queued(last));
+            }
+            return None;
+        };
+        Some(queued(after))
     }
 
     pub(super) fn on_ask(&mut self, clock: Clock, frame: &routing::Ask, sealed: &[u8]) {
@@ -62,67 +82,115 @@ impl Publisher {
         let Ok((identity, ask)) = opened else {
             return self.report(PublisherEvent::UnreadableAsk);
         };
-        // The notices will go to the link that proved this key; a request carried by another link is somebody's replay.
+        // What comes of it will go to the link that proved this key; a request carried by another link is somebody's replay.
         if frame.consumer[..] != identity.as_bytes()[..] || !self.is_open() {
             return self.report(PublisherEvent::UnreadableAsk);
         }
         let request = sha256(sealed);
-        let fingerprint = ask.consumer.fingerprint();
-        match self.roll.judge(
-            &ask,
-            &identity,
-            &self.settings.admission,
-            self.settings.quota,
-        ) {
-            Err(refusal) => {
-                if refusal != Refusal::Sequence && self.roll.member(&identity).is_some() {
-                    self.record(Record::Taken {
-                        ask: Box::new(ask.clone()),
-                        request,
-                        lease_until_ms: None,
-                    });
-                }
-                self.answer(&ask.consumer, &identity, request, Verdict::Refused(refusal));
-                self.report(PublisherEvent::RefusedConsumer {
-                    fingerprint,
-                    refusal,
-                });
+        match (frame.publisher, &ask.operation) {
+            (true, Operation::Publish { .. }) => {
+                self.on_publish_ask(clock, identity, ask, request);
             }
-            Ok(()) => {
-                let was_whole = self
-                    .roll
-                    .member(&identity)
-                    .is_none_or(|member| member.whole);
-                let lease_ms = u64::try_from(self.settings.lease.as_millis()).unwrap_or(u64::MAX);
-                let lease_until_ms = Some(clock.wall_ms.saturating_add(lease_ms));
+            (true, _) | (false, Operation::Publish { .. }) => {
+                self.report(PublisherEvent::UnreadableAsk);
+            }
+            (false, _) => self.on_consumer_ask(clock, identity, ask, request, sealed.len()),
+        }
+    }
+
+    fn on_consumer_ask(
+        &mut self,
+        clock: Clock,
+        identity: VerifyingKey,
+        ask: Ask,
+        request: [u8; 32],
+        bytes: usize,
+    ) {
+        let fingerprint = ask.consumer.fingerprint();
+        if let Err(refusal) = self.judge(clock, &ask, &identity) {
+            if refusal != Refusal::Sequence && self.roll.member(&identity).is_some() {
                 self.record(Record::Taken {
                     ask: Box::new(ask.clone()),
                     request,
-                    lease_until_ms,
-                });
-                self.carry_out(clock, identity, ask.operation, was_whole);
-                let subscriptions = self
-                    .roll
-                    .member(&identity)
-                    .map_or(0, |member| member.subscriptions.len());
-                self.report(PublisherEvent::Admitted {
-                    fingerprint,
-                    subscriptions,
+                    lease_until_ms: None,
                 });
             }
+            self.refuse(ask.consumer, identity, request, refusal);
+            return self.report(PublisherEvent::RefusedConsumer {
+                fingerprint,
+                refusal,
+            });
+        }
+        let was_whole = self
+            .roll
+            .member(&identity)
+            .is_none_or(|member| member.whole);
+        let lease_until_ms = clock.wall_ms.saturating_add(millis(self.settings.lease));
+        self.record(Record::Taken {
+            ask: Box::new(ask.clone()),
+            request,
+            lease_until_ms: Some(lease_until_ms),
+        });
+        self.carry_out(clock, identity, ask.operation, was_whole, bytes);
+        let subscriptions = self
+            .roll
+            .member(&identity)
+            .map_or(0, |member| member.subscriptions.len());
+        self.report(PublisherEvent::Admitted {
+            fingerprint,
+            subscriptions,
+        });
+    }
+
+    /// Judges a consumer's request; a full roll forgets first whose lease ended long ago.
+    fn judge(&mut self, clock: Clock, ask: &Ask, identity: &VerifyingKey) -> Result<(), Refusal> {
+        let (admission, quota) = (&self.settings.admission, self.settings.quota);
+        let first = self.roll.judge(ask, identity, admission, quota);
+        if first != Err(Refusal::Full) {
+            return first;
+        }
+        for record in self.roll.forgettable(clock.wall_ms) {
+            self.record(record);
+        }
+        let (admission, quota) = (&self.settings.admission, self.settings.quota);
+        self.roll.judge(ask, identity, admission, quota)
+    }
+
+    /// Strangers are told as long as there is room; whoever is not told asks again.
+    fn refuse(
+        &mut self,
+        public: OwnerPublic,
+        identity: VerifyingKey,
+        request: [u8; 32],
+        refusal: Refusal,
+    ) {
+        if !self.controls.is_crowded(0) {
+            self.controls.push(Queued::Refused(Box::new(RefusedAsk {
+                public,
+                identity,
+                publisher: false,
+                request,
+                refusal,
+            })));
         }
     }
 
     /// Answers first, so that the consumer has its key before the first notice; then tells the program. What comes in several requests
     /// goes to the program when all of it is here: until then that holds what it held before.
-    pub(super) fn carry_out(
+    fn carry_out(
         &mut self,
         clock: Clock,
         identity: VerifyingKey,
         operation: Operation,
         was_whole: bool,
+        bytes: usize,
     ) {
-        self.answer_admitted(clock, &identity);
+        self.controls.push(Queued::Admitted(identity));
+        let is_large = !matches!(operation, Operation::Renew);
+        if is_large && self.controls.is_crowded(bytes) {
+            // The roll has all of it.
+            return self.readmit(clock, &identity, true);
+        }
         match operation {
             Operation::Subscribe { remaining: 1.., .. } => {}
             Operation::Subscribe { replace: false, .. } if !was_whole => {
@@ -132,14 +200,18 @@ impl Publisher {
                 replace,
                 subscriptions,
                 ..
-            } => self.queue_admission(&identity, replace, subscriptions, true),
+            } => self.queue_admission(&identity, replace, subscriptions, true, bytes),
             Operation::Unsubscribe { ids } if ids.is_empty() => {
-                self.queue_admission(&identity, true, Vec::new(), false)
+                self.queue_admission(&identity, true, Vec::new(), false, bytes);
             }
             Operation::Unsubscribe { ids } => {
-                self.queue(ControlBody::Withdraw {
-                    consumer: identity,
-                    ids,
+                self.controls.push(Queued::Control {
+                    body: ControlBody::Withdraw {
+                        consumer: identity,
+                        ids,
+                    },
+                    completes: None,
+                    bytes,
                 });
                 // The answer has promised what every answer promises: a whole lease.
                 self.queue_renewal(identity);
@@ -158,48 +230,61 @@ impl Publisher {
             consumer,
             lease_until_ms,
         };
-        self.controls.push_back(Queued::Control {
+        self.controls.push(Queued::Control {
             body,
             completes: completes.then_some(consumer),
+            bytes: 0,
         });
     }
 
-    pub(super) fn queue_admission(
+    fn queue_admission(
         &mut self,
         identity: &VerifyingKey,
         replace: bool,
         subscriptions: Vec<(u64, Subscription)>,
         completes: bool,
+        bytes: usize,
     ) {
-        let lease_until_ms = self
+        if let Some(body) = self.admission(identity, replace, subscriptions) {
+            self.controls.push(Queued::Control {
+                body,
+                completes: completes.then_some(*identity),
+                bytes,
+            });
+        }
+    }
+
+    /// What the program is told of an admitted consumer; nothing without a session.
+    fn admission(
+        &mut self,
+        identity: &VerifyingKey,
+        replace: bool,
+        subscriptions: Vec<(u64, Subscription)>,
+    ) -> Option<ControlBody> {
+        let (lease_until_ms, asked_ms) = self
             .roll
             .member(identity)
-            .map_or(0, |member| member.lease_until_ms);
+            .map(|member| (member.lease_until_ms, member.retention_ms))?;
         let State::Open(session) = &mut self.state else {
-            return;
+            return None;
         };
-        let delivery_key = session.delivery_key(identity, &mut *self.entropy);
-        let body = ControlBody::Admit {
+        Some(ControlBody::Admit {
             consumer: *identity,
-            delivery_key,
+            delivery_key: session.delivery_key(identity, &mut *self.entropy),
             lease_until_ms,
             slow: self.settings.slow,
-            retention_ms: 0,
+            retention_ms: self.settings.retention_ms(asked_ms),
             replace,
             subscriptions,
-        };
-        self.controls.push_back(Queued::Control {
-            body,
-            completes: completes.then_some(*identity),
-        });
+        })
     }
 
     pub(super) fn answer_admitted(&mut self, clock: Clock, identity: &VerifyingKey) {
         let Some(member) = self.roll.member(identity) else {
             return;
         };
-        let (public, request, lease_until_ms) =
-            (member.public.clone(), member.request, member.lease_until_ms);
+        let (public, request) = (member.public.clone(), member.request);
+        let (lease_until_ms, asked_ms) = (member.lease_until_ms, member.retention_ms);
         let State::Open(session) = &mut self.state else {
             return;
         };
@@ -208,16 +293,17 @@ impl Publisher {
             lease_until_ms,
             lease_ms: lease_until_ms.saturating_sub(clock.wall_ms),
             slow: self.settings.slow,
-            retention_ms: 0,
-            heartbeat_ms: u64::try_from(self.settings.tick.as_millis()).unwrap_or(u64::MAX),
+            retention_ms: self.settings.retention_ms(asked_ms),
+            heartbeat_ms: millis(self.settings.tick),
         };
-        self.answer(&public, identity, request, verdict);
+        self.answer(&public, identity, false, request, verdict);
     }
 
     pub(super) fn answer(
         &mut self,
         public: &OwnerPublic,
         identity: &VerifyingKey,
+        publisher: bool,
         request: [u8; 32],
         verdict: Verdict,
     ) {
@@ -226,7 +312,7 @@ impl Publisher {
         };
         let answer = Answer {
             request,
-            session: session.scope.session,
+            session: session.number(),
             verdict,
         };
         let sealed = answer.seal(
@@ -238,7 +324,7 @@ impl Publisher {
         let head = routing::Answer {
             domain: Bytes::copy_from_slice(self.domain().as_bytes()),
             consumer: Bytes::copy_from_slice(identity.as_bytes()),
-            publisher: false,
+            publisher,
         };
         self.send_control(from_publisher::Frame::Answer(head), [sealed.into()]);
     }
@@ -259,9 +345,11 @@ impl Publisher {
     fn expel(&mut self, identity: VerifyingKey, record: Record) {
         self.record(record);
         self.complete.remove(&identity);
-        if let State::Open(session) = &self.state
+        self.controls.completes_no_more(&identity);
+        if let State::Open(session) = &mut self.state
             && session.delivery_keys.contains_key(&identity)
         {
+            session.completing.retain(|_, other| *other != identity);
             self.queue(ControlBody::Revoke { consumer: identity });
         }
     }

@@ -1,153 +1,34 @@
-//! The roll of a publisher's consumers: who asked for what, who is admitted, until when; and the records that keep it.
+//! The roll of a publisher: who asked for what, who is admitted, until when, who publishes besides the owner; and the records that keep it.
 //!
 //! Invariant: a sequence number of an identity is taken at most once, across restarts, because the record of a request is on the disk
 //! before anything comes of it. Strangers who are refused leave no trace here: only those who were admitted once are remembered.
 
+mod member;
+mod record;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use sc_cbr::{CONSUMERS_MAX, Reader};
+use sc_cbr::CONSUMERS_MAX;
 use sc_crypto::{OwnerPublic, VerifyingKey};
-use sc_matching::Subscription;
 
+pub(crate) use member::Member;
+pub(crate) use record::Record;
+
+use super::lists::{Admission, GrantList};
 use crate::answer::Refusal;
-use crate::ask::{Ask, Operation, portions};
+use crate::ask::{Ask, Operation};
+use crate::outgoing::{Progress, later};
 
-const START: u8 = 1;
-const SESSION: u8 = 2;
-const TAKEN: u8 = 3;
-const REVOKED: u8 = 4;
-const UNLISTED: u8 = 5;
-
-/// Identities that are remembered, more are refused; few in this crate's unit tests, which reach the bound.
+/// Identities that are remembered with what they hold, more are refused; few in this crate's unit tests, which reach the bound.
 const MEMBERS_MAX: usize = if cfg!(test) { 4 } else { CONSUMERS_MAX };
-
-/// Whom a publisher admits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Admission {
-    /// Anyone who asks.
-    #[default]
-    Open,
-    /// The identities with these fingerprints.
-    Listed(BTreeSet<String>),
-}
-
-impl Admission {
-    /// Reads a list: one fingerprint a line, `#` begins a comment.
-    ///
-    /// # Errors
-    /// The number of the first line, from 1, that is no fingerprint.
-    pub fn parse(text: &str) -> Result<Self, usize> {
-        let mut listed = BTreeSet::new();
-        for (number, line) in text.lines().enumerate() {
-            let entry = line.split('#').next().unwrap_or_default().trim();
-            if entry.is_empty() {
-                continue;
-            }
-            if !entry.starts_with("SHA256:") || entry.len() != "SHA256:".len() + 43 {
-                return Err(number + 1);
-            }
-            listed.insert(entry.to_owned());
-        }
-        Ok(Self::Listed(listed))
-    }
-
-    fn admits(&self, identity: &OwnerPublic) -> bool {
-        match self {
-            Self::Open => true,
-            Self::Listed(listed) => listed.contains(&identity.fingerprint()),
-        }
-    }
-}
-
-/// One identity that was admitted.
-pub(crate) struct Member {
-    pub(crate) public: OwnerPublic,
-    pub(crate) sequence: u64,
-    pub(crate) request: [u8; 32],
-    pub(crate) lease_until_ms: u64,
-    pub(crate) subscriptions: BTreeMap<u64, Subscription>,
-    /// All that it has announced is here.
-    pub(crate) whole: bool,
-    /// A changed list has dropped it.
-    unlisted: bool,
-}
-
-impl Member {
-    /// Whether it has subscriptions that a program should hold at `time_ms`.
-    pub(crate) fn is_live(&self, time_ms: u64) -> bool {
-        !self.subscriptions.is_empty() && self.lease_until_ms > time_ms
-    }
-}
-
-/// One entry of a publisher's journal.
-pub(crate) enum Record {
-    /// The process has started for the `n`th time.
-    Start(u64),
-    /// A session number was used.
-    Session(u64),
-    /// A request was decided upon.
-    Taken {
-        ask: Box<Ask>,
-        request: [u8; 32],
-        lease_until_ms: Option<u64>,
-    },
-    /// An identity was revoked by name, whatever a list says.
-    Revoked(VerifyingKey),
-    /// A changed list names an identity no longer; a later one may name it again.
-    Unlisted(VerifyingKey),
-}
-
-impl Record {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        match self {
-            Self::Start(number) => push_number(&mut out, START, *number),
-            Self::Session(number) => push_number(&mut out, SESSION, *number),
-            Self::Taken {
-                ask,
-                request,
-                lease_until_ms,
-            } => {
-                push_number(&mut out, TAKEN, lease_until_ms.unwrap_or(0));
-                out.extend_from_slice(request);
-                out.extend_from_slice(&ask.encode());
-            }
-            Self::Revoked(identity) => {
-                out.push(REVOKED);
-                out.extend_from_slice(identity.as_bytes());
-            }
-            Self::Unlisted(identity) => {
-                out.push(UNLISTED);
-                out.extend_from_slice(identity.as_bytes());
-            }
-        }
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        Some(match reader.u8().ok()? {
-            START => Self::Start(reader.u64().ok()?),
-            SESSION => Self::Session(reader.u64().ok()?),
-            TAKEN => {
-                let lease_until_ms = Some(reader.u64().ok()?).filter(|until| *until != 0);
-                let request = reader.array().ok()?;
-                Self::Taken {
-                    ask: Box::new(Ask::decode(reader.rest()).ok()?),
-                    request,
-                    lease_until_ms,
-                }
-            }
-            REVOKED => Self::Revoked(VerifyingKey::from_bytes(reader.array().ok()?)),
-            UNLISTED => Self::Unlisted(VerifyingKey::from_bytes(reader.array().ok()?)),
-            _ => return None,
-        })
-    }
-}
-
-fn push_number(out: &mut Vec<u8>, kind: u8, number: u64) {
-    out.push(kind);
-    out.extend_from_slice(&number.to_le_bytes());
+/// Identities of which only the last sequence number is remembered.
+const FORGOTTEN_MAX: usize = 4 * MEMBERS_MAX;
+/// Identities that publish in the domain besides its owner.
+pub(crate) const GRANTEES_MAX: usize = if cfg!(test) { 2 } else { 64 };
+/// One that publishes in the domain besides its owner.
+struct Grantee {
+    public: OwnerPublic,
+    sequence: u64,
 }
 
 /// What a publisher remembers across restarts.
@@ -155,8 +36,13 @@ fn push_number(out: &mut Vec<u8>, kind: u8, number: u64) {
 pub struct Roll {
     start: u64,
     session: u64,
+    progress: Progress,
     members: BTreeMap<VerifyingKey, Member>,
+    forgotten: BTreeMap<VerifyingKey, u64>,
     revoked: BTreeSet<VerifyingKey>,
+    grantees: BTreeMap<VerifyingKey, Grantee>,
+    /// The last start number given to one of them.
+    granted_start: u64,
 }
 
 impl Roll {
@@ -174,17 +60,38 @@ impl Roll {
 
     /// The fewest records from which the same roll is rebuilt.
     pub fn records(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let numbers = [Record::Start(self.start), Record::Session(self.session)]
-            .map(|record| record.encode());
+        let numbers = [Record::Start(self.start), Record::Session(self.session)];
+        let members = self
+            .members
+            .iter()
+            .flat_map(|(identity, member)| member.records(*identity));
+        let forgotten = self
+            .forgotten
+            .iter()
+            .map(|(identity, sequence)| Record::Forgotten {
+                identity: *identity,
+                sequence: *sequence,
+            });
         let revoked = self.revoked.iter().copied().map(Record::Revoked);
+        let granted = self.grantees.values().map(|grantee| Record::Granted {
+            ask: Box::new(Ask {
+                consumer: grantee.public.clone(),
+                sequence: grantee.sequence,
+                operation: Operation::Renew,
+            }),
+            start: self.granted_start,
+        });
         numbers
             .into_iter()
+            .map(|record| record.encode())
+            .chain(self.progress.records())
+            .chain(members)
             .chain(
-                self.members
-                    .iter()
-                    .flat_map(|(identity, member)| member_records(*identity, member)),
+                forgotten
+                    .chain(revoked)
+                    .chain(granted)
+                    .map(|record| record.encode()),
             )
-            .chain(revoked.map(|record| record.encode()))
     }
 
     pub(crate) fn start(&self) -> u64 {
@@ -195,6 +102,10 @@ impl Roll {
         self.session
     }
 
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
     pub(crate) fn members(&self) -> impl Iterator<Item = (&VerifyingKey, &Member)> {
         self.members.iter()
     }
@@ -203,7 +114,14 @@ impl Roll {
         self.members.get(identity)
     }
 
-    /// Whether a request may be carried out. Nothing changes before [`Roll::apply`].
+    /// Whether a consumer was admitted, has not been dropped since and has a lease at `time_ms`.
+    pub(crate) fn is_admitted(&self, identity: &VerifyingKey, time_ms: u64) -> bool {
+        let member = self.members.get(identity);
+        member.is_some_and(|member| !member.unlisted && member.lease_until_ms > time_ms)
+            && !self.revoked.contains(identity)
+    }
+
+    /// Whether a consumer's request may be carried out. Nothing changes before [`Roll::apply`].
     pub(crate) fn judge(
         &self,
         ask: &Ask,
@@ -212,7 +130,11 @@ impl Roll {
         quota: usize,
     ) -> Result<(), Refusal> {
         let member = self.members.get(identity);
-        if member.is_some_and(|member| ask.sequence <= member.sequence) {
+        let last = member.map_or_else(
+            || self.forgotten.get(identity).copied(),
+            |member| Some(member.sequence),
+        );
+        if last.is_some_and(|last| ask.sequence <= last) {
             return Err(Refusal::Sequence);
         }
         if self.revoked.contains(identity) {
@@ -227,7 +149,7 @@ impl Roll {
             });
         }
         if member.is_none() && self.members.len() >= MEMBERS_MAX {
-            return Err(Refusal::Quota);
+            return Err(Refusal::Full);
         }
         if let Operation::Subscribe {
             replace,
@@ -249,10 +171,47 @@ impl Roll {
         Ok(())
     }
 
+    /// Whether another may publish; returns its start number. Nothing changes before [`Roll::apply`].
+    pub(crate) fn judge_grant(
+        &self,
+        ask: &Ask,
+        identity: &VerifyingKey,
+        grants: &GrantList,
+        wall_ms: u64,
+    ) -> Result<u64, Refusal> {
+        let known = self.grantees.get(identity);
+        if known.is_some_and(|known| ask.sequence <= known.sequence) {
+            return Err(Refusal::Sequence);
+        }
+        if !grants.names(&ask.consumer) {
+            return Err(Refusal::NotGranted);
+        }
+        let listed = |grantee: &&Grantee| grants.names(&grantee.public);
+        if known.is_none() && self.grantees.values().filter(listed).count() >= GRANTEES_MAX {
+            return Err(Refusal::Full);
+        }
+        Ok(later(self.granted_start, wall_ms))
+    }
+
+    /// What is to be recorded when the roll is full: members that hold nothing any more, of whom the sequence number is kept.
+    pub(crate) fn forgettable(&self, wall_ms: u64) -> Vec<Record> {
+        let room = FORGOTTEN_MAX.saturating_sub(self.forgotten.len());
+        self.members
+            .iter()
+            .filter(|(_, member)| member.is_forgettable(wall_ms))
+            .take(room)
+            .map(|(identity, member)| Record::Forgotten {
+                identity: *identity,
+                sequence: member.sequence,
+            })
+            .collect()
+    }
+
     pub(crate) fn apply(&mut self, record: &Record) {
         match record {
             Record::Start(number) => self.start = *number,
             Record::Session(number) => self.session = *number,
+            Record::Progress(step) => self.progress.apply(*step),
             Record::Revoked(identity) => {
                 self.revoked.insert(*identity);
                 self.drop_subscriptions(identity);
@@ -271,6 +230,15 @@ impl Roll {
                 if let Ok(identity) = ask.identity() {
                     self.take(identity, ask, *request, *lease_until_ms);
                 }
+            }
+            Record::Granted { ask, start } => {
+                if let Ok(identity) = ask.identity() {
+                    self.grant(identity, ask, *start);
+                }
+            }
+            Record::Forgotten { identity, sequence } => {
+                self.members.remove(identity);
+                self.forgotten.insert(*identity, *sequence);
             }
         }
     }
@@ -291,41 +259,31 @@ impl Roll {
         if lease_until_ms.is_none() && !self.members.contains_key(&identity) {
             return;
         }
-        let member = self.members.entry(identity).or_insert_with(|| Member {
-            public: ask.consumer.clone(),
-            sequence: 0,
-            request,
-            lease_until_ms: 0,
-            subscriptions: BTreeMap::new(),
-            whole: false,
-            unlisted: false,
-        });
+        self.forgotten.remove(&identity);
+        let member = self
+            .members
+            .entry(identity)
+            .or_insert_with(|| Member::new(ask.consumer.clone(), request));
         member.sequence = member.sequence.max(ask.sequence);
-        let Some(until_ms) = lease_until_ms else {
-            return;
+        if let Some(until_ms) = lease_until_ms {
+            member.take(ask, request, until_ms);
+        }
+    }
+
+    fn grant(&mut self, identity: VerifyingKey, ask: &Ask, start: u64) {
+        self.granted_start = self.granted_start.max(start);
+        let grantee = Grantee {
+            public: ask.consumer.clone(),
+            sequence: ask.sequence,
         };
-        member.public = ask.consumer.clone();
-        member.unlisted = false;
-        member.request = request;
-        member.lease_until_ms = until_ms;
-        match &ask.operation {
-            Operation::Subscribe {
-                replace,
-                remaining,
-                subscriptions,
-                ..
-            } => {
-                if *replace {
-                    member.subscriptions.clear();
-                }
-                member.whole = *remaining == 0;
-                member.subscriptions.extend(subscriptions.iter().cloned());
-            }
-            Operation::Unsubscribe { ids } if ids.is_empty() => member.subscriptions.clear(),
-            Operation::Unsubscribe { ids } => ids
-                .iter()
-                .for_each(|id| drop(member.subscriptions.remove(id))),
-            Operation::Renew | Operation::Publish { .. } => {}
+        self.grantees.insert(identity, grantee);
+    }
+
+    /// Makes room for another that publishes: drops those that `grants` names no longer. Whatever they have asked before would be refused.
+    pub(crate) fn drop_ungranted(&mut self, grants: &GrantList) {
+        if self.grantees.len() >= GRANTEES_MAX {
+            self.grantees
+                .retain(|_, grantee| grants.names(&grantee.public));
         }
     }
 
@@ -340,44 +298,6 @@ impl Roll {
             .map(|(identity, _)| *identity)
             .collect()
     }
-}
-
-fn member_records(identity: VerifyingKey, member: &Member) -> Vec<Vec<u8>> {
-    let all: Vec<_> = member
-        .subscriptions
-        .iter()
-        .map(|(id, subscription)| (*id, subscription.clone()))
-        .collect();
-    let lease_until_ms = Some(member.lease_until_ms).filter(|until| *until != 0);
-    // What has not come counts as one more.
-    let mut remaining = all.len() + usize::from(!member.whole);
-    let mut records: Vec<_> = portions(&all)
-        .into_iter()
-        .map(|portion| {
-            remaining -= portion.len();
-            let operation = Operation::Subscribe {
-                retention_ms: 0,
-                replace: false,
-                remaining: remaining as u32,
-                subscriptions: portion.to_vec(),
-            };
-            let ask = Ask {
-                consumer: member.public.clone(),
-                sequence: member.sequence,
-                operation,
-            };
-            Record::Taken {
-                ask: Box::new(ask),
-                request: member.request,
-                lease_until_ms,
-            }
-            .encode()
-        })
-        .collect();
-    if member.unlisted {
-        records.push(Record::Unlisted(identity).encode());
-    }
-    records
 }
 
 #[cfg(test)]
@@ -420,7 +340,7 @@ mod tests {
             ..ask(1)
         };
 
-        assert_eq!(judge(&roll, &ask(99)), Err(Refusal::Quota));
+        assert_eq!(judge(&roll, &ask(99)), Err(Refusal::Full));
         assert_eq!(judge(&roll, &again), Ok(()));
     }
 

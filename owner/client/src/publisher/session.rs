@@ -1,49 +1,53 @@
-//! One open session: its keys, its counters, the delivery keys that were given out in it.
+//! One open session: its keys, the delivery keys that were given out in it, what waits for receipts.
 
 use std::collections::BTreeMap;
 
-use sc_cbr::{Cipher, DomainSecrets, MessageKind, PublisherKeys, Receipt, Scope, control_cipher};
+use sc_cbr::{Cipher, DomainKey, DomainSecrets, PublisherKeys, Scope, control_cipher};
 use sc_crypto::{DomainId, Entropy, OwnerSecret, Secret, VerifyingKey};
+
+use super::grants::Grant;
+use crate::outgoing::Sequence;
 
 /// One session.
 pub(super) struct Session {
-    pub(super) scope: Scope,
+    pub(super) sequence: Sequence,
     pub(super) control: Cipher,
-    pub(super) keys: PublisherKeys,
-    pub(super) next_counter: u64,
-    pub(super) next_receipt: u64,
+    key: DomainKey,
     pub(super) delivery_keys: BTreeMap<VerifyingKey, Secret>,
     /// Admissions that complete what a consumer announced, by counter.
     pub(super) completing: BTreeMap<u64, VerifyingKey>,
     /// Renewals without a receipt, by counter.
     pub(super) renewing: BTreeMap<u64, VerifyingKey>,
+    /// Registrations without a receipt, by counter.
+    pub(super) registering: BTreeMap<u64, Box<Grant>>,
+    /// Who may publish besides the owner.
+    pub(super) granted: BTreeMap<VerifyingKey, Box<Grant>>,
 }
 
 impl Session {
     pub(super) fn new(domain: DomainId, owner: &OwnerSecret, secrets: &DomainSecrets) -> Self {
-        let party = owner.signing_key().verifying_key();
         let scope = Scope {
             domain,
             session: secrets.session,
-            party,
+            party: owner.signing_key().verifying_key(),
             start: secrets.start,
         };
+        let key = DomainKey::new(secrets.key.secret().duplicate());
+        let keys = PublisherKeys::new(&key.publisher_secret(&scope), secrets.plain);
         Self {
-            scope,
-            control: control_cipher(&secrets.key, &scope, secrets.plain),
-            keys: PublisherKeys::new(&secrets.key.publisher_secret(&scope), secrets.plain),
-            next_counter: 1,
-            next_receipt: 1,
+            sequence: Sequence::new(scope, keys),
+            control: control_cipher(&key, &scope, secrets.plain),
+            key,
             delivery_keys: BTreeMap::new(),
             completing: BTreeMap::new(),
             renewing: BTreeMap::new(),
+            registering: BTreeMap::new(),
+            granted: BTreeMap::new(),
         }
     }
 
-    pub(super) fn take_counter(&mut self) -> u64 {
-        let counter = self.next_counter;
-        self.next_counter += 1;
-        counter
+    pub(super) fn number(&self) -> u64 {
+        self.sequence.scope.session
     }
 
     /// The consumer's delivery key in this session, made at its first admission.
@@ -58,20 +62,12 @@ impl Session {
             .duplicate()
     }
 
-    /// Opens the receipt of the next message; `None` for any other.
-    pub(super) fn open_receipt(&mut self, counter: u64, sealed: &mut [u8]) -> Option<Receipt> {
-        if counter != self.next_receipt || counter >= self.next_counter {
-            return None;
-        }
-        let plaintext = self
-            .keys
-            .receipt
-            .open(&self.scope, MessageKind::Receipt, counter, sealed)
-            .ok()?;
-        let receipt = Receipt::decode(plaintext)
-            .ok()
-            .filter(|receipt| receipt.counter == counter)?;
-        self.next_receipt += 1;
-        Some(receipt)
+    /// What another needs to publish in this session from the start number that it was given.
+    pub(super) fn publisher_secret(&self, publisher: VerifyingKey, start: u64) -> Secret {
+        self.key.publisher_secret(&Scope {
+            party: publisher,
+            start,
+            ..self.sequence.scope
+        })
     }
 }

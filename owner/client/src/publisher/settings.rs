@@ -6,8 +6,9 @@ use sc_attestation::Policy;
 use sc_cbr::{SlowPolicy, Status};
 use sc_crypto::VerifyingKey;
 
-use super::{Admission, BatchBounds};
+use super::{Admission, BatchBounds, GrantList};
 use crate::answer::Refusal;
+use crate::outgoing::OutgoingBounds;
 use crate::provisioning::ProvisioningError;
 
 /// What a publisher's owner chooses.
@@ -17,16 +18,23 @@ pub struct PublisherSettings {
     pub policy: Policy,
     /// Whom to admit.
     pub admission: Admission,
+    /// Whom to let publish in the domain besides its owner.
+    pub grants: GrantList,
     /// Subscriptions that one consumer may hold.
     pub quota: usize,
     /// How long subscriptions live without renewal.
     pub lease: Duration,
     /// What happens to consumers that do not keep up.
     pub slow: SlowPolicy,
+    /// How long the router keeps notices for a consumer that is away, at most; it may ask for less.
+    pub retention_max: Duration,
     /// When batches are closed.
     pub batch: BatchBounds,
-    /// Publications held without a receipt, in bytes; beyond it [`publish`](super::Publisher::publish) says [`Full`].
+    /// Publications held because they are not settled, in bytes; beyond it [`publish`](super::Publisher::publish) says
+    /// [`PublishError::Full`](crate::PublishError::Full).
     pub queue_bytes: usize,
+    /// One publication with its payload, in bytes, at most: what the router takes in one message. A larger one is refused.
+    pub publication_bytes: usize,
     /// Time between two ticks: consumers without news get a heartbeat at each.
     pub tick: Duration,
     /// D4.2's unencrypted mode.
@@ -38,21 +46,39 @@ impl Default for PublisherSettings {
         Self {
             policy: Policy::default(),
             admission: Admission::Open,
+            grants: GrantList::default(),
             quota: 100_000,
             lease: Duration::from_secs(3600),
-            slow: SlowPolicy::Block,
+            slow: SlowPolicy::default(),
+            retention_max: Duration::from_secs(24 * 3600),
             batch: BatchBounds::default(),
             queue_bytes: 64 << 20,
+            publication_bytes: 4 << 20,
             tick: Duration::from_secs(5),
             plain: false,
         }
     }
 }
 
-/// More is held without a receipt than the settings allow: publish again when receipts have come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("as much is held without a receipt as the settings allow")]
-pub struct Full;
+impl PublisherSettings {
+    pub(super) fn outgoing(&self) -> OutgoingBounds {
+        OutgoingBounds {
+            batch: self.batch,
+            queue_bytes: self.queue_bytes,
+            publication_bytes: self.publication_bytes,
+        }
+    }
+
+    /// What a consumer that asks for `asked` milliseconds is granted.
+    pub(super) fn retention_ms(&self, asked: u64) -> u64 {
+        asked.min(millis(self.retention_max))
+    }
+}
+
+/// A duration in milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What a publisher reports.
 #[derive(Debug)]
@@ -88,9 +114,28 @@ pub enum PublisherEvent {
         /// Why.
         refusal: Refusal,
     },
+    /// Another publishes in the domain from now on.
+    Granted {
+        /// Its identity's fingerprint.
+        fingerprint: String,
+        /// Its start number.
+        start: u64,
+    },
+    /// A request to publish was refused.
+    RefusedPublisher {
+        /// Its identity's fingerprint.
+        fingerprint: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A changed list names a publisher no longer; it publishes no more.
+    Dismissed {
+        /// Its identity's fingerprint.
+        fingerprint: String,
+    },
     /// A request did not open; its sender is unknown.
     UnreadableAsk,
-    /// A batch was taken.
+    /// The program has taken a batch; it is held until it is settled too.
     Published {
         /// Its publications.
         publications: usize,
@@ -110,6 +155,9 @@ pub enum PublisherEvent {
     },
     /// A consumer went away before its answer reached it.
     Unreachable,
+    /// Nothing that was sent has had a receipt for ten seconds, although the link stands: the router or the program withholds them, or
+    /// cannot keep up. Said once, until the next receipt.
+    ReceiptsOverdue,
     /// The router forged, withheld or reordered a receipt: the session is not to be trusted any more.
     ReceiptNotAuthentic,
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use sc_matching::Publication;
 use sc_transport::{Dialer, Driver, LinkEvent};
 
-use super::{ClientError, LinkNews, News, Shell};
+use super::{ClientError, LinkNews, News, PATIENCE, Shell};
 use crate::journal::Journal;
-use crate::publisher::{Full, Publisher, PublisherEvent};
+use crate::outgoing::PublishError;
+use crate::publisher::{Publisher, PublisherEvent};
 
 /// A publisher at work.
 pub struct PublisherLoop {
@@ -35,8 +36,12 @@ impl PublisherLoop {
     /// Publishes; what is published leaves within the batch's linger, while [`PublisherLoop::next`] is called.
     ///
     /// # Errors
-    /// [`Full`]: call [`PublisherLoop::next`] until receipts have come.
-    pub fn publish(&mut self, publication: Publication, payload: Bytes) -> Result<(), Full> {
+    /// [`PublishError`]; when it is full, call [`PublisherLoop::next`] until more is settled.
+    pub fn publish(
+        &mut self,
+        publication: Publication,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
         self.publisher
             .publish(self.shell.clock(), publication, payload)
     }
@@ -76,6 +81,7 @@ impl PublisherLoop {
     pub fn work(&mut self) -> Result<(), ClientError> {
         self.publisher.pump(self.shell.clock(), self.shell.credit());
         self.shell.carry_out(self.publisher.take_outputs())?;
+        self.shell.fits(self.publisher.next_batch_cost())?;
         if self.shell.journal.has_grown() {
             self.shell
                 .journal
@@ -103,12 +109,25 @@ impl PublisherLoop {
         Ok(news)
     }
 
-    /// Sends what is queued and ends.
+    /// Waits a little until everything sent is settled and consumers were told that nothing is missing, and ends. What is still not
+    /// settled then does not come again, unless it is of a stream.
     ///
     /// # Errors
-    /// [`ClientError::Journal`].
+    /// [`ClientError`].
     pub async fn end(mut self, reason: &str) -> Result<bool, ClientError> {
+        self.publisher.take_leave();
+        let until = self.shell.clock().now + PATIENCE;
         self.work()?;
+        while !self.publisher.has_left() && self.shell.clock().now < until {
+            let due = self
+                .publisher
+                .next_timeout()
+                .map_or(until, |due| due.min(until));
+            if let Some(event) = self.shell.wait(Some(due)).await? {
+                self.on_event(event)?;
+            }
+            self.work()?;
+        }
         self.shell.end(reason).await
     }
 }

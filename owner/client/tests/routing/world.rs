@@ -89,6 +89,10 @@ pub(crate) struct World {
     /// Every request that was carried to the publisher.
     pub(crate) asks: Vec<Frame>,
     session: u64,
+    /// Whether the router says at the end of each round that all is settled.
+    pub(crate) settles: bool,
+    /// What it would say.
+    settled: Option<routing::Settled>,
     plain: bool,
 }
 
@@ -104,7 +108,7 @@ impl World {
             parties: Vec::new(),
             clock: Clock {
                 now: Duration::from_secs(1),
-                wall_ms: 1_000_000,
+                wall_ms: 1,
             },
             credit: Credit {
                 control: 1 << 20,
@@ -117,6 +121,8 @@ impl World {
             sent: Vec::new(),
             asks: Vec::new(),
             session: 0,
+            settles: true,
+            settled: None,
             plain,
         }
     }
@@ -139,6 +145,7 @@ impl World {
     /// The publisher's link is (again) established.
     pub(crate) fn connect(&mut self) {
         self.inbox.clear();
+        self.settled = None;
         self.publisher.on_established();
         self.run();
     }
@@ -254,7 +261,18 @@ impl World {
         for frame in frames {
             self.hand_to_publisher(frame);
         }
+        if self.settles {
+            self.settle();
+        }
         count
+    }
+
+    /// The router says that all it has taken is settled.
+    pub(crate) fn settle(&mut self) {
+        if let Some(settled) = self.settled.take() {
+            let frame = to_publisher::Frame::Settled(settled);
+            self.hand_to_publisher(to_publisher(frame, []));
+        }
     }
 
     pub(crate) fn hand_to_publisher(&mut self, frame: Frame) {
@@ -389,8 +407,15 @@ impl World {
                 }
             }
         }
+        let settled = routing::Settled {
+            domain: head.domain.clone(),
+            session: head.session,
+            start: head.start,
+            counter: head.counter,
+        };
         let frame = to_publisher::Frame::Receipt(head);
         self.inbox.push_back(to_publisher(frame, [outcome.receipt]));
+        self.settled = Some(settled);
     }
 
     fn carry_for_subscriber(&mut self, at: usize, frame: Frame) {

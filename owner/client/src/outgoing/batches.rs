@@ -1,7 +1,7 @@
-//! Publications on their way: collected into batches, sealed when credit is in hand, kept until their receipt is here.
+//! Publications on their way: collected into batches, sealed when credit is in hand, kept until they are receipted and settled.
 //!
-//! Invariant: batches keep the order of their publications; what has no receipt is still held, so that it can be sealed anew into the
-//! next session under the same origin.
+//! Invariant: batches keep the order of their publications; what is not both receipted and settled is still held, so that it can be
+//! sealed anew into the next session under the same origin.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -38,9 +38,10 @@ impl Default for BatchBounds {
     }
 }
 
-/// A closed batch that has no receipt yet.
+/// A closed batch.
 pub(crate) struct Pending {
-    pub(crate) origin: Origin,
+    /// 1, 2, 3 … within its start.
+    pub(crate) number: u64,
     pub(crate) items: Vec<(Publication, Bytes)>,
     /// About how many bytes its frame will have.
     pub(crate) bytes: usize,
@@ -54,14 +55,19 @@ pub(crate) struct SealedBatch {
 }
 
 impl Pending {
-    /// Seals headers and payloads as message `counter`.
+    /// Seals headers and payloads as message `counter`, with its origin under `start`.
     pub(crate) fn seal(
         &self,
         scope: &Scope,
         keys: &PublisherKeys,
         counter: u64,
+        start: u64,
         time_ms: u64,
     ) -> SealedBatch {
+        let origin = Origin {
+            start,
+            number: self.number,
+        };
         let mut writer = BatchWriter::default();
         let mut payloads = Vec::with_capacity(self.bytes);
         let mut payload_sizes = Vec::with_capacity(self.items.len());
@@ -88,7 +94,7 @@ impl Pending {
             scope,
             MessageKind::Batch,
             counter,
-            &writer.finish(self.origin, time_ms),
+            &writer.finish(origin, time_ms),
             &mut ciphertext,
         );
         SealedBatch {
@@ -99,10 +105,27 @@ impl Pending {
     }
 }
 
+/// A batch that was sent in this session.
+struct Sent {
+    counter: u64,
+    pending: Pending,
+}
+
+/// What came of batches that are let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Released {
+    /// The last of them.
+    pub(crate) number: u64,
+    /// Publications in them.
+    pub(crate) publications: u64,
+}
+
 pub(crate) struct Batches {
     bounds: BatchBounds,
-    start: u64,
-    next_number: u64,
+    /// Whether time closes batches: not where the same input has to give the same batches.
+    lingers: bool,
+    /// Of the last batch closed.
+    last: u64,
     open: Vec<(Publication, Bytes)>,
     open_bytes: usize,
     /// Names in the open batch's table, at most.
@@ -110,34 +133,46 @@ pub(crate) struct Batches {
     open_since: Duration,
     /// Closed, not sent in this session.
     waiting: VecDeque<Pending>,
-    /// Sent in this session, without a receipt, with their counters.
-    sent: VecDeque<(u64, Pending)>,
+    /// Sent in this session and not let go.
+    sent: VecDeque<Sent>,
+    /// How many of those, the first ones, have their receipt.
+    receipted: usize,
+    /// The last message of this session that is settled.
+    settled: u64,
     held_bytes: usize,
 }
 
 impl Batches {
-    pub(crate) fn new(bounds: BatchBounds, start: u64) -> Self {
+    /// No batches yet; the first will be the one after number `last`.
+    pub(crate) fn new(bounds: BatchBounds, lingers: bool, last: u64) -> Self {
         Self {
             bounds,
-            start,
-            next_number: 1,
+            lingers,
+            last,
             open: Vec::new(),
             open_bytes: 0,
             open_names: 0,
             open_since: Duration::ZERO,
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
+            receipted: 0,
+            settled: 0,
             held_bytes: 0,
         }
     }
 
-    /// Bytes of everything that has no receipt.
+    /// Bytes of everything that is not receipted and settled.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.waiting.is_empty() && self.sent.is_empty()
+        self.open.is_empty() && self.is_settled()
+    }
+
+    /// Whether every closed batch was let go.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.sent.is_empty()
     }
 
     pub(crate) fn push(&mut self, now: Duration, publication: Publication, payload: Bytes) {
@@ -166,7 +201,7 @@ impl Batches {
 
     /// When the open batch has to be closed.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        (!self.open.is_empty()).then(|| self.open_since + self.bounds.linger)
+        (self.lingers && !self.open.is_empty()).then(|| self.open_since + self.bounds.linger)
     }
 
     pub(crate) fn close_due(&mut self, now: Duration) {
@@ -179,16 +214,11 @@ impl Batches {
         if self.open.is_empty() {
             return;
         }
-        let origin = Origin {
-            start: self.start,
-            number: self.next_number,
-        };
-        self.next_number += 1;
+        self.last += 1;
         self.open_names = 0;
-        let items = core::mem::take(&mut self.open);
         self.waiting.push_back(Pending {
-            origin,
-            items,
+            number: self.last,
+            items: core::mem::take(&mut self.open),
             bytes: core::mem::take(&mut self.open_bytes),
         });
     }
@@ -201,25 +231,52 @@ impl Batches {
     /// The next batch went out as message `counter`.
     pub(crate) fn mark_sent(&mut self, counter: u64) {
         let pending = self.waiting.pop_front().expect("what was sent was next");
-        self.sent.push_back((counter, pending));
+        self.sent.push_back(Sent { counter, pending });
     }
 
     /// The receipt of message `counter` is here; returns how many publications it was for, if it was a batch.
     pub(crate) fn receipted(&mut self, counter: u64) -> Option<usize> {
-        if self.sent.front()?.0 != counter {
+        let sent = self.sent.get(self.receipted)?;
+        if sent.counter != counter {
             return None;
         }
-        let (_, pending) = self.sent.pop_front().expect("it was just looked at");
-        self.held_bytes -= pending.bytes;
-        Some(pending.items.len())
+        self.receipted += 1;
+        Some(sent.pending.items.len())
     }
 
-    /// The session has ended: what has no receipt waits again, in order.
+    /// Every message of this session up to `counter` is settled.
+    pub(crate) fn settled(&mut self, counter: u64) {
+        self.settled = self.settled.max(counter);
+    }
+
+    /// Lets go of what is both receipted and settled; `None` if that is nothing.
+    pub(crate) fn release(&mut self) -> Option<Released> {
+        let mut released: Option<Released> = None;
+        while self.receipted > 0 && self.sent.front()?.counter <= self.settled {
+            let Sent { pending, .. } = self.sent.pop_front()?;
+            self.receipted -= 1;
+            self.held_bytes -= pending.bytes;
+            let before = released.map_or(0, |released| released.publications);
+            released = Some(Released {
+                number: pending.number,
+                publications: before + pending.items.len() as u64,
+            });
+        }
+        released
+    }
+
+    /// The session has ended: what is not receipted and settled waits again, in order.
     pub(crate) fn rewind(&mut self) {
-        while let Some((_, pending)) = self.sent.pop_back() {
-            self.waiting.push_front(pending);
+        (self.receipted, self.settled) = (0, 0);
+        while let Some(sent) = self.sent.pop_back() {
+            self.waiting.push_front(sent.pending);
         }
     }
+}
+
+/// How many bytes a publication with its payload adds to a batch of its own, at most.
+pub(crate) fn publication_bytes(publication: &Publication, payload: &Bytes) -> usize {
+    wire_bytes(publication, payload) + new_names(publication, None).1
 }
 
 /// How many bytes a publication takes on the wire, at most, without the names of its attributes.
