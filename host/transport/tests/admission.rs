@@ -304,6 +304,9 @@ fn a_hello_in_the_role_of_a_router_is_refused() {
     assert_eq!(close.code(), link::CloseCode::Refused);
 }
 
+/// A change of a hello, and what is told of it.
+type Fault = (&'static str, fn(&mut link::Hello));
+
 /// What an acceptor answers to the hello of a dialer, changed by `change`.
 fn answer_to(change: impl FnOnce(&mut link::Hello)) -> Kind {
     let mut acceptor = Links::new(LinkSettings::default(), key(1), entropy(1));
@@ -318,7 +321,7 @@ fn answer_to(change: impl FnOnce(&mut link::Hello)) -> Kind {
 
 #[test]
 fn a_hello_that_no_link_can_come_of_is_told_why() {
-    let faults: [(&str, fn(&mut link::Hello)); 6] = [
+    let faults: [Fault; 6] = [
         ("no room for any frame", |hello| hello.control_window = 0),
         ("no room for any frame", |hello| hello.data_window = 128),
         ("no room for any frame", |hello| hello.max_frame = 0),
