@@ -61,6 +61,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     ));
     let settings = SubscriberSettings {
         plain: arguments.link.plain,
+        ..SubscriberSettings::default()
     };
     let subscriber = Subscriber::new(
         owner,
@@ -134,7 +135,7 @@ fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
         News::Event(SubscriberEvent::Waiting) => {
             report.say("the publisher has not opened this domain at the router yet; waiting for it")
         }
-        News::Event(SubscriberEvent::Admitted { session }) => {
+        News::Event(SubscriberEvent::Admitted { session, .. }) => {
             report.say(format!("admitted in session {session}; ^C ends"));
             report.event(&json!({ "event": "admitted", "session": session }));
         }

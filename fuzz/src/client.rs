@@ -82,7 +82,10 @@ pub fn subscriber(bytes: &[u8]) {
             owner().public().clone(),
             consumer(),
             Vec::new(),
-            SubscriberSettings { plain },
+            SubscriberSettings {
+                plain,
+                ..SubscriberSettings::default()
+            },
             Memory::default(),
             Box::new(Entropy::new(1)),
         );

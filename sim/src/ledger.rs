@@ -234,14 +234,16 @@ impl Ledger {
         let page = &mut self.consumers[number];
         match event {
             SubscriberEvent::Waiting => {}
-            SubscriberEvent::Admitted { session } => {
+            SubscriberEvent::Admitted { session, .. } => {
                 page.sessions += u64::from(page.session != *session);
                 page.session = *session;
             }
             SubscriberEvent::Unanswered => drop(self.unanswered.insert(number)),
             SubscriberEvent::Missing { .. }
             | SubscriberEvent::PassedOver { .. }
-            | SubscriberEvent::NotTaken => {
+            | SubscriberEvent::NotTaken
+            | SubscriberEvent::Lapsed { .. }
+            | SubscriberEvent::Uncovered { .. } => {
                 page.told_of_gap |= matches!(event, SubscriberEvent::Missing { .. });
                 self.complaints
                     .push((Party::Consumer(number), format!("{event:?}")));

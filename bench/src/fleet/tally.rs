@@ -168,7 +168,11 @@ mod tests {
     #[test]
     fn a_consumer_that_is_admitted_twice_counts_once() {
         let mut tally = Tally::new(2);
-        let admitted = SubscriberEvent::Admitted { session: 1 };
+        let admitted = SubscriberEvent::Admitted {
+            session: 1,
+            slow: sc_cbr::SlowPolicy::default(),
+            retention: std::time::Duration::ZERO,
+        };
 
         tally.on_event(0, &admitted, 1);
         tally.on_event(0, &admitted, 2);

@@ -92,7 +92,10 @@ impl Path {
             public,
             identity,
             subscriptions,
-            SubscriberSettings { plain },
+            SubscriberSettings {
+                plain,
+                ..SubscriberSettings::default()
+            },
             Memory::default(),
             Box::new(OsEntropy),
         );

@@ -1,22 +1,26 @@
-//! A journal: records appended to a file, each with its length and a digest, replayed at the next start.
+//! A journal: records appended to a file, each with its length and a digest of both, replayed at the next start.
 //!
-//! Invariant: after [`Journal::sync`] every record appended before it is read back by the next [`Journal::open`]; a record that was
-//! cut short by a crash, and only the last can be, is dropped. One process holds a journal at a time.
+//! Invariants: after [`Journal::sync`] every record appended before it is read back by the next [`Journal::open`]; a record that was
+//! cut short by a crash, and only the last can be, is dropped; damage anywhere else is an error. One process holds a journal at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
+mod file;
+mod records;
+
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use sc_crypto::hash::sha256;
+use self::file::{beside, create_new, is_at, open_or_create, remove_leftover, sync_folder};
+use self::records::{Found, HEAD, encode, read};
 
-/// The longest record.
-pub(crate) const RECORD_MAX: usize = 1 << 24;
-const DIGEST_BYTES: usize = 8;
+pub(crate) use self::records::RECORD_MAX;
+
 /// A journal shorter than this is left alone.
 const GROWTH_MIN_BYTES: u64 = 4 << 20;
 /// A journal is replaced when it is so many times longer than it was after the last time.
 const GROWTH_FACTOR: u64 = 4;
-const HEADER_BYTES: usize = 4 + DIGEST_BYTES;
+/// So often another process may put a new file in the place of the one that was just locked before it counts as in use.
+const OPEN_ATTEMPTS: u32 = 16;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,14 @@ pub enum JournalError {
         /// Where.
         at: usize,
     },
+    /// It is of a version of this program that this one does not know.
+    #[error("{} is of version {version}, which this program does not read: use the program that wrote it", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u8,
+    },
 }
 
 /// An open journal, locked.
@@ -49,13 +61,18 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     dirty: bool,
+    /// Whether a part of a record may lie at its end.
+    is_torn: bool,
+    /// Whether its name may not be on the disk yet.
+    is_new: bool,
     bytes: u64,
     /// Its length when it last held no more than it had to.
     least_bytes: u64,
 }
 
 impl Journal {
-    /// Opens or creates the journal at `path`, mode 0600, and returns its records.
+    /// Opens or creates the journal at `path`, mode 0600, and returns its records. What a crash has left of it or beside it is cleared
+    /// away; one of an earlier version is rewritten.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -64,53 +81,84 @@ impl Journal {
             path: path.to_owned(),
             source,
         };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(failed)?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => JournalError::InUse(path.to_owned()),
-            TryLockError::Error(source) => failed(source),
-        })?;
+        let mut file = lock(path)?;
+        remove_leftover(&beside(path)).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let (records, used) = read_records(&bytes).map_err(|at| JournalError::Damaged {
-            path: path.to_owned(),
-            at,
-        })?;
-        if used < bytes.len() {
-            tracing::warn!(path = %path.display(), "dropping a record that a crash cut short");
-            file.set_len(used as u64).map_err(failed)?;
-        }
-        file.seek(io::SeekFrom::Start(used as u64))
-            .map_err(failed)?;
+        let found = read(&bytes);
+        let (records, used) = match found {
+            Found::Records { records, used } => (records, used),
+            Found::Earlier { records } => (records, 0),
+            Found::Damage { at } => {
+                return Err(JournalError::Damaged {
+                    path: path.to_owned(),
+                    at,
+                });
+            }
+            Found::Unknown { version } => {
+                return Err(JournalError::Version {
+                    path: path.to_owned(),
+                    version,
+                });
+            }
+        };
         let mut journal = Self {
             path: path.to_owned(),
             file,
             dirty: true,
+            is_torn: false,
+            is_new: true,
             bytes: used as u64,
             least_bytes: 0,
         };
+        if used == 0 && !records.is_empty() {
+            journal.replace(records.iter().cloned())?;
+        } else {
+            if used < bytes.len() {
+                tracing::warn!(path = %path.display(), "dropping a record that a crash cut short");
+            }
+            journal.cut().map_err(failed)?;
+            if used == 0 {
+                journal.write(&HEAD).map_err(failed)?;
+            }
+        }
         journal.sync()?;
-        journal.sync_folder().map_err(failed)?;
         Ok((journal, records))
+    }
+
+    /// Cuts off what lies behind the last whole record.
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.bytes)?;
+        self.file.seek(io::SeekFrom::Start(self.bytes))?;
+        self.is_torn = false;
+        Ok(())
     }
 
     /// Appends a record; it is safe only after [`Journal::sync`].
     ///
     /// # Errors
-    /// [`JournalError::Io`].
+    /// [`JournalError::Io`]; nothing of the record is kept then.
     pub fn append(&mut self, record: &[u8]) -> Result<(), JournalError> {
-        self.dirty = true;
         let bytes = encode(record);
-        self.bytes += bytes.len() as u64;
-        self.file
-            .write_all(&bytes)
-            .map_err(|source| JournalError::Io {
-                path: self.path.clone(),
-                source,
-            })
+        self.write(&bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Writes all or nothing: behind a part of a record nothing may ever stand.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.cut()?;
+        }
+        self.dirty = true;
+        self.is_torn = true;
+        let written = self.file.write_all(bytes);
+        if written.is_err() {
+            // If this fails too, the next call tries again first.
+            let _ = self.cut();
+        } else {
+            self.is_torn = false;
+            self.bytes += bytes.len() as u64;
+        }
+        written
     }
 
     /// Puts everything appended so far on the disk; cheap when there is nothing new.
@@ -119,12 +167,15 @@ impl Journal {
     /// [`JournalError::Io`].
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if self.dirty {
-            self.file.sync_data().map_err(|source| JournalError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
+            self.file
+                .sync_data()
+                .map_err(|source| self.failed(source))?;
             // Only now: after a failure nobody may take the next call's silence for success.
             self.dirty = false;
+        }
+        if self.is_new {
+            sync_folder(&self.path).map_err(|source| self.failed(source))?;
+            self.is_new = false;
         }
         Ok(())
     }
@@ -135,95 +186,65 @@ impl Journal {
         self.bytes > GROWTH_MIN_BYTES && self.bytes > GROWTH_FACTOR * self.least_bytes
     }
 
-    /// Replaces the whole journal by `records`, all or nothing.
+    /// Replaces the whole journal by `records`, all or nothing, and puts it on the disk.
     ///
     /// # Errors
-    /// [`JournalError::Io`]; the journal is then as it was.
+    /// [`JournalError::Io`]; after that it holds the one or the other, and can still be used.
     pub fn replace(&mut self, records: impl Iterator<Item = Vec<u8>>) -> Result<(), JournalError> {
-        let failed = |source| JournalError::Io {
+        let (file, bytes) =
+            write_beside(&self.path, records).map_err(|source| self.failed(source))?;
+        self.file = file;
+        (self.dirty, self.is_torn, self.is_new) = (false, false, true);
+        (self.bytes, self.least_bytes) = (bytes, bytes);
+        self.sync()
+    }
+
+    fn failed(&self, source: io::Error) -> JournalError {
+        JournalError::Io {
             path: self.path.clone(),
             source,
-        };
-        let mut name = self.path.clone().into_os_string();
-        name.push(".new");
-        let beside = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        // What lies there is left over from a crash, or put there by somebody: never followed, never kept.
-        match std::fs::remove_file(&beside) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(source)),
-            _ => {}
         }
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside).map_err(failed)?;
-        // Locked before it takes the name, so that nobody else can slip in.
-        file.lock().map_err(failed)?;
-        let mut written = 0;
-        for record in records {
-            let bytes = encode(&record);
-            file.write_all(&bytes).map_err(failed)?;
-            written += bytes.len() as u64;
-        }
-        file.sync_all().map_err(failed)?;
-        std::fs::rename(&beside, &self.path).map_err(failed)?;
-        self.sync_folder().map_err(failed)?;
-        self.file = file;
-        self.dirty = false;
-        (self.bytes, self.least_bytes) = (written, written);
-        Ok(())
-    }
-
-    fn sync_folder(&self) -> io::Result<()> {
-        let folder = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
 
-fn encode(record: &[u8]) -> Vec<u8> {
-    assert!(
-        record.len() <= RECORD_MAX,
-        "records are far smaller than the bound"
-    );
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + record.len());
-    bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&sha256(record)[..DIGEST_BYTES]);
-    bytes.extend_from_slice(record);
-    bytes
+/// Opens or creates the file and locks it.
+fn lock(path: &Path) -> Result<File, JournalError> {
+    let failed = |source| JournalError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    for _ in 0..OPEN_ATTEMPTS {
+        let file = open_or_create(path).map_err(failed)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::InUse(path.to_owned()),
+            TryLockError::Error(source) => failed(source),
+        })?;
+        // Between the two calls another process may have replaced the journal and gone: then this file has no name any more.
+        if is_at(&file, path).map_err(failed)? {
+            return Ok(file);
+        }
+    }
+    Err(JournalError::InUse(path.to_owned()))
 }
 
-/// The whole records at the start of `bytes` and how many bytes they take; or where a damaged record begins that is not the last.
-fn read_records(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize), usize> {
-    let mut records = Vec::new();
-    let mut used = 0;
-    while let Some((header, rest)) = bytes[used..].split_at_checked(HEADER_BYTES) {
-        let (length, digest) = header.split_at(4);
-        let length = u32::from_le_bytes(length.try_into().expect("split at 4")) as usize;
-        if bytes[used..].iter().all(|byte| *byte == 0) {
-            // The file system had made room for a record whose bytes never came.
-            break;
-        }
-        if length > RECORD_MAX {
-            return Err(used);
-        }
-        let Some(record) = rest.get(..length) else {
-            break;
-        };
-        if sha256(record)[..DIGEST_BYTES] != *digest {
-            let is_last = rest.len() == length;
-            return if is_last {
-                Ok((records, used))
-            } else {
-                Err(used)
-            };
-        }
-        records.push(record.to_vec());
-        used += HEADER_BYTES + length;
+/// Writes a journal of `records` beside the one at `path` and lets it take that name, locked; returns it with its length.
+fn write_beside(path: &Path, records: impl Iterator<Item = Vec<u8>>) -> io::Result<(File, u64)> {
+    let beside = beside(path);
+    // What lies there is left over from a crash, or put there by somebody: never followed, never kept.
+    remove_leftover(&beside)?;
+    let mut file = create_new(&beside)?;
+    // Locked before it takes the name, so that nobody else can slip in.
+    file.lock()?;
+    file.write_all(&HEAD)?;
+    let mut bytes = HEAD.len() as u64;
+    for record in records {
+        let record = encode(&record);
+        file.write_all(&record)?;
+        bytes += record.len() as u64;
     }
-    Ok((records, used))
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    Ok((file, bytes))
 }
 
 #[cfg(test)]
@@ -256,68 +277,6 @@ mod tests {
                 b"four".to_vec()
             ]
         );
-    }
-
-    #[test]
-    fn a_record_cut_short_is_dropped_wherever_the_cut_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        write(&path, &[b"kept", b"cut"]);
-        let whole = std::fs::read(&path).unwrap();
-        let kept = HEADER_BYTES + 4;
-
-        for length in kept..whole.len() {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            let (_, records) = Journal::open(&path).unwrap();
-
-            assert_eq!(records, [b"kept".to_vec()], "cut at {length}");
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), kept as u64);
-        }
-    }
-
-    #[test]
-    fn damage_before_the_last_record_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        write(&path, &[b"first", b"second"]);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[HEADER_BYTES] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
-
-        assert!(matches!(
-            Journal::open(&path),
-            Err(JournalError::Damaged { at: 0, .. })
-        ));
-    }
-
-    #[test]
-    fn a_tail_of_zeros_is_a_record_cut_short() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        write(&path, &[b"kept"]);
-        let whole = std::fs::read(&path).unwrap();
-
-        for zeros in [1, HEADER_BYTES, 100, 5000] {
-            std::fs::write(&path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
-
-            assert_eq!(Journal::open(&path).unwrap().1, [b"kept".to_vec()]);
-        }
-    }
-
-    #[test]
-    fn a_length_that_no_record_has_is_damage_and_not_a_record_cut_short() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        write(&path, &[b"first", b"second"]);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[3] = 0xff;
-        std::fs::write(&path, &bytes).unwrap();
-
-        assert!(matches!(
-            Journal::open(&path),
-            Err(JournalError::Damaged { at: 0, .. })
-        ));
-        assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing is dropped");
     }
 
     #[test]
@@ -364,5 +323,127 @@ mod tests {
             Journal::open(&path).unwrap().1,
             [b"new".to_vec(), b"newer".to_vec()]
         );
+    }
+
+    #[test]
+    fn a_record_cut_short_is_cut_off_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        write(&path, &[b"kept"]);
+        let kept = std::fs::metadata(&path).unwrap().len();
+        write(&path, &[b"cut"]);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+
+        let (_, records) = Journal::open(&path).unwrap();
+
+        assert_eq!(records, [b"kept".to_vec()]);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), kept);
+    }
+
+    #[test]
+    fn a_damaged_journal_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        write(&path, &[b"first", b"second"]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEAD.len()] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+
+        let opened = Journal::open(&path);
+
+        let at = HEAD.len();
+        assert!(matches!(opened, Err(JournalError::Damaged { at: found, .. }) if found == at));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_journal_of_a_later_version_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        std::fs::write(&path, b"scjourn\x03and more").unwrap();
+
+        let opened = Journal::open(&path);
+
+        assert!(matches!(
+            opened,
+            Err(JournalError::Version { version: 3, .. })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), b"scjourn\x03and more");
+    }
+
+    #[test]
+    fn a_journal_of_version_1_is_read_and_rewritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let digest = sc_crypto::hash::sha256(b"old");
+        let earlier = [&[3, 0, 0, 0], &digest[..8], b"old", b"to"].concat();
+        std::fs::write(&path, earlier).unwrap();
+
+        let (mut journal, records) = Journal::open(&path).unwrap();
+        journal.append(b"new").unwrap();
+        drop(journal);
+
+        assert_eq!(records, [b"old".to_vec()]);
+        assert!(std::fs::read(&path).unwrap().starts_with(&HEAD));
+        let (_, records) = Journal::open(&path).unwrap();
+        assert_eq!(records, [b"old".to_vec(), b"new".to_vec()]);
+    }
+
+    #[test]
+    fn what_a_crash_left_beside_it_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        std::fs::write(beside(&path), b"left over").unwrap();
+
+        let (mut journal, records) = Journal::open(&path).unwrap();
+
+        assert!(records.is_empty());
+        assert!(!beside(&path).exists());
+        journal.replace([b"one".to_vec()].into_iter()).unwrap();
+        assert!(!beside(&path).exists());
+    }
+
+    #[test]
+    fn a_record_that_could_not_be_written_leaves_no_part_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append(b"first").unwrap();
+        // As after a write that failed in its middle, and could not be taken back at once.
+        journal.file.write_all(b"part of a record").unwrap();
+        journal.is_torn = true;
+
+        journal.append(b"second").unwrap();
+        drop(journal);
+
+        let (_, records) = Journal::open(&path).unwrap();
+        assert_eq!(records, [b"first".to_vec(), b"second".to_vec()]);
+    }
+
+    #[test]
+    fn a_journal_has_one_holder_while_others_replace_and_reopen_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let rounds = |name: u8| {
+            let mut held = 0;
+            for _ in 0..200 {
+                let Ok((mut journal, mut records)) = Journal::open(&path) else {
+                    continue;
+                };
+                held += 1;
+                records.push(vec![name]);
+                journal.replace(records.into_iter()).unwrap();
+            }
+            held
+        };
+
+        let held: usize = std::thread::scope(|scope| {
+            let threads = [1, 2, 3].map(|name| scope.spawn(move || rounds(name)));
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+
+        // Whoever held it added one record to what the holder before had left: two at once would lose one.
+        assert_eq!(Journal::open(&path).unwrap().1.len(), held);
     }
 }

@@ -1,6 +1,7 @@
 //! The loop around a subscriber.
 //!
-//! Invariant: what the core has recorded is on the disk before any frame that follows it leaves.
+//! Invariants: what the core has recorded is on the disk before any frame that follows it leaves; what was delivered in one call of
+//! [`SubscriberLoop::next`] is written down as taken in the next call, so that the caller can put its own work on a disk between them.
 
 use sc_transport::{Dialer, Driver, LinkEvent};
 
@@ -33,6 +34,10 @@ impl SubscriberLoop {
     /// The next thing that happened; publications are given to `deliver` as they come. May be dropped at any time without
     /// losing anything.
     ///
+    /// Calling it again is the caller's word that it needs nothing again of what `deliver` was given: only then the journal says that it
+    /// was taken, and the router may forget it. So flush first, whatever came back, an error too; after a crash between, the same
+    /// publications are delivered again.
+    ///
     /// # Errors
     /// [`ClientError`]: this loop is over.
     pub async fn next(
@@ -48,6 +53,7 @@ impl SubscriberLoop {
                 self.subscriber.on_timeout(self.shell.clock());
                 continue;
             };
+            // From here to the return nothing is awaited: who drops this future has been given nothing.
             let mut delivered = false;
             let mut next = Some(event);
             while let Some(event) = next {
@@ -56,13 +62,11 @@ impl SubscriberLoop {
                     deliver(delivery);
                 })?;
                 if let Some(news) = news {
-                    self.work()?;
                     return Ok(News::Link(news));
                 }
                 next = self.shell.driver.try_next();
             }
             if delivered {
-                self.work()?;
                 return Ok(News::Delivered);
             }
         }
@@ -101,11 +105,12 @@ impl SubscriberLoop {
         Ok(news)
     }
 
-    /// Writes down how far notices were taken, and ends.
+    /// Writes down how far notices were taken, tells the router, and ends. As with [`SubscriberLoop::next`], the caller has flushed.
     ///
     /// # Errors
     /// [`ClientError::Journal`].
     pub async fn end(mut self, reason: &str) -> Result<bool, ClientError> {
+        self.subscriber.acknowledge_all();
         self.work()?;
         self.shell
             .journal

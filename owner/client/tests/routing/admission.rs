@@ -9,6 +9,7 @@ use sc_proto::Message;
 use sc_proto::routing::{self, to_publisher};
 use sc_transport::Frame;
 
+use crate::party::admitted_in;
 use crate::world::{
     Delivered, IBM, WANTS_IBM, World, flipped, identity, resized, settings, to_publisher,
 };
@@ -288,10 +289,7 @@ fn whoever_a_later_list_names_again_is_admitted_again() {
     world.publish_and_run(IBM, "again");
 
     // In the same session: its notices go on counting, so nothing is reported as missing or as not genuine.
-    assert_eq!(
-        world.parties[alice].take_events(),
-        [SubscriberEvent::Admitted { session: 1 }]
-    );
+    assert_eq!(world.parties[alice].take_events(), [admitted_in(1)]);
     assert_eq!(world.parties[alice].payloads(), ["again"]);
 }
 

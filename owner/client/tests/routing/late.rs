@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sc_client::{PublisherSettings, SubscriberEvent};
 
+use crate::party::admitted_in;
 use crate::world::{IBM, WANTS_IBM, World, settings};
 
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ fn the_answer_to_the_last_request_says_that_all_is_admitted() {
     world.run();
     world.publish_and_run(IBM, "once");
 
-    let admitted = SubscriberEvent::Admitted { session: 1 };
+    let admitted = admitted_in(1);
     assert_eq!(world.parties[0].take_events().last(), Some(&admitted));
     assert_eq!(world.parties[0].payloads(), ["once"]);
 }
@@ -84,7 +85,7 @@ fn a_new_session_may_be_answered_under_a_renewal_that_was_made_again() {
     world.connect();
     world.publish_and_run(IBM, "after");
 
-    let admitted = SubscriberEvent::Admitted { session: 2 };
+    let admitted = admitted_in(2);
     assert_eq!(world.parties[0].take_events(), [admitted]);
     assert_eq!(world.parties[0].payloads(), ["after"]);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sc_client::{Ending, PublisherEvent, PublisherSettings, SubscriberEvent};
 
+use crate::party::admitted_in;
 use crate::world::{IBM, WANTS_IBM, World, settings};
 
 const LEASE: Duration = Duration::from_secs(100);
@@ -142,7 +143,7 @@ fn a_lease_of_any_length_does_no_harm() {
 
         world.join(2, &[(7, WANTS_IBM)]);
 
-        let admitted = SubscriberEvent::Admitted { session: 1 };
+        let admitted = admitted_in(1);
         assert!(world.parties[0].events.contains(&admitted));
     }
 }

@@ -1,9 +1,12 @@
 //! A subscriber, its queue and its journal.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
-use sc_client::{Clock, Memory, Subscriber, SubscriberEvent, SubscriberSettings};
+use sc_client::{
+    Clock, Memory, PublisherSettings, Subscriber, SubscriberEvent, SubscriberSettings,
+};
 use sc_transport::Frame;
 
 use crate::world::{OWNER, entropy, identity, subscription};
@@ -13,6 +16,15 @@ use crate::world::{OWNER, entropy, identity, subscription};
 pub(crate) struct Delivered {
     pub(crate) subscriptions: Vec<u64>,
     pub(crate) payload: String,
+}
+
+/// What a subscriber reports when it is admitted under the settings that it and the publisher have by default.
+pub(crate) fn admitted_in(session: u64) -> SubscriberEvent {
+    SubscriberEvent::Admitted {
+        session,
+        slow: PublisherSettings::default().slow,
+        retention: Duration::ZERO,
+    }
 }
 
 /// One subscriber and its queue.
@@ -37,13 +49,17 @@ impl Party {
             .iter()
             .map(|(id, constraints)| (*id, subscription(constraints)))
             .collect();
+        let seed = u64::from(identity_number) * 1000 + memory.sequence();
         let subscriber = Subscriber::new(
             identity(OWNER).public().clone(),
             identity(identity_number).into(),
             wanted,
-            SubscriberSettings { plain },
+            SubscriberSettings {
+                plain,
+                ..SubscriberSettings::default()
+            },
             memory,
-            Box::new(entropy(u64::from(identity_number) * 1000 + memory.sequence)),
+            Box::new(entropy(seed)),
         );
         Self {
             subscriber,

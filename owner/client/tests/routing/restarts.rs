@@ -58,7 +58,8 @@ fn a_journal_and_its_rewritten_form_restart_the_same_publisher() {
 fn a_restarted_subscriber_goes_on_where_it_was() {
     let mut world = World::admitted();
     world.publish_and_run(IBM, "before");
-    let memory = world.parties[0].subscriber.memory();
+    let memory = world.parties[0].subscriber.memory().clone();
+    let sequence = memory.sequence();
     world.parties.clear();
 
     world.publish_and_run(IBM, "while it was away");
@@ -72,7 +73,7 @@ fn a_restarted_subscriber_goes_on_where_it_was() {
     };
     assert_eq!(world.parties[0].payloads(), ["after"]);
     assert!(world.parties[0].events.contains(&missing));
-    assert!(world.parties[0].subscriber.memory().sequence > memory.sequence);
+    assert!(world.parties[0].subscriber.memory().sequence() > sequence);
 }
 
 #[test]
@@ -81,6 +82,7 @@ fn a_subscriber_that_crashed_misses_only_what_its_journal_has_not_seen_taken() {
     world.publish_and_run(IBM, "taken");
     world.work_subscribers();
     let memory = Memory::replay(&world.parties[0].journal);
+    assert_eq!(memory.taken(1), 1);
     world.parties.clear();
 
     world.publish_and_run(IBM, "while it was away");
@@ -92,7 +94,6 @@ fn a_subscriber_that_crashed_misses_only_what_its_journal_has_not_seen_taken() {
         from: 2,
         to: 2,
     };
-    assert_eq!(memory.taken, (1, 1));
     assert!(world.parties[0].events.contains(&missing));
 }
 
@@ -120,26 +121,12 @@ fn a_subscribers_sequence_is_on_the_disk_before_its_request_leaves() {
     world.join(2, &[(7, WANTS_IBM)]);
     let recorded = Memory::replay(&world.parties[0].journal);
 
-    assert_eq!(recorded.sequence, 1);
+    assert_eq!(recorded.sequence(), 1);
     world.parties[0].subscriber.unsubscribe(vec![7]);
     let outputs = world.parties[0].subscriber.take_outputs();
     assert!(matches!(
         &outputs[..],
         [sc_client::Output::Record(record), sc_client::Output::Send { .. }]
-            if Memory::replay(std::slice::from_ref(record)).sequence == 2
+            if Memory::replay(std::slice::from_ref(record)).sequence() == 2
     ));
-}
-
-#[test]
-fn a_memory_reads_back_and_passes_over_what_it_does_not_know() {
-    let memory = Memory {
-        sequence: u64::MAX,
-        taken: (3, 4),
-    };
-    let [sequence, taken] = memory.records();
-
-    assert_eq!(Memory::replay(&[sequence.clone(), taken.clone()]), memory);
-    let damaged = [vec![], vec![1], vec![1, 2, 3], vec![9; 17], vec![2; 9]];
-    let mixed: Vec<_> = damaged.into_iter().chain([sequence, taken]).collect();
-    assert_eq!(Memory::replay(&mixed), memory);
 }

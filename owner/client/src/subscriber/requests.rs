@@ -1,0 +1,346 @@
+//! Requests and their answers.
+//!
+//! Invariants: an answer is taken to a request of this life that waits for one, or, if it opens a later session, to the last one that was
+//! answered by an admission; a request leaves after its sequence number was recorded; a router alone never makes this side give up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_proto::routing::{self, from_subscriber, refused::Cause};
+
+use super::memory::session_record;
+use super::sessions::{granted, scope};
+use super::{Subscriber, SubscriberEvent};
+use crate::answer::{Answer, Refusal, Verdict};
+use crate::ask::{Ask, Operation, portions};
+use crate::link::{Clock, Output};
+
+/// A request without an answer is made again after this long; each further time after twice as long.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// But never later.
+const ASK_AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Requests made again without an answer whose answers are still taken; older ones are forgotten.
+const SUPERSEDED_MAX: usize = 64;
+
+/// What was asked and what waits.
+#[derive(Default)]
+pub(super) struct Requests {
+    /// Requests that wait for an answer, by hash, with how many subscriptions follow.
+    open: BTreeMap<[u8; 32], u32>,
+    /// Requests that were made again before their answer came, oldest first: it may still come, with the keys of a session.
+    superseded: VecDeque<[u8; 32]>,
+    /// The last request that was answered with an admission: answers of later sessions name it.
+    answered: Option<[u8; 32]>,
+    ask_again: Option<Duration>,
+    /// When all was asked for last, and how often since something of the owner came.
+    asked_at: Option<Duration>,
+    attempts: u32,
+    renew_at: Option<Duration>,
+    /// The renewal that waits for its answer.
+    renewing: Option<[u8; 32]>,
+    /// Whether the owner has said once that it knows this side's sequence number.
+    is_sequence_doubted: bool,
+}
+
+impl Requests {
+    /// Nothing was asked in this life; `answered` is the last request of an earlier one that is known to have been answered.
+    pub(super) fn new(answered: Option<[u8; 32]>) -> Self {
+        Self {
+            answered,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Duration> {
+        self.ask_again.into_iter().chain(self.renew_at).min()
+    }
+
+    /// The link is gone.
+    pub(super) fn on_closed(&mut self) {
+        self.supersede_all();
+        self.ask_again = None;
+        self.attempts = 0;
+    }
+
+    /// Nothing is to be asked any more.
+    fn stop(&mut self) {
+        self.ask_again = None;
+        self.renew_at = None;
+    }
+
+    pub(super) fn stop_renewing(&mut self) {
+        self.renew_at = None;
+    }
+
+    /// How long to wait for answers before all is asked for again.
+    fn patience(&self) -> Duration {
+        let times = 1 << self.attempts.saturating_sub(1).min(10);
+        (ASK_AGAIN_AFTER * times).min(ASK_AGAIN_AFTER_MAX)
+    }
+
+    /// Whatever waits for an answer is asked again, or will be.
+    fn supersede_all(&mut self) {
+        let open = core::mem::take(&mut self.open);
+        self.supersede(open.into_keys());
+    }
+
+    /// An answer to one of these requests may still come, late.
+    fn supersede(&mut self, requests: impl IntoIterator<Item = [u8; 32]>) {
+        self.superseded.extend(requests);
+        while self.superseded.len() > SUPERSEDED_MAX {
+            self.superseded.pop_front();
+        }
+    }
+
+    /// Whether it was made again before its answer came; from now on it is answered.
+    fn take_superseded(&mut self, request: &[u8; 32]) -> bool {
+        let place = self.superseded.iter().position(|hash| hash == request);
+        place.is_some_and(|place| self.superseded.remove(place).is_some())
+    }
+}
+
+impl Subscriber {
+    /// A hint of the router, proved by nothing: it only moves the time at which this side asks.
+    pub(super) fn on_domain_state(&mut self, clock: Clock, state: &routing::DomainState) {
+        if !state.open {
+            return self.report(SubscriberEvent::Waiting);
+        }
+        if self.admitted && self.sessions.contains(state.session) {
+            return;
+        }
+        let asked_at = self.requests.asked_at.filter(|_| self.requests.is_open());
+        let due = match asked_at {
+            // It may have gone to a session that is over; but nobody can have it repeated more often than this.
+            Some(asked_at) => asked_at + ASK_AGAIN_AFTER,
+            // An owner that knows this subscriber seals its subscriptions into the new session by itself; wait for that a little.
+            None if self.admitted => clock.now + ASK_AGAIN_AFTER,
+            None => clock.now,
+        };
+        if self.requests.ask_again.is_none_or(|at| at > due) {
+            self.requests.ask_again = Some(due);
+        }
+        self.do_requests(clock);
+    }
+
+    pub(super) fn on_refused(&mut self, clock: Clock, refused: &routing::Refused) {
+        if refused.cause() == Cause::UnknownDomain {
+            self.requests.supersede_all();
+            self.requests.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
+            return self.report(SubscriberEvent::Waiting);
+        }
+        self.report(SubscriberEvent::RouterRefused(refused.what.clone()));
+    }
+
+    /// Makes the requests that are due.
+    pub(super) fn do_requests(&mut self, clock: Clock) {
+        let now = clock.now;
+        if self.requests.ask_again.is_some_and(|at| at <= now) {
+            if self.requests.is_open() {
+                self.report(SubscriberEvent::Unanswered);
+            }
+            self.ask_for_all();
+            self.requests.asked_at = Some(now);
+            self.requests.attempts = self.requests.attempts.saturating_add(1);
+            self.requests.ask_again = Some(now + self.requests.patience());
+        }
+        if self.requests.renew_at.is_some_and(|at| at <= now) {
+            self.requests.renew_at = Some(now + ASK_AGAIN_AFTER);
+            if let Some(unanswered) = self.requests.renewing.take()
+                && self.requests.open.remove(&unanswered).is_some()
+            {
+                self.requests.supersede([unanswered]);
+            }
+            self.requests.renewing = Some(self.ask(Operation::Renew, 0));
+        }
+    }
+
+    fn ask_for_all(&mut self) {
+        self.requests.supersede_all();
+        let all = core::mem::take(&mut self.subscriptions);
+        let retention_ms = u64::try_from(self.settings.retention.as_millis()).unwrap_or(u64::MAX);
+        let mut left = all.len();
+        for (number, portion) in portions(&all).into_iter().enumerate() {
+            left -= portion.len();
+            let remaining = left as u32;
+            self.ask(
+                Operation::Subscribe {
+                    replace: number == 0,
+                    retention_ms,
+                    remaining,
+                    subscriptions: portion.to_vec(),
+                },
+                remaining,
+            );
+        }
+        self.subscriptions = all;
+    }
+
+    /// Drops subscriptions; none named drops all. Without a link the owner is told when there is one again.
+    pub fn unsubscribe(&mut self, ids: Vec<u64>) {
+        self.subscriptions
+            .retain(|(id, _)| !ids.is_empty() && !ids.contains(id));
+        if self.attached {
+            self.ask(Operation::Unsubscribe { ids }, 0);
+        } else {
+            self.admitted = false;
+        }
+    }
+
+    /// Sends a request; returns the hash that its answer will name.
+    fn ask(&mut self, operation: Operation, remaining: u32) -> [u8; 32] {
+        let (sequence, record) = self.memory.next_sequence();
+        self.outputs.push(Output::Record(record));
+        let ask = Ask {
+            consumer: self.identity.public().clone(),
+            sequence,
+            operation,
+        };
+        let (sealed, hash) = ask.seal(
+            &self.identity,
+            &self.owner,
+            self.settings.plain,
+            &mut *self.entropy,
+        );
+        self.requests.open.insert(hash, remaining);
+        let frame = from_subscriber::Frame::Ask(routing::Ask {
+            domain: self.domain_bytes(),
+            consumer: Bytes::new(),
+            publisher: false,
+        });
+        self.send(frame, Some(sealed.into()));
+        hash
+    }
+
+    pub(super) fn on_answer(&mut self, clock: Clock, sealed: &Bytes) {
+        let opened = Answer::open(sealed, &self.owner, &self.identity, self.settings.plain);
+        let Ok(answer) = opened else {
+            // Of the owner all the same, or of nobody?
+            let event = match Answer::open(sealed, &self.owner, &self.identity, true) {
+                Ok(_) if !self.settings.plain => SubscriberEvent::Unencrypted,
+                _ => SubscriberEvent::NotTaken,
+            };
+            return self.report(event);
+        };
+        let newest = self.sessions.newest();
+        let asked = self.requests.open.remove(&answer.request);
+        let opens_a_later_session = self.requests.answered == Some(answer.request)
+            && answer.session > newest
+            && granted(&answer.verdict).is_some();
+        match (&answer.verdict, asked) {
+            (Verdict::Refused(refusal), Some(_)) => self.on_refusal(clock, *refusal),
+            (Verdict::Admitted { lease_ms, .. }, Some(remaining)) if answer.session >= newest => {
+                let lease_ms = *lease_ms;
+                self.on_admission(clock, &answer, sealed, Some(lease_ms), remaining);
+            }
+            // A request is answered again only to open a later session; anything else is a replay, of the request or of the answer.
+            (_, None) if opens_a_later_session => {
+                self.on_admission(clock, &answer, sealed, None, 0);
+            }
+            (_, None) => self.on_late_answer(clock, &answer, sealed, newest),
+            _ => self.report(SubscriberEvent::NotTaken),
+        }
+    }
+
+    /// A refusal for the sequence number is believed when it comes a second time, to a request made after the first: a router can have one
+    /// made by carrying a request twice.
+    fn on_refusal(&mut self, clock: Clock, refusal: Refusal) {
+        if refusal == Refusal::Sequence && !self.requests.is_sequence_doubted {
+            self.requests.is_sequence_doubted = true;
+            self.requests.supersede_all();
+            self.requests.ask_again = Some(clock.now);
+            return self.do_requests(clock);
+        }
+        self.requests.stop();
+        self.admitted = false;
+        self.report(SubscriberEvent::Refused(refusal));
+    }
+
+    /// Takes an admission: to a request of this side, with the lease it was given, or by the owner's own accord.
+    fn on_admission(
+        &mut self,
+        clock: Clock,
+        answer: &Answer,
+        sealed: &Bytes,
+        lease_ms: Option<u64>,
+        remaining: u32,
+    ) {
+        self.requests.answered = Some(answer.request);
+        self.requests.renewing = None;
+        self.requests.attempts = 0;
+        self.requests.is_sequence_doubted = false;
+        // An owner that has admitted this side unasked wants to hear that it is still here.
+        let renew_after = lease_ms.map_or(Duration::ZERO, |lease_ms| {
+            Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100))
+        });
+        self.requests.renew_at = Some(clock.now.saturating_add(renew_after));
+        let is_new = self.open_session(answer, sealed);
+        if self.requests.is_open() {
+            // The owner is at work on the others.
+            let postponed = clock.now + ASK_AGAIN_AFTER;
+            self.requests.ask_again = self.requests.ask_again.map(|_| postponed);
+        } else if remaining == 0 {
+            self.requests.ask_again = None;
+            if is_new || !self.admitted {
+                self.admit(clock, answer.session);
+            }
+        }
+    }
+
+    /// Takes the keys from an answer to a request that was made again meanwhile: notices under them may come before the later answer,
+    /// which says the rest and which is now given the time that this one has needed.
+    fn on_late_answer(&mut self, clock: Clock, answer: &Answer, sealed: &Bytes, newest: u64) {
+        if !self.requests.take_superseded(&answer.request) {
+            return self.report(SubscriberEvent::NotTaken);
+        }
+        if granted(&answer.verdict).is_none() || answer.session < newest {
+            return;
+        }
+        self.requests.answered = Some(answer.request);
+        if self.requests.is_open() {
+            let postponed = clock.now + self.requests.patience();
+            self.requests.ask_again = self.requests.ask_again.map(|_| postponed);
+        }
+        if self.open_session(answer, sealed) && self.admitted {
+            // The owner has sealed the subscriptions into its new session by itself.
+            self.admit(clock, answer.session);
+        }
+    }
+
+    fn admit(&mut self, clock: Clock, session: u64) {
+        if !self.admitted {
+            self.silence.end(clock.now);
+        }
+        self.admitted = true;
+        if let Some(terms) = self.sessions.terms() {
+            self.report(SubscriberEvent::Admitted {
+                session,
+                slow: terms.slow,
+                retention: terms.retention,
+            });
+        }
+    }
+
+    /// Whether the answer's session is new; its keys are in the journal before the router hears that they are here.
+    fn open_session(&mut self, answer: &Answer, sealed: &Bytes) -> bool {
+        let Some((delivery_key, terms)) = granted(&answer.verdict) else {
+            return false;
+        };
+        let number = answer.session;
+        let taken = self.memory.taken(number);
+        let scope = scope(self.owner.domain_id(), &self.identity, number);
+        let plain = self.settings.plain;
+        let is_new = self.sessions.open(scope, delivery_key, terms, taken, plain);
+        if is_new {
+            self.memory.remember(number, sealed.clone());
+            let record = session_record(number, sealed);
+            self.outputs.push(Output::Record(record));
+            self.acknowledge(number, taken);
+        }
+        is_new
+    }
+}
