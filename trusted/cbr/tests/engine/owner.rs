@@ -256,8 +256,17 @@ impl Session {
     ) -> Result<Self, Reason> {
         let mut entropy = Entropy::new(1000 + wish.session);
         let secrets = domain_secrets(owner, wish, &mut entropy);
+        Self::provision(enclave, owner, secrets, &mut entropy)
+    }
+
+    pub(crate) fn provision(
+        enclave: &mut Enclave,
+        owner: &OwnerSecret,
+        secrets: DomainSecrets,
+        entropy: &mut Entropy,
+    ) -> Result<Self, Reason> {
         let (message, transcript, confirmation) =
-            secrets_message(enclave, owner, &secrets.encode(), &mut entropy);
+            secrets_message(enclave, owner, &secrets.encode(), entropy);
         match enclave.call(Call::Secrets(message)) {
             Reply::Opened(opened) => {
                 let mac = opened.confirmation.as_ref().unwrap();
