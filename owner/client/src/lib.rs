@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod grantee;
 mod journal;
 mod link;
 mod outgoing;
@@ -16,12 +17,16 @@ mod subscriber;
 
 pub use answer::{Answer, AnswerRefused, Refusal, Verdict};
 pub use ask::{ASK_BYTES_MAX, Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
+pub use grantee::{Grantee, GranteeEvent, GranteeMemory, GranteeSettings};
 pub use journal::{Journal, JournalError};
 pub use link::{Clock, Credit, Output};
 pub use outgoing::{BatchBounds, PublishError};
 pub use provisioning::{Challenged, Entrusted, ProvisioningError};
 pub use publisher::{Admission, GrantList, Publisher, PublisherEvent, PublisherSettings, Roll};
-pub use shell::{ClientError, LinkNews, News, OsEntropy, PublisherLoop, SubscriberLoop};
+pub use shell::{
+    ClientError, GranteeLoop, LinkNews, News, OsEntropy, PublisherLoop, PublishingCore,
+    PublishingLoop, SubscriberLoop,
+};
 pub use signer::IdentitySigner;
 pub use subscriber::{
     Delivery, Ending, Memory, Subscriber, SubscriberEvent, SubscriberSettings, UNKNOWN_END,

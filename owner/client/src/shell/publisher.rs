@@ -1,26 +1,130 @@
-//! The loop around a publisher.
+//! The loop around a publisher, whether it owns its domain or publishes in another's.
 //!
 //! Invariant: what the core has recorded is on the disk before any frame that follows it leaves.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sc_matching::Publication;
-use sc_transport::{Dialer, Driver, LinkEvent};
+use sc_transport::{Dialer, Driver, Frame, LinkEvent};
 
 use super::{ClientError, LinkNews, News, PATIENCE, Shell};
+use crate::grantee::{Grantee, GranteeEvent};
 use crate::journal::Journal;
+use crate::link::{Clock, Credit, Output};
 use crate::outgoing::PublishError;
 use crate::publisher::{Publisher, PublisherEvent};
 
-/// A publisher at work.
-pub struct PublisherLoop {
-    shell: Shell,
-    publisher: Publisher,
+/// What a loop needs of a publisher's core; see the methods of the same names of [`Publisher`] and [`Grantee`].
+pub trait PublishingCore {
+    /// What it reports.
+    type Event;
+    /// A link is established.
+    fn on_established(&mut self);
+    /// The link is gone.
+    fn on_closed(&mut self);
+    /// A frame has come.
+    fn on_frame(&mut self, clock: Clock, frame: Frame);
+    /// Sends what may be sent.
+    fn pump(&mut self, clock: Clock, credit: Credit);
+    /// When to pump at the latest.
+    fn next_timeout(&self) -> Option<Duration>;
+    /// What the next batch costs.
+    fn next_batch_cost(&self) -> Option<u64>;
+    /// What is to be done.
+    fn take_outputs(&mut self) -> Vec<Output>;
+    /// The next report.
+    fn poll_event(&mut self) -> Option<Self::Event>;
+    /// Publishes.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    fn publish(
+        &mut self,
+        clock: Clock,
+        publication: Publication,
+        payload: Bytes,
+    ) -> Result<(), PublishError>;
+    /// Begins an orderly end.
+    fn take_leave(&mut self);
+    /// Whether it is reached.
+    fn has_left(&self) -> bool;
+    /// The fewest records from which its memory is rebuilt.
+    fn records(&self) -> Vec<Vec<u8>>;
 }
 
-impl PublisherLoop {
+macro_rules! publishing_core {
+    ($core:ty, $event:ty, $records:expr) => {
+        impl PublishingCore for $core {
+            type Event = $event;
+            fn on_established(&mut self) {
+                self.on_established();
+            }
+            fn on_closed(&mut self) {
+                self.on_closed();
+            }
+            fn on_frame(&mut self, clock: Clock, frame: Frame) {
+                self.on_frame(clock, frame);
+            }
+            fn pump(&mut self, clock: Clock, credit: Credit) {
+                self.pump(clock, credit);
+            }
+            fn next_timeout(&self) -> Option<Duration> {
+                self.next_timeout()
+            }
+            fn next_batch_cost(&self) -> Option<u64> {
+                self.next_batch_cost()
+            }
+            fn take_outputs(&mut self) -> Vec<Output> {
+                self.take_outputs()
+            }
+            fn poll_event(&mut self) -> Option<$event> {
+                self.poll_event()
+            }
+            fn publish(
+                &mut self,
+                clock: Clock,
+                publication: Publication,
+                payload: Bytes,
+            ) -> Result<(), PublishError> {
+                self.publish(clock, publication, payload)
+            }
+            fn take_leave(&mut self) {
+                self.take_leave();
+            }
+            fn has_left(&self) -> bool {
+                self.has_left()
+            }
+            fn records(&self) -> Vec<Vec<u8>> {
+                $records(self)
+            }
+        }
+    };
+}
+
+publishing_core!(Publisher, PublisherEvent, |core: &Publisher| {
+    core.roll().records().collect()
+});
+publishing_core!(Grantee, GranteeEvent, |core: &Grantee| {
+    core.memory().records()
+});
+
+/// A publisher that owns its domain, at work.
+pub type PublisherLoop = PublishingLoop<Publisher>;
+
+/// A publisher in another's domain, at work.
+pub type GranteeLoop = PublishingLoop<Grantee>;
+
+/// A publisher at work.
+pub struct PublishingLoop<C> {
+    shell: Shell,
+    publisher: C,
+}
+
+impl<C: PublishingCore> PublishingLoop<C> {
     /// Joins a core to its link and journal.
     #[must_use]
-    pub fn new(publisher: Publisher, driver: Driver<Dialer>, journal: Journal) -> Self {
+    pub fn new(publisher: C, driver: Driver<Dialer>, journal: Journal) -> Self {
         Self {
             shell: Shell::new(driver, journal),
             publisher,
@@ -29,14 +133,14 @@ impl PublisherLoop {
 
     /// The core.
     #[must_use]
-    pub fn publisher(&mut self) -> &mut Publisher {
+    pub fn publisher(&mut self) -> &mut C {
         &mut self.publisher
     }
 
-    /// Publishes; what is published leaves within the batch's linger, while [`PublisherLoop::next`] is called.
+    /// Publishes; what is published leaves within the batch's linger, while [`PublishingLoop::next`] is called.
     ///
     /// # Errors
-    /// [`PublishError`]; when it is full, call [`PublisherLoop::next`] until more is settled.
+    /// [`PublishError`]; when it is full, call [`PublishingLoop::next`] until more is settled.
     pub fn publish(
         &mut self,
         publication: Publication,
@@ -50,7 +154,7 @@ impl PublisherLoop {
     ///
     /// # Errors
     /// [`ClientError`]: this loop is over.
-    pub async fn next(&mut self) -> Result<News<PublisherEvent>, ClientError> {
+    pub async fn next(&mut self) -> Result<News<C::Event>, ClientError> {
         loop {
             self.work()?;
             if let Some(event) = self.publisher.poll_event() {
@@ -85,7 +189,7 @@ impl PublisherLoop {
         if self.shell.journal.has_grown() {
             self.shell
                 .journal
-                .replace(self.publisher.roll().records())?;
+                .replace(self.publisher.records().into_iter())?;
         }
         Ok(())
     }
