@@ -231,3 +231,93 @@ fn refused(error: ProvisionError) -> cbr::Refusal {
         _ => Reason::Malformed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use sc_crypto::{OwnerSecret, Secret};
+    use sc_enclave::{SimulatedPlatform, simulation_development_key};
+
+    use super::*;
+    use crate::batch::Origin;
+    use crate::control::{Control, ControlBody};
+    use crate::keys::DomainKey;
+
+    /// A domain in the unencrypted mode, so that a call needs no keys.
+    fn tenant(owner: &OwnerSecret, session: u64) -> (DomainId, Tenant) {
+        let id = owner.public().domain_id();
+        let key = owner.signing_key().verifying_key();
+        let secrets = DomainSecrets {
+            key: DomainKey::new(Secret::from_bytes([2; 32])),
+            session,
+            start: 1,
+            floor: Origin::default(),
+            time_ms: 1,
+            plain: true,
+            owner: owner.public().clone(),
+            certificate: Vec::new(),
+        };
+        let tenant = Tenant {
+            owner: key,
+            session,
+            domain: Arc::new(Mutex::new(Domain::new(id, key, secrets, 1))),
+        };
+        (id, tenant)
+    }
+
+    fn engine() -> Engine {
+        let platform = SimulatedPlatform::new(simulation_development_key(), [9; 32]);
+        Engine::new(Box::new(platform))
+    }
+
+    fn tick(owner: &OwnerSecret) -> cbr::Sealed {
+        let control = Control {
+            time_ms: 1,
+            body: ControlBody::Tick,
+        };
+        let key = owner.signing_key().verifying_key();
+        cbr::Sealed {
+            domain: Bytes::copy_from_slice(owner.public().domain_id().as_bytes()),
+            session: 1,
+            publisher: Bytes::copy_from_slice(key.as_bytes()),
+            start: 1,
+            counter: 1,
+            ciphertext: control.encode().into(),
+        }
+    }
+
+    #[test]
+    fn a_domain_that_is_at_work_holds_up_no_other_and_not_its_own_renewal_or_end() {
+        let engine = engine();
+        let [busy, other] =
+            [1, 2].map(|seed| OwnerSecret::from_seed(Secret::from_bytes([seed; 32])));
+        let (busy_id, at_work) = tenant(&busy, 1);
+        let (other_id, fresh) = tenant(&other, 1);
+        let lock = Arc::clone(&at_work.domain);
+        engine.enter(busy_id, at_work).unwrap();
+        let held = lock.lock().unwrap();
+
+        let (done, waits) = mpsc::channel();
+        thread::scope(|scope| {
+            let (engine, busy, other) = (&engine, &busy, &other);
+            scope.spawn(move || {
+                engine.enter(other_id, fresh).unwrap();
+                engine.take(MessageKind::Control, &tick(other)).unwrap();
+                engine.enter(busy_id, tenant(busy, 2).1).unwrap();
+                engine.close(&cbr::Close {
+                    domain: Bytes::copy_from_slice(busy_id.as_bytes()),
+                    session: 2,
+                });
+                done.send(()).unwrap();
+            });
+            // Long enough for any machine; the claim is that there is nothing to wait for.
+            let ended = waits.recv_timeout(Duration::from_secs(20));
+            drop(held);
+            assert_eq!(ended, Ok(()));
+        });
+        assert!(engine.take(MessageKind::Control, &tick(&busy)).is_err());
+    }
+}
