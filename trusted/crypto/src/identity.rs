@@ -5,6 +5,7 @@
 //! Formats and labels: `docs/FORMATS.md`.
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use base64ct::{Base64Unpadded, Encoding};
 use zeroize::Zeroizing;
@@ -60,6 +61,8 @@ pub struct OwnerSecret {
     key: PrivateKey,
     signing: SigningKey,
     public: OwnerPublic,
+    /// Made when it is first asked for.
+    certificate: OnceLock<Vec<u8>>,
 }
 
 enum PrivateKey {
@@ -98,6 +101,7 @@ impl OwnerSecret {
             },
             signing,
             public,
+            certificate: OnceLock::new(),
         }
     }
 
@@ -111,6 +115,7 @@ impl OwnerSecret {
             key: PrivateKey::Rsa(Box::new(rsa)),
             signing,
             public,
+            certificate: OnceLock::new(),
         }
     }
 
@@ -128,16 +133,17 @@ impl OwnerSecret {
 
     /// The proof, for [`OwnerPublic::authority`], that [`OwnerSecret::signing_key`] speaks for this identity.
     ///
-    /// Empty for an Ed25519 identity; a signature for an RSA identity, different at each call and equally valid. It
-    /// costs an RSA private operation: ask once.
+    /// Empty for an Ed25519 identity; a signature for an RSA identity, which costs an RSA private operation the first
+    /// time. Another process, of the same key file, makes another that is equally valid.
     #[must_use]
     pub fn certificate(&self) -> Vec<u8> {
-        match &self.key {
+        let certify = || match &self.key {
             PrivateKey::Modern { .. } => Vec::new(),
             PrivateKey::Rsa(rsa) => {
                 rsa.sign(&certified(self.public.domain, self.signing.verifying_key()))
             }
-        }
+        };
+        self.certificate.get_or_init(certify).clone()
     }
 
     /// Opens what [`OwnerPublic::seal`] made for the same context.

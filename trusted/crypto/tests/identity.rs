@@ -99,6 +99,14 @@ fn a_truncated_or_lengthened_envelope_is_refused() {
 }
 
 #[test]
+fn an_rsa_certificate_is_made_once() {
+    let owner = OwnerSecret::generate_rsa(2048).unwrap();
+
+    // Each signature is made with a fresh salt: two of them would differ.
+    assert_eq!(owner.certificate(), owner.certificate());
+}
+
+#[test]
 fn the_authority_of_an_ed25519_identity_is_its_own_key_without_a_certificate() {
     let owner = modern(1);
     let own = owner.signing_key().verifying_key();
