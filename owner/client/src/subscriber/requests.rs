@@ -114,12 +114,12 @@ impl Subscriber {
             return;
         }
         let asked_at = self.requests.asked_at.filter(|_| self.requests.is_open());
-        let due = match asked_at {
-            // It may have gone to a session that is over; but nobody can have it repeated more often than this.
-            Some(asked_at) => asked_at + ASK_AGAIN_AFTER,
+        let due = if self.admitted {
             // An owner that knows this subscriber seals its subscriptions into the new session by itself; wait for that a little.
-            None if self.admitted => clock.now + ASK_AGAIN_AFTER,
-            None => clock.now,
+            clock.now + ASK_AGAIN_AFTER
+        } else {
+            // What waits may have gone to a session that is over; but no router can have it repeated more often than this.
+            asked_at.map_or(clock.now, |asked_at| asked_at + ASK_AGAIN_AFTER)
         };
         if self.requests.ask_again.is_none_or(|at| at > due) {
             self.requests.ask_again = Some(due);
@@ -138,6 +138,9 @@ impl Subscriber {
 
     /// Makes the requests that are due.
     pub(super) fn do_requests(&mut self, clock: Clock) {
+        if !self.attached {
+            return;
+        }
         let now = clock.now;
         if self.requests.ask_again.is_some_and(|at| at <= now) {
             if self.requests.is_open() {

@@ -210,7 +210,7 @@ fn a_withdrawal_that_was_lost_with_the_link_is_told_when_there_is_one_again() {
 }
 
 #[test]
-fn a_batch_that_comes_again_or_too_late_is_passed_over_and_told() {
+fn a_batch_sealed_anew_after_a_later_one_was_taken_is_passed_over_and_was_told_as_missing() {
     let mut world = World::admitted();
     for number in 0..2 {
         world.publish(IBM, &number.to_string());
@@ -225,15 +225,16 @@ fn a_batch_that_comes_again_or_too_late_is_passed_over_and_told() {
     world.parties[0].inbox.push_back(held_back);
     world.deliver_to_subscribers();
 
-    let passed_over: Vec<_> = world.parties[0]
-        .take_events()
-        .into_iter()
-        .filter_map(|event| match event {
-            SubscriberEvent::PassedOver { origin } => Some(origin.number),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(passed_over, [1, 2]);
+    let events = world.parties[0].take_events();
+    let told = |is: fn(&SubscriberEvent) -> bool| events.iter().filter(|event| is(event)).count();
+    assert_eq!(
+        told(|event| matches!(event, SubscriberEvent::Missing { from: 1, to: 1, .. })),
+        1
+    );
+    assert_eq!(
+        told(|event| matches!(event, SubscriberEvent::PassedOver { .. })),
+        0
+    );
     assert_eq!(world.parties[0].payloads(), ["1"]);
 }
 
@@ -273,20 +274,26 @@ fn hints_of_the_router_do_not_make_a_subscriber_ask_more_often() {
 }
 
 #[test]
-fn a_request_without_an_answer_is_made_again() {
+fn a_request_without_an_answer_is_made_again_after_longer_and_longer_pauses() {
     let mut world = World::admitted();
     let mut lonely = World::open(settings());
     lonely.join_half(2, &[(7, WANTS_IBM)]);
     lonely.inbox.clear();
     let before = lonely.asks.len();
 
-    for _ in 0..4 {
-        lonely.advance(Duration::from_secs(5));
+    let mut pauses = Vec::new();
+    let mut last = 0;
+    for second in 1..=255 {
+        lonely.advance(Duration::from_secs(1));
         lonely.work_subscribers();
         lonely.inbox.clear();
+        if lonely.asks.len() - before > pauses.len() {
+            pauses.push(second - last);
+            last = second;
+        }
     }
 
-    assert_eq!(lonely.asks.len() - before, 4);
+    assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60]);
     world.advance(Duration::from_secs(20));
     world.work_subscribers();
     assert_eq!(world.asks.len(), 1, "who is admitted does not ask again");
