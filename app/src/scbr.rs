@@ -19,6 +19,7 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
         pinned: pinned(&arguments.owner)?,
         plain: arguments.link.plain,
         tee: String::new(),
+        has_store: false,
     };
     announce(&arguments, &report);
     let stop = stopped()?;
@@ -30,9 +31,10 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
         &report,
     )
     .await?;
-    let door = Door::start(platform)?;
-    let counters = serve(Router::new(settings), driver, door, stop, |news| {
-        tell(&report, &news)
+    let launch = move || Door::start(platform.clone());
+    let router = Router::new(settings);
+    let counters = serve(router, driver, launch, None, stop, |news| {
+        tell(&report, &news);
     })
     .await?;
     summarise(&report, &counters);
@@ -69,6 +71,10 @@ fn tell(report: &Report, news: &RouterNews) {
             report.say(format!("trusted program {program} is ready; ^C ends"));
             report.event(&json!({ "event": "ready", "program": program, "tee": tee }));
         }
+        RouterNews::ProgramLost { why, pause } => report.say(format!(
+            "the trusted program was lost ({why}), and every session in it; it is started again in {} s, and publishers provision it anew",
+            pause.as_secs()
+        )),
         RouterNews::Established { peer, role } => {
             report.detail(format!("{role:?} {peer} has connected"))
         }
@@ -89,15 +95,18 @@ fn summarise(report: &Report, counters: &Counters) {
         undeliverable,
         refused,
         disconnected,
+        acked,
+        suspended,
+        ..
     } = counters;
     report.say(format!(
         "routed {publications} publications in {batches} batches; sent {payloads} payloads in {notices} notices; \
-         {undeliverable} notices undeliverable, {refused} frames refused, {disconnected} consumers disconnected"
+         {undeliverable} notices undeliverable, {refused} frames refused, {disconnected} consumers disconnected, {suspended} suspended"
     ));
     report.event(&json!({
         "event": "summary", "sessions": sessions, "batches": batches, "publications": publications, "controls": controls,
         "notices": notices, "payloads": payloads, "undeliverable": undeliverable, "refused": refused,
-        "disconnected": disconnected, "cpu_us": cpu_us(),
+        "disconnected": disconnected, "acked": acked, "suspended": suspended, "cpu_us": cpu_us(),
     }));
 }
 

@@ -34,7 +34,7 @@ impl Host {
     ) -> Self {
         let key = LinkKey::from_seed(&random.seed());
         let mut router = Router::new(RouterSettings::default());
-        router.set_tee(describe(&mut door));
+        router.on_program(describe(&mut door));
         Self {
             links: Links::new(settings, key, random.into_entropy()),
             router,
@@ -62,7 +62,7 @@ impl Host {
             "gets reply {token} {}",
             Digest::of(&reply)
         );
-        self.router.on_reply(token, reply);
+        self.router.on_reply(world.now, token, reply);
         self.work(world);
     }
 
@@ -74,6 +74,13 @@ impl Host {
             .is_some_and(|due| due <= world.now)
         {
             self.links.on_timeout(world.now);
+        }
+        if self
+            .router
+            .next_timeout()
+            .is_some_and(|due| due <= world.now)
+        {
+            self.router.on_timeout(world.now);
         }
         loop {
             while let Some(event) = self.links.poll_event() {
@@ -92,7 +99,8 @@ impl Host {
                 world.post(Party::Router, to, datagram);
             }
         }
-        if let Some(due) = self.links.next_timeout() {
+        let timeouts = [self.links.next_timeout(), self.router.next_timeout()];
+        if let Some(due) = timeouts.into_iter().flatten().min() {
             world.queue.wake(Party::Router, due.max(world.now));
         }
     }
@@ -121,7 +129,7 @@ impl Host {
             }
             _ => {}
         }
-        self.router.on_event(event);
+        self.router.on_event(world.now, event);
     }
 
     /// As the loop of the real router does.
@@ -134,9 +142,8 @@ impl Host {
                 token,
             } => {
                 let Self { links, router, .. } = self;
-                let available = links.available(link, class);
                 let send = |frame| links.send(world.now, link, class, frame, token);
-                router.deliver(link, class, frame, token, available, send);
+                router.deliver(link, class, frame, token, send);
             }
             Output::Call { token, request } => {
                 note!(
@@ -153,6 +160,8 @@ impl Host {
                 }
             }
             Output::Close { link, reason } => self.links.close(world.now, link, reason),
+            // This host keeps nothing on a disk, and its router knows.
+            _ => {}
         }
     }
 

@@ -122,7 +122,7 @@ impl Path {
             (SUBSCRIBER, subscriber, Role::Subscriber),
         ] {
             self.router
-                .on_event(LinkEvent::Established { link, peer, role });
+                .on_event(Duration::ZERO, LinkEvent::Established { link, peer, role });
         }
         self.publisher.on_established();
         self.settle()?;
@@ -201,12 +201,14 @@ impl Path {
     fn carry_in(&mut self, link: LinkId, class: FrameClass, frame: Frame) -> anyhow::Result<()> {
         let credit = frame.cost();
         let begin = Instant::now();
-        self.router.on_event(LinkEvent::Frame {
+        let now = self.begin.elapsed();
+        let arrived = LinkEvent::Frame {
             link,
             class,
             frame,
             credit,
-        });
+        };
+        self.router.on_event(now, arrived);
         let mut outputs = VecDeque::from(self.router.take_outputs());
         self.times[ROUTER_IN] += begin.elapsed();
         while let Some(output) = outputs.pop_front() {
@@ -222,13 +224,13 @@ impl Path {
                 } => {
                     self.carry_out(link, frame);
                     let begin = Instant::now();
-                    self.router
-                        .on_event(LinkEvent::Acked { link, class, token });
+                    let acked = LinkEvent::Acked { link, class, token };
+                    self.router.on_event(self.begin.elapsed(), acked);
                     outputs.extend(self.router.take_outputs());
                     self.times[ROUTER_OUT] += begin.elapsed();
                 }
                 sc_router::Output::Close { link, reason } => bail!("{link} is closed: {reason}"),
-                sc_router::Output::Release { .. } => {}
+                _ => {}
             }
         }
         Ok(())
@@ -240,7 +242,7 @@ impl Path {
             .engine
             .handle(request, &mut |bytes| OsEntropy.fill(bytes));
         let opened = Instant::now();
-        self.router.on_reply(token, reply);
+        self.router.on_reply(self.begin.elapsed(), token, reply);
         let outputs = self.router.take_outputs();
         self.times[ENGINE] += opened - begin;
         self.times[ROUTER_OUT] += opened.elapsed();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use sc_enclave::Program;
 
 /// Where a trusted program runs.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Platform {
     /// In the host's own process, D4.2's unshielded build: for tests and measurement. It carries no claim.

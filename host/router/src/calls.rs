@@ -6,11 +6,12 @@ use sc_transport::LinkId;
 
 use crate::credit::DebtId;
 use crate::domains::DomainId;
+use crate::spill::MailboxId;
 
 /// What a call was made for.
 pub(crate) struct CallContext {
-    pub(crate) link: LinkId,
-    pub(crate) debt: DebtId,
+    /// The frame that it was made for; `None` for what the router asks of itself.
+    pub(crate) origin: Option<(LinkId, DebtId)>,
     pub(crate) what: Asked,
 }
 
@@ -29,6 +30,14 @@ pub(crate) enum Asked {
         payloads: Bytes,
     },
     Close,
+    Suspend {
+        mailbox: MailboxId,
+        session: u64,
+    },
+    Resume {
+        mailbox: MailboxId,
+        session: u64,
+    },
 }
 
 /// A message of a publisher that waits for its turn to become a call.

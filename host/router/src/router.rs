@@ -1,28 +1,35 @@
 //! The router's core: frames and replies come in, calls and frames go out.
 
+mod acks;
+mod deliveries;
+mod notices;
+mod program;
 mod publishers;
+mod registered;
 mod replies;
 mod subscribers;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 use sc_proto::cbr::{self, call};
-use sc_proto::routing::{self, refused::Cause};
-use sc_transport::{Frame, FrameClass, LinkEvent, LinkId, PeerKey, Role, SendError};
+use sc_proto::routing::{self, refused::Cause, to_publisher, to_subscriber};
+use sc_transport::{Frame, FrameClass, LinkEvent, LinkId, PeerKey, Role};
 
-use crate::backlog::Backlog;
+use crate::asks::Asks;
 use crate::calls::{CallContext, Waiting};
-use crate::credit::{Credit, DebtId, Due};
-use crate::domains::{DomainId, Domains};
+use crate::counters::{Counters, Gauges};
+use crate::credit::{Credit, DebtId, Due, Paid};
+use crate::domains::{DomainId, Domains, Lane};
+use crate::mailbox::Effect;
+use crate::mailboxes::Mailboxes;
+use crate::outputs::Output;
+use crate::settled::Settled;
 
-/// Calls under way at once; further ones wait here, bounded by the credit of those who made them.
+/// Calls under way at once; further ones wait here, bounded by the credit of those who made them and by the number of mailboxes.
 pub const CALLS_MAX: usize = 256;
-
-/// Why a peer is disconnected, in words for its people.
-const BEHIND: &str = "this peer does not keep up";
-const TOO_LARGE: &str = "a message for this peer is larger than it takes: start it with a greater --max-message, or its publisher with a smaller --batch";
 
 /// What an operator chooses.
 #[derive(Debug, Clone, Default)]
@@ -33,75 +40,30 @@ pub struct RouterSettings {
     pub plain: bool,
     /// What publishers are told of the trusted program's protection.
     pub tee: String,
+    /// Whether there is a store for the notices of slow and absent consumers; without one they wait in memory, and their publishers with
+    /// them.
+    pub has_store: bool,
 }
 
-/// What the core wants done, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a frame; `token` comes back when it has arrived.
-    Send {
-        /// On this link.
-        link: LinkId,
-        /// Charged to this credit.
-        class: FrameClass,
-        /// The frame.
-        frame: Frame,
-        /// For [`LinkEvent::Acked`].
-        token: u64,
-    },
-    /// Call the trusted program.
-    Call {
-        /// Comes back with the reply.
-        token: u64,
-        /// The encoded call.
-        request: Bytes,
-    },
-    /// Give credit back.
-    Release {
-        /// To the sender on this link.
-        link: LinkId,
-        /// Of this class.
-        class: FrameClass,
-        /// So many bytes.
-        bytes: u64,
-    },
-    /// Close a link.
-    Close {
-        /// Which.
-        link: LinkId,
-        /// Why, for people.
-        reason: &'static str,
-    },
-}
-
-/// What has happened since the start; everything in it is visible to a host by design.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Sessions opened.
-    pub sessions: u64,
-    /// Batches taken.
-    pub batches: u64,
-    /// Publications in them.
-    pub publications: u64,
-    /// Control messages taken.
-    pub controls: u64,
-    /// Notices sent.
-    pub notices: u64,
-    /// Payloads sent with them.
-    pub payloads: u64,
-    /// Notices whose consumer was not connected; the consumer will see the gap.
-    pub undeliverable: u64,
-    /// Frames refused.
-    pub refused: u64,
-    /// Peers disconnected because they did not keep up, or do not take messages as large as theirs.
-    pub disconnected: u64,
+/// A domain of which a subscriber wants to hear.
+#[derive(Clone)]
+struct Attached {
+    domain: DomainId,
+    /// Sessions of which it has said on its link that it holds the keys.
+    named: Vec<u64>,
 }
 
 enum Peer {
-    Publisher(PeerKey),
+    Publisher {
+        key: PeerKey,
+        /// Domains of others, in which it may publish if their owners let it.
+        attached: Vec<DomainId>,
+        /// Requests on their way to it, as an owner.
+        asks: Asks,
+    },
     Subscriber {
         key: PeerKey,
-        attached: Vec<DomainId>,
+        attached: Vec<Attached>,
     },
 }
 
@@ -111,20 +73,27 @@ pub struct Router {
     settings: RouterSettings,
     peers: HashMap<LinkId, Peer>,
     subscribers: HashMap<PeerKey, LinkId>,
-    /// Consumers that the publisher of a domain chose to drop rather than to wait for.
-    impatient: HashSet<(DomainId, PeerKey)>,
+    publishers: HashMap<PeerKey, LinkId>,
     /// Links whose end was asked for and has not come yet.
     closing: HashSet<LinkId>,
+    /// Links whose queue of data was full.
+    stalled: HashSet<LinkId>,
     domains: Domains,
+    mailboxes: Mailboxes,
     credit: Credit,
-    backlog: Backlog,
+    settled: Settled,
     calls: HashMap<u64, CallContext>,
     last_call: u64,
     waiting_calls: VecDeque<(u64, Bytes)>,
     under_way: usize,
+    /// The trusted program has ended; calls wait for the next one.
+    program_lost: bool,
     outputs: Vec<Output>,
+    /// Memory for the effects of one mailbox, used again and again.
+    effects: Vec<Effect>,
     counters: Counters,
 }
+
 impl Router {
     /// A router without peers.
     #[must_use]
@@ -135,34 +104,54 @@ impl Router {
         }
     }
 
-    /// Sets what publishers are told of the trusted program.
-    pub fn set_tee(&mut self, tee: String) {
-        self.settings.tee = tee;
-    }
-
     /// What has happened since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
+    /// What is held now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let (publishers, subscribers) = self.peers();
+        Gauges {
+            publishers: publishers as u64,
+            subscribers: subscribers as u64,
+            domains: self.domains.len() as u64,
+            mailboxes: self.mailboxes.len() as u64,
+            memory_bytes: self.mailboxes.memory(),
+            calls: self.calls.len() as u64,
+        }
+    }
+
     /// Links of publishers and of subscribers.
     #[must_use]
     pub fn peers(&self) -> (usize, usize) {
-        let is_publisher = |peer: &&Peer| matches!(peer, Peer::Publisher(_));
+        let is_publisher = |peer: &&Peer| matches!(peer, Peer::Publisher { .. });
         let publishers = self.peers.values().filter(is_publisher).count();
         (publishers, self.peers.len() - publishers)
     }
 
-    /// What is to be done, in order.
+    /// What is to be done, in order. Publishers are told here how far they are settled, once for all that has happened since the last time.
     pub fn take_outputs(&mut self) -> Vec<Output> {
+        for (link, settled) in self.settled.take_news() {
+            self.send_publisher(None, link, to_publisher::Frame::Settled(settled), []);
+        }
         core::mem::take(&mut self.outputs)
     }
 
-    /// Takes an event of the link layer.
-    pub fn on_event(&mut self, event: LinkEvent) {
+    /// When to call [`Router::on_timeout`], if nothing else happens.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.mailboxes.next_timeout()
+    }
+
+    /// Takes an event of the link layer. `now` is the time since any fixed start and never goes back.
+    pub fn on_event(&mut self, now: Duration, event: LinkEvent) {
         match event {
-            LinkEvent::Established { link, peer, role } => self.on_established(link, peer, role),
+            LinkEvent::Established { link, peer, role } => {
+                self.on_established(now, link, peer, role)
+            }
             LinkEvent::Frame {
                 link,
                 class,
@@ -174,157 +163,98 @@ impl Router {
                     class,
                     bytes: credit,
                 });
-                self.on_frame(link, debt, frame);
+                self.on_frame(now, link, debt, frame);
                 // Whatever needs the debt longer has added to it by now.
                 self.settle(debt);
             }
-            LinkEvent::Acked { link, class, token } => {
-                let mut due = Vec::new();
-                self.credit.arrived(link, class, token, &mut due);
-                self.release(due);
-            }
-            LinkEvent::Writable { link, class } => {
-                let waiting = self.backlog.take(link, class);
-                let sends = waiting.map(|(frame, token)| Output::Send {
-                    link,
-                    class,
-                    frame,
-                    token,
-                });
-                // In front of whatever has come of the events just before this one: that is younger.
-                drop(self.outputs.splice(0..0, sends));
-            }
-            LinkEvent::Closed { link, .. } => self.on_closed(link),
+            LinkEvent::Acked { link, class, token } => self.on_arrived(link, class, token),
+            LinkEvent::Writable { link, class } => self.on_writable(link, class),
+            LinkEvent::Closed { link, .. } => self.on_closed(now, link),
             _ => {}
         }
     }
 
-    fn on_established(&mut self, link: LinkId, peer: PeerKey, role: Role) {
+    fn on_established(&mut self, now: Duration, link: LinkId, peer: PeerKey, role: Role) {
         match role {
             Role::Publisher => {
-                self.peers.insert(link, Peer::Publisher(peer));
-            }
-            Role::Subscriber => {
-                // A link that takes another's place is attached to what that one was: nothing is lost between the two.
-                let replaced = self.subscribers.insert(peer, link);
-                let attached = match replaced.and_then(|old| self.peers.get(&old)) {
-                    Some(Peer::Subscriber { attached, .. }) => attached.clone(),
-                    _ => Vec::new(),
+                self.publishers.insert(peer, link);
+                let publisher = Peer::Publisher {
+                    key: peer,
+                    attached: Vec::new(),
+                    asks: Asks::default(),
                 };
-                attached
-                    .iter()
-                    .for_each(|id| self.domains.attach(*id, link));
-                let key = peer;
-                self.peers.insert(link, Peer::Subscriber { key, attached });
+                self.peers.insert(link, publisher);
             }
-            Role::Router => self.outputs.push(Output::Close {
-                link,
-                reason: "a router has no use for another",
-            }),
+            Role::Subscriber => self.on_subscriber(now, link, peer),
+            Role::Router => {
+                return self.outputs.push(Output::Close {
+                    link,
+                    reason: "a router has no use for another",
+                });
+            }
         }
+        self.counters.links += 1;
     }
 
-    fn on_closed(&mut self, link: LinkId) {
-        let mut due = Vec::new();
-        self.credit.lost(link, &mut due);
-        self.backlog.forget(link);
-        self.closing.remove(&link);
-        self.release(due);
-        let abandoned = self.domains.abandon(link);
-        self.forget(abandoned);
-        if let Some(Peer::Subscriber { key, attached }) = self.peers.remove(&link) {
-            // A newer link of the same peer may have taken its place already.
-            if self.subscribers.get(&key) == Some(&link) {
-                self.subscribers.remove(&key);
-            }
-            attached.iter().for_each(|id| self.domains.detach(id, link));
-        }
-    }
-
-    fn on_frame(&mut self, link: LinkId, debt: DebtId, frame: Frame) {
+    fn on_frame(&mut self, now: Duration, link: LinkId, debt: DebtId, frame: Frame) {
         match self.peers.get(&link) {
-            Some(Peer::Publisher(key)) => {
+            Some(Peer::Publisher { key, .. }) => {
                 let key = *key;
                 self.on_publisher_frame(link, key, debt, frame);
             }
             Some(Peer::Subscriber { key, .. }) => {
                 let key = *key;
-                self.on_subscriber_frame(link, key, debt, frame);
+                self.on_subscriber_frame(now, link, key, debt, frame);
             }
             None => {}
         }
     }
 
-    /// Carries out an [`Output::Send`] by `send`, on a link that would send `available` bytes at once. A frame for which the link's queue
-    /// has no room waits here; a consumer whose publisher chose not to wait for it is disconnected, and will see what it has missed.
-    pub fn deliver(
+    fn on_closed(&mut self, now: Duration, link: LinkId) {
+        let mut paid = Vec::new();
+        self.credit.lost(link, &mut paid);
+        self.pay(paid);
+        self.closing.remove(&link);
+        self.stalled.remove(&link);
+        match self.peers.remove(&link) {
+            Some(Peer::Publisher {
+                key,
+                attached,
+                asks,
+            }) => {
+                // A newer link of the same peer may have taken its place already.
+                if self.publishers.get(&key) == Some(&link) {
+                    self.publishers.remove(&key);
+                }
+                asks.into_waiting().for_each(|debt| self.settle(debt));
+                self.on_publisher_closed(link, key, &attached);
+            }
+            Some(Peer::Subscriber { key, attached }) => {
+                if self.subscribers.get(&key) == Some(&link) {
+                    self.subscribers.remove(&key);
+                }
+                self.on_subscriber_closed(now, link, key, &attached);
+            }
+            None => {}
+        }
+    }
+
+    /// Calls the program for a frame, whose debt stays open until the reply is dealt with.
+    fn call_for(
         &mut self,
         link: LinkId,
-        class: FrameClass,
-        frame: Frame,
-        token: u64,
-        available: u64,
-        send: impl FnOnce(Frame) -> Result<(), SendError>,
+        debt: DebtId,
+        what: crate::calls::Asked,
+        call: call::Call,
     ) {
-        let impatient = class == FrameClass::Data && self.is_impatient(link);
-        let behind = impatient && available < frame.cost();
-        if self.backlog.holds(link, class) {
-            return self.hold(link, class, frame, token);
-        }
-        match send(frame.clone()) {
-            Err(SendError::Full) if !impatient => self.hold(link, class, frame, token),
-            Err(SendError::Full) => self.disconnect(link, BEHIND),
-            Err(SendError::TooLarge { .. }) => self.disconnect(link, TOO_LARGE),
-            Ok(()) if behind => self.disconnect(link, BEHIND),
-            // A link that has closed meanwhile reports so itself.
-            Ok(()) | Err(SendError::Closed) => {}
-        }
+        self.credit.extend(debt);
+        let origin = Some((link, debt));
+        self.call(CallContext { origin, what }, call);
     }
 
-    fn hold(&mut self, link: LinkId, class: FrameClass, frame: Frame, token: u64) {
-        if !self.backlog.push(link, class, (frame, token)) {
-            self.disconnect(link, BEHIND);
-        }
-    }
-
-    fn disconnect(&mut self, link: LinkId, reason: &'static str) {
-        if self.closing.insert(link) {
-            self.counters.disconnected += 1;
-            self.outputs.push(Output::Close { link, reason });
-        }
-    }
-
-    /// The link of the consumer that has proved `key`, if it wants to hear of this domain. An owner reaches nobody else: neither with
-    /// frames nor with a choice that would cost the consumer of another domain its link.
-    fn consumer(&self, domain: &[u8], key: &[u8]) -> Option<LinkId> {
-        let link = *self.subscribers.get(&PeerKey(key.try_into().ok()?))?;
-        match self.peers.get(&link) {
-            Some(Peer::Subscriber { attached, .. })
-                if attached.iter().any(|id| id[..] == *domain) =>
-            {
-                Some(link)
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the consumer behind `link` is to be disconnected as soon as it falls behind.
-    fn is_impatient(&self, link: LinkId) -> bool {
-        match self.peers.get(&link) {
-            Some(Peer::Subscriber { key, attached }) => attached
-                .iter()
-                .any(|domain| self.impatient.contains(&(*domain, *key))),
-            _ => false,
-        }
-    }
-
-    /// Calls the program; the call keeps its debt open until its reply is dealt with.
     fn call(&mut self, context: CallContext, call: call::Call) {
-        self.credit.extend(context.debt);
-        self.call_encoded(
-            context,
-            cbr::Call { call: Some(call) }.encode_to_vec().into(),
-        );
+        let request = cbr::Call { call: Some(call) }.encode_to_vec();
+        self.call_encoded(context, request.into());
     }
 
     fn call_encoded(&mut self, context: CallContext, request: Bytes) {
@@ -335,74 +265,132 @@ impl Router {
     }
 
     fn make_waiting_calls(&mut self) {
-        while self.under_way < CALLS_MAX {
+        while self.under_way < CALLS_MAX && !self.program_lost {
             let Some((token, request)) = self.waiting_calls.pop_front() else {
                 return;
             };
             self.under_way += 1;
+            self.counters.calls += 1;
             self.outputs.push(Output::Call { token, request });
         }
     }
 
-    /// Messages that will never be their publisher's next.
-    fn forget(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
-        waiting
-            .into_iter()
-            .for_each(|waiting| self.settle(waiting.call.debt));
+    /// Nobody sends on these any more, and what waits for its turn will never be its publisher's next.
+    fn end_lanes(&mut self, lanes: impl IntoIterator<Item = Lane>) {
+        for lane in lanes {
+            self.settled.close(lane.stream);
+            let debts = lane.order.into_waiting().filter_map(debt_of);
+            debts.for_each(|debt| self.settle(debt));
+        }
     }
 
+    /// One thing that hung on this debt has ended.
     fn settle(&mut self, debt: DebtId) {
-        let due = self.credit.settle(debt);
-        self.release(due);
+        let paid = self.credit.settle(debt);
+        self.pay(paid);
     }
 
-    fn release(&mut self, due: impl IntoIterator<Item = Due>) {
-        let releases = due.into_iter().filter(|due| due.bytes > 0);
-        self.outputs
-            .extend(releases.map(|Due { link, class, bytes }| Output::Release {
-                link,
-                class,
-                bytes,
-            }));
+    fn pay(&mut self, paid: impl IntoIterator<Item = Paid>) {
+        for Paid { due, message } in paid {
+            let Due { link, class, bytes } = due;
+            if let Some(message) = message {
+                self.settled.settle(message);
+            }
+            if bytes > 0 {
+                self.outputs.push(Output::Release { link, class, bytes });
+            }
+        }
     }
 
-    fn send(
-        &mut self,
-        debt: Option<DebtId>,
-        link: LinkId,
-        class: FrameClass,
-        head: Vec<u8>,
-        attachments: Vec<Bytes>,
-    ) {
+    /// Sends a control frame to a peer that is there.
+    fn send(&mut self, debt: Option<DebtId>, link: LinkId, head: Vec<u8>, attachments: Vec<Bytes>) {
         if !self.peers.contains_key(&link) {
             return;
         }
         let token = match debt {
-            Some(debt) => self.credit.sent(debt, link, class),
+            Some(debt) => self.credit.sent(debt, link),
             None => self.credit.sent_free(),
         };
+        let head = head.into();
+        self.send_with(link, Frame { head, attachments }, token);
+    }
+
+    fn send_with(&mut self, link: LinkId, frame: Frame, token: u64) {
         self.outputs.push(Output::Send {
             link,
-            class,
-            frame: Frame {
-                head: head.into(),
-                attachments,
-            },
+            class: FrameClass::Control,
+            frame,
             token,
         });
     }
+
+    fn send_publisher<const N: usize>(
+        &mut self,
+        debt: Option<DebtId>,
+        link: LinkId,
+        frame: to_publisher::Frame,
+        attachments: [Bytes; N],
+    ) {
+        let head = routing::ToPublisher { frame: Some(frame) }.encode_to_vec();
+        self.send(debt, link, head, attachments.into());
+    }
+
+    fn send_subscriber<const N: usize>(
+        &mut self,
+        debt: Option<DebtId>,
+        link: LinkId,
+        frame: to_subscriber::Frame,
+        attachments: [Bytes; N],
+    ) {
+        let head = routing::ToSubscriber { frame: Some(frame) }.encode_to_vec();
+        self.send(debt, link, head, attachments.into());
+    }
+
+    /// Tells a peer that something of its was not carried.
+    fn refuse(&mut self, link: LinkId, cause: Cause, what: &str, domain: Bytes) {
+        self.refuse_with(link, cause, what, domain, None);
+    }
+
+    fn refuse_with(
+        &mut self,
+        link: LinkId,
+        cause: Cause,
+        what: &str,
+        domain: Bytes,
+        refusal: Option<cbr::Refusal>,
+    ) {
+        self.count_refusal(cause);
+        let refused = routing::Refused {
+            cause: cause.into(),
+            what: what.into(),
+            domain,
+            refusal,
+        };
+        match self.peers.get(&link) {
+            Some(Peer::Publisher { .. }) => {
+                self.send_publisher(None, link, to_publisher::Frame::Refused(refused), []);
+            }
+            Some(Peer::Subscriber { .. }) => {
+                self.send_subscriber(None, link, to_subscriber::Frame::Refused(refused), []);
+            }
+            None => {}
+        }
+    }
+
+    fn count_refusal(&mut self, cause: Cause) {
+        let counters = &mut self.counters;
+        counters.refused += 1;
+        match cause {
+            Cause::Malformed => counters.refused_malformed += 1,
+            Cause::UnknownDomain => counters.refused_unknown_domain += 1,
+            Cause::Program => counters.refused_program += 1,
+            Cause::Limit => counters.refused_limit += 1,
+            Cause::Unreachable => counters.refused_unreachable += 1,
+            _ => {}
+        }
+    }
 }
 
-fn refused(
-    cause: Cause,
-    what: &str,
-    domain: Bytes,
-    refusal: Option<cbr::Refusal>,
-) -> routing::Refused {
-    routing::Refused {
-        cause: cause.into(),
-        what: what.into(),
-        domain,
-        refusal,
-    }
+fn debt_of(waiting: Waiting) -> Option<DebtId> {
+    waiting.call.origin.map(|(_, debt)| debt)
 }

@@ -1,27 +1,51 @@
 //! Replies of the trusted program: what becomes of each call.
 
-use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+
+use bytes::Bytes;
 use prost::Message;
 use sc_proto::cbr::{self, call, refusal::Reason, reply};
-use sc_proto::routing::{self, refused::Cause, to_publisher, to_subscriber};
-use sc_transport::{FrameClass, LinkId, PeerKey};
+use sc_proto::routing::{self, refused::Cause, to_publisher};
+use sc_transport::LinkId;
 
-use super::{Peer, Router, refused};
+use super::notices::Payloads;
+use super::{Peer, Router};
 use crate::calls::{Asked, CallContext};
 use crate::credit::DebtId;
 use crate::domains::{Domain, DomainId};
-use crate::order::Order;
+
+const UNFIT: &str = "the trusted program gave no fitting reply";
+const NOT_PINNED: &str =
+    "this router serves other owners only: have its operator add --owner with your public key";
 
 impl Router {
     /// Takes the trusted program's reply to the call `token`.
-    pub fn on_reply(&mut self, token: u64, reply: Bytes) {
+    pub fn on_reply(&mut self, now: Duration, token: u64, reply: Bytes) {
         // A reply to no call frees no place: a program that invents replies would have the host make more calls than the door holds.
-        let Some(CallContext { link, debt, what }) = self.calls.remove(&token) else {
+        let Some(CallContext { origin, what }) = self.calls.remove(&token) else {
             return;
         };
         self.under_way -= 1;
         self.make_waiting_calls();
         let reply = cbr::Reply::decode(reply).ok().and_then(|reply| reply.reply);
+        match origin {
+            Some((link, debt)) => {
+                self.on_reply_to(now, link, debt, what, reply);
+                self.settle(debt);
+            }
+            None => self.on_own_reply(what, reply),
+        }
+    }
+
+    /// A reply to a call that was made for a publisher's frame.
+    fn on_reply_to(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        debt: DebtId,
+        what: Asked,
+        reply: Option<reply::Reply>,
+    ) {
         match (what, reply) {
             (Asked::Challenge, Some(reply::Reply::Offer(offer))) => {
                 let offer = routing::Offer {
@@ -30,12 +54,13 @@ impl Router {
                 };
                 self.send_publisher(None, link, to_publisher::Frame::Offer(offer), []);
             }
-            (Asked::Secrets, Some(reply::Reply::Opened(opened))) => {
-                self.on_opened(link, debt, opened)
-            }
+            (Asked::Secrets, Some(reply::Reply::Opened(opened))) => self.on_opened(link, opened),
             (Asked::Control { domain, head }, Some(reply::Reply::Outcome(outcome))) => {
                 self.counters.controls += 1;
-                self.on_outcome(link, debt, &domain, head, outcome, &[], &Bytes::new());
+                // A control message is settled with its reply: nobody who is away holds its owner's control credit.
+                let payloads = Bytes::new();
+                let payloads = Payloads::new(&[], &payloads);
+                self.on_outcome(now, link, None, &domain, head, outcome, payloads);
             }
             (
                 Asked::Batch {
@@ -48,75 +73,64 @@ impl Router {
             ) => {
                 self.counters.batches += 1;
                 self.counters.publications += sizes.len() as u64;
-                self.on_outcome(link, debt, &domain, head, outcome, &sizes, &payloads);
+                let payloads = Payloads::new(&sizes, &payloads);
+                self.on_outcome(now, link, Some(debt), &domain, head, outcome, payloads);
             }
-            (Asked::Close, _) => {}
             (_, Some(reply::Reply::Refusal(refusal))) => self.on_refusal(link, refusal),
-            _ => self.refuse_publisher(
-                link,
-                Cause::Program,
-                "the trusted program gave no fitting reply",
-            ),
+            _ => self.refuse(link, Cause::Program, UNFIT, Bytes::new()),
         }
-        self.settle(debt);
     }
 
-    pub(super) fn on_opened(&mut self, link: LinkId, debt: DebtId, opened: cbr::Opened) {
+    /// A reply to a call that the router made of itself.
+    fn on_own_reply(&mut self, what: Asked, reply: Option<reply::Reply>) {
+        let outcome = match reply {
+            Some(reply::Reply::Outcome(outcome)) => Some(outcome),
+            _ => None,
+        };
+        match what {
+            Asked::Suspend { mailbox, session } => {
+                self.on_suspension(mailbox, session, outcome, false);
+            }
+            Asked::Resume { mailbox, session } => {
+                self.on_suspension(mailbox, session, outcome, true);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_opened(&mut self, link: LinkId, opened: cbr::Opened) {
         let id = DomainId::try_from(&opened.domain[..]).ok();
         // The domain becomes this link's: only while it is there, and for the owner whose key it has proved.
         let is_owner = matches!(
             self.peers.get(&link),
-            Some(Peer::Publisher(key)) if opened.owner_key[..] == key.0
+            Some(Peer::Publisher { key, .. }) if opened.owner_key[..] == key.0
         );
         let Some(id) = id.filter(|_| is_owner) else {
-            return self.refuse_publisher(
-                link,
-                Cause::Program,
-                "the trusted program gave no fitting reply",
-            );
+            return self.refuse(link, Cause::Program, UNFIT, Bytes::new());
         };
-        let pinned = self
-            .settings
-            .pinned
-            .as_ref()
-            .is_none_or(|pinned| pinned.contains(&id));
-        if !pinned || (opened.plain && !self.settings.plain) {
-            let close = cbr::Close {
+        let pinned = self.settings.pinned.as_ref();
+        let is_pinned = pinned.is_none_or(|pinned| pinned.contains(&id));
+        if !is_pinned || (opened.plain && !self.settings.plain) {
+            let close = call::Call::Close(cbr::Close {
                 domain: opened.domain,
                 session: opened.session,
-            };
-            self.call(
-                CallContext {
-                    link,
-                    debt,
-                    what: Asked::Close,
-                },
-                call::Call::Close(close),
-            );
-            return if pinned {
-                self.refuse_publisher(
-                    link,
-                    Cause::Plain,
-                    "this router was not started with --plain, so it takes nothing unencrypted: start the publisher without it, or the router with it",
-                )
+            });
+            let (origin, what) = (None, Asked::Close);
+            self.call(CallContext { origin, what }, close);
+            return if is_pinned {
+                self.refuse_plain(link)
             } else {
-                self.refuse_publisher(link, Cause::OwnerNotPinned, "this router serves other owners only: have its operator add --owner with your public key")
+                self.refuse(link, Cause::OwnerNotPinned, NOT_PINNED, Bytes::new())
             };
         }
+        self.open(link, id, opened);
+    }
+
+    fn open(&mut self, link: LinkId, id: DomainId, opened: cbr::Opened) {
         self.counters.sessions += 1;
-        let domain = Domain {
-            session: opened.session,
-            link,
-            order: Order::default(),
-        };
-        let replaced = self.domains.open(id, domain);
-        // Admissions into the new session choose anew.
-        self.impatient.retain(|(of, _)| *of != id);
-        self.forget(
-            replaced
-                .into_iter()
-                .flat_map(|domain| domain.order.into_waiting()),
-        );
+        let replaced = self.domains.open(id, Domain::new(opened.session, link));
+        self.end_lanes(replaced.into_iter().flat_map(Domain::into_lanes));
+        self.mailboxes.sweep(&id, opened.session);
         let frame = routing::Opened {
             confirmation: opened.confirmation,
             domain: opened.domain,
@@ -126,99 +140,39 @@ impl Router {
         let attached: Vec<_> = self.domains.attached(&id).collect();
         attached
             .into_iter()
-            .for_each(|subscriber| self.tell_state(subscriber, &id));
+            .for_each(|peer| self.tell_state(peer, &id));
     }
 
+    /// What came of a publisher's message: its receipt, whom the host has to know, and the notices. `debt`: what these hold back.
     #[expect(
         clippy::too_many_arguments,
         reason = "the context of one call, taken apart by its only two callers"
     )]
-    pub(super) fn on_outcome(
+    fn on_outcome(
         &mut self,
+        now: Duration,
         link: LinkId,
-        debt: DebtId,
+        debt: Option<DebtId>,
         domain: &DomainId,
         head: routing::Receipt,
         outcome: cbr::Outcome,
-        sizes: &[u32],
-        payloads: &Bytes,
+        mut payloads: Payloads<'_>,
     ) {
-        if let Some(admitted) = &outcome.admitted
-            && let Ok(key) = admitted.consumer[..].try_into()
-        {
-            let consumer = (*domain, PeerKey(key));
-            if admitted.slow() == cbr::SlowPolicy::Disconnect {
-                self.impatient.insert(consumer);
-            } else {
-                self.impatient.remove(&consumer);
-            }
-        }
         let session = head.session;
-        self.send_publisher(
-            None,
-            link,
-            to_publisher::Frame::Receipt(head),
-            [outcome.receipt],
-        );
-        let starts = payload_starts(sizes);
+        if let Some(admitted) = &outcome.admitted {
+            self.on_admitted(now, domain, session, admitted);
+        }
+        if let Some(registered) = &outcome.registered {
+            self.on_registered(domain, session, registered);
+        }
+        let receipt = to_publisher::Frame::Receipt(head);
+        self.send_publisher(None, link, receipt, [outcome.receipt]);
         for notice in outcome.notices {
-            self.forward(debt, domain, session, notice, sizes, &starts, payloads);
+            self.forward(now, debt, domain, session, notice, &mut payloads);
         }
     }
 
-    /// Sends one notice, with the payloads that it gives keys for, to the link that has proved its consumer's key.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one frame, put together here alone"
-    )]
-    pub(super) fn forward(
-        &mut self,
-        debt: DebtId,
-        domain: &DomainId,
-        session: u64,
-        notice: cbr::Notice,
-        sizes: &[u32],
-        starts: &[usize],
-        payloads: &Bytes,
-    ) {
-        let Some(to) = self.consumer(domain, &notice.consumer) else {
-            self.counters.undeliverable += 1;
-            return;
-        };
-        let chosen = notice.payloads.iter().filter_map(|index| {
-            let index = *index as usize;
-            Some((*sizes.get(index)?, *starts.get(index)?))
-        });
-        let payload_sizes: Vec<u32> = chosen.clone().map(|(size, _)| size).collect();
-        let total = payload_sizes.iter().map(|size| *size as usize).sum();
-        let attached = if total == payloads.len() {
-            payloads.clone()
-        } else {
-            let mut attached = BytesMut::with_capacity(total);
-            chosen.for_each(|(size, start)| {
-                attached.extend_from_slice(&payloads[start..start + size as usize])
-            });
-            attached.freeze()
-        };
-        self.counters.notices += 1;
-        self.counters.payloads += payload_sizes.len() as u64;
-        let head = routing::Notice {
-            domain: Bytes::copy_from_slice(domain),
-            session,
-            counter: notice.counter,
-            payload_sizes,
-        };
-        let frame = to_subscriber::Frame::Notice(head);
-        self.send_subscriber(
-            Some(debt),
-            to,
-            FrameClass::Data,
-            frame,
-            [notice.ciphertext, attached],
-        );
-    }
-
-    pub(super) fn on_refusal(&mut self, link: LinkId, refusal: cbr::Refusal) {
+    fn on_refusal(&mut self, link: LinkId, refusal: cbr::Refusal) {
         let what = match refusal.reason() {
             Reason::NotAuthentic => "the trusted program could not open or verify it",
             Reason::Session => "the trusted program has no such session, or a newer one",
@@ -229,17 +183,6 @@ impl Router {
             Reason::Pending => "the trusted program knows no such challenge",
             _ => "the trusted program could not decode it",
         };
-        self.counters.refused += 1;
-        let frame = refused(Cause::Program, what, Bytes::new(), Some(refusal));
-        self.send_publisher(None, link, to_publisher::Frame::Refused(frame), []);
+        self.refuse_with(link, Cause::Program, what, Bytes::new(), Some(refusal));
     }
-}
-
-fn payload_starts(sizes: &[u32]) -> Vec<usize> {
-    let sum = |start: &mut usize, size: &u32| {
-        let this = *start;
-        *start += *size as usize;
-        Some(this)
-    };
-    sizes.iter().scan(0, sum).collect()
 }

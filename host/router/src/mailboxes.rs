@@ -1,0 +1,136 @@
+//! All mailboxes, with their timers and what they take of memory.
+//!
+//! Invariant: a mailbox has a timer exactly while its consumer is away and its retention has not passed; no operation on one mailbox costs
+//! more than O(log mailboxes).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domains::DomainId;
+use crate::mailbox::Mailbox;
+use crate::memory::Gauge;
+use crate::spill::MailboxId;
+
+/// Mailboxes in all; notices for one more consumer are given up.
+pub const MAILBOXES_MAX: usize = 1 << 18;
+
+/// A domain's part of the memory, for as long as it has a mailbox.
+struct Tenant {
+    gauge: Arc<Gauge>,
+    mailboxes: usize,
+}
+
+pub(crate) struct Mailboxes {
+    boxes: HashMap<MailboxId, Mailbox>,
+    tenants: HashMap<DomainId, Tenant>,
+    timers: BTreeSet<(Duration, MailboxId)>,
+    total: Arc<Gauge>,
+}
+
+impl Default for Mailboxes {
+    fn default() -> Self {
+        Self {
+            boxes: HashMap::new(),
+            tenants: HashMap::new(),
+            timers: BTreeSet::new(),
+            total: Gauge::total(),
+        }
+    }
+}
+
+impl Mailboxes {
+    pub(crate) fn len(&self) -> usize {
+        self.boxes.len()
+    }
+
+    /// Bytes that notices take in memory.
+    pub(crate) fn memory(&self) -> u64 {
+        self.total.bytes()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &MailboxId) -> Option<&mut Mailbox> {
+        self.boxes.get_mut(id)
+    }
+
+    pub(crate) fn contains(&self, id: &MailboxId) -> bool {
+        self.boxes.contains_key(id)
+    }
+
+    /// Makes a mailbox, if there may be one more.
+    pub(crate) fn add(&mut self, now: Duration, id: MailboxId) -> Option<&mut Mailbox> {
+        if self.boxes.len() == MAILBOXES_MAX {
+            return None;
+        }
+        let Self { tenants, total, .. } = self;
+        let tenant = tenants.entry(id.domain).or_insert_with(|| Tenant {
+            gauge: Gauge::of_domain(total),
+            mailboxes: 0,
+        });
+        let mailbox = Mailbox::new(now, Arc::clone(&tenant.gauge));
+        tenant.mailboxes += 1;
+        Some(self.boxes.entry(id).or_insert(mailbox))
+    }
+
+    pub(crate) fn remove(&mut self, id: &MailboxId) {
+        let Some(mailbox) = self.boxes.remove(id) else {
+            return;
+        };
+        if let Some(due) = mailbox.timer {
+            self.timers.remove(&(due, *id));
+        }
+        if let Some(tenant) = self.tenants.get_mut(&id.domain) {
+            tenant.mailboxes -= 1;
+            if tenant.mailboxes == 0 {
+                self.tenants.remove(&id.domain);
+            }
+        }
+    }
+
+    /// Puts the timer of a mailbox that has changed where it belongs now.
+    pub(crate) fn refresh(&mut self, id: &MailboxId) {
+        let Some(mailbox) = self.boxes.get_mut(id) else {
+            return;
+        };
+        let due = mailbox.deadline();
+        if due == mailbox.timer {
+            return;
+        }
+        if let Some(old) = mailbox.timer {
+            self.timers.remove(&(old, *id));
+        }
+        if let Some(new) = due {
+            self.timers.insert((new, *id));
+        }
+        mailbox.timer = due;
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// The first mailbox whose time has come.
+    pub(crate) fn due(&self, now: Duration) -> Option<MailboxId> {
+        let (due, id) = self.timers.first()?;
+        (*due <= now).then_some(*id)
+    }
+
+    /// A domain has a newer session: forgets the mailboxes of consumers that have been away for longer than their retention, and are not in
+    /// it. Cost: O(mailboxes), once for each session.
+    pub(crate) fn sweep(&mut self, domain: &DomainId, session: u64) {
+        let is_done = |id: &MailboxId, mailbox: &Mailbox| {
+            id.domain == *domain && mailbox.session() < session && mailbox.is_expired()
+        };
+        let done: Vec<MailboxId> = self
+            .boxes
+            .iter()
+            .filter(|(id, mailbox)| is_done(id, mailbox))
+            .map(|(id, _)| *id)
+            .collect();
+        done.iter().for_each(|id| self.remove(id));
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&MailboxId, &mut Mailbox)> {
+        self.boxes.iter_mut()
+    }
+}
