@@ -104,6 +104,66 @@ fn steps_prints_a_time_for_each_step_of_each_mode() {
     assert_eq!((rows("|     plain |"), rows("| encrypted |")), (7, 7));
 }
 
+/// Runs a campaign that writes its figures as JSON; returns its rows.
+fn rows(campaign: &[&str]) -> Vec<serde_json::Value> {
+    build_roles();
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [campaign, &["--runs", "1", "--json", "figures.json"]].concat();
+
+    let output = bench(folder.path(), &arguments);
+
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let file = std::fs::read_to_string(folder.path().join("figures.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&file).unwrap();
+    figures["rows"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_crowd_some_of_which_stops_reading_gets_one_delivery_each() {
+    let rows = rows(&["crowd", "--consumers", "20", "--stopped", "3"]);
+
+    let medians = &rows[0]["medians"];
+    assert_eq!(rows.len(), 1);
+    for name in ["admit all s", "router peak MiB", "consumers cpu s"] {
+        assert!(medians[name].as_f64().unwrap() > 0.0, "{name}: {medians}");
+    }
+}
+
+#[test]
+fn subscriptions_are_admitted_whoever_holds_them_and_whatever_the_owners_key_is() {
+    let rows = rows(&["admission", "--subscriptions", "200", "--consumers", "2,20"]);
+
+    let cases: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["case"]["owner"].as_str(),
+                row["case"]["consumers"].as_str(),
+            )
+        })
+        .collect();
+    let (modern, rsa) = (Some("x-wing"), Some("rsa-3072"));
+    let (two, twenty) = (Some("2"), Some("20"));
+    assert_eq!(
+        cases,
+        [(modern, two), (modern, twenty), (rsa, two), (rsa, twenty)]
+    );
+}
+
+#[test]
+fn a_crowd_in_which_nobody_runs_is_an_error() {
+    build_roles();
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = bench(
+        folder.path(),
+        &["crowd", "--consumers", "5", "--stopped", "5"],
+    );
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("some have to run"));
+}
+
 #[test]
 fn missing_programs_are_named_with_the_command_that_builds_them() {
     let folder = tempfile::tempdir().unwrap();

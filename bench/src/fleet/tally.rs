@@ -28,7 +28,6 @@ pub(super) struct Tally {
     /// Deliveries to be told of when they are here.
     awaited: Option<u64>,
     proved_ns: u64,
-    admitted_ns: u64,
     delivered_ns: u64,
     asked_again: u64,
     faults: BTreeMap<String, u64>,
@@ -46,7 +45,6 @@ impl Tally {
             deliveries: 0,
             awaited: None,
             proved_ns: 0,
-            admitted_ns: 0,
             delivered_ns: 0,
             asked_again: 0,
             faults: BTreeMap::new(),
@@ -75,18 +73,20 @@ impl Tally {
                     }
                 }
             }
-            SubscriberEvent::Admitted { .. } => {
-                if !std::mem::replace(&mut self.seen[consumer].admitted, true) {
-                    self.admitted += 1;
-                    self.admitted_ns = now_ns;
-                    if self.admitted == all {
-                        self.said
-                            .push(json!({ "event": "admitted", "at_ns": now_ns }));
-                    }
-                }
-            }
+            SubscriberEvent::Admitted { .. } => self.on_admitted(consumer, now_ns),
             SubscriberEvent::Unanswered => self.asked_again += 1,
             other => self.on_fault(format!("{other:?}")),
+        }
+    }
+
+    /// The owner has admitted all subscriptions of this consumer.
+    fn on_admitted(&mut self, consumer: usize, now_ns: u64) {
+        if !std::mem::replace(&mut self.seen[consumer].admitted, true) {
+            self.admitted += 1;
+            if self.admitted == self.seen.len() {
+                self.said
+                    .push(json!({ "event": "admitted", "at_ns": now_ns }));
+            }
         }
     }
 
