@@ -1,13 +1,15 @@
 //! Targets for the door of the routing program: whatever a host hands in, it answers.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use sc_cbr::Engine;
-use sc_crypto::SealingPublicKey;
+use sc_cbr::{Engine, Notice, NoticeKind};
+use sc_crypto::{OwnerSecret, SealingPublicKey};
 use sc_enclave::{Attester, ConfirmationKey, Program, Purpose, SecretsMessage, Transcript};
-use sc_proto::cbr::{self, call::Call, reply::Reply};
+use sc_proto::cbr::{self, call::Call, refusal::Reason, reply::Reply};
 use sc_proto::{Message, provision};
 
-use crate::cores::{Entropy, domain_secrets, owner, platform};
+use crate::cores::{Entropy, consumer, domain_secrets, owner, platform};
 use crate::pieces::Pieces;
 
 const NONCE: [u8; 32] = [7; 32];
@@ -75,39 +77,131 @@ fn opened() -> Engine {
     engine
 }
 
-/// Control messages and batches of arbitrary plaintext, one after another in an open session.
-///
-/// # Panics
-/// When one is not answered by a receipt for its counter, or a replay is taken.
-pub fn session(bytes: &[u8]) {
-    let engine = opened();
-    let mut pieces = Pieces::new(bytes);
-    let mut counter = 0;
-    while let (Some(kind), Some(plaintext)) = (pieces.byte(), pieces.piece()) {
-        counter += 1;
-        let sealed = cbr::Sealed {
-            domain: owner().public().domain_id().as_bytes().to_vec().into(),
+/// An open session, and what the target knows of it.
+struct Session {
+    engine: Engine,
+    /// Messages taken from the owner, and from the publisher that it may have registered.
+    taken: [u64; 2],
+    /// For each consumer the counter of its last notice, and whether it is suspended.
+    consumers: BTreeMap<Bytes, (u64, bool)>,
+}
+
+fn named(key: &OwnerSecret) -> Bytes {
+    Bytes::copy_from_slice(key.signing_key().verifying_key().as_bytes())
+}
+
+impl Session {
+    fn sealed(&self, publisher: &OwnerSecret, counter: u64, plaintext: &[u8]) -> cbr::Sealed {
+        cbr::Sealed {
+            domain: Bytes::copy_from_slice(owner().public().domain_id().as_bytes()),
             session: 1,
-            publisher: owner()
-                .signing_key()
-                .verifying_key()
-                .as_bytes()
-                .to_vec()
-                .into(),
+            publisher: named(publisher),
             start: 1,
             counter,
-            ciphertext: plaintext.to_vec().into(),
-        };
-        let call = if kind % 2 == 0 {
-            Call::Control(sealed)
-        } else {
-            Call::Batch(sealed)
-        };
-        let Reply::Outcome(outcome) = call_engine(&engine, call.clone()) else {
+            ciphertext: Bytes::copy_from_slice(plaintext),
+        }
+    }
+
+    /// The owner's next message.
+    fn of_owner(&mut self, message: fn(cbr::Sealed) -> Call, plaintext: &[u8]) {
+        self.taken[0] += 1;
+        let call = message(self.sealed(&owner(), self.taken[0], plaintext));
+        let Reply::Outcome(outcome) = call_engine(&self.engine, call.clone()) else {
             panic!("an authentic message in order was not taken");
         };
-        let receipt = sc_cbr::Receipt::decode(&outcome.receipt).expect("plain receipts decode");
-        assert_eq!(receipt.counter, counter);
-        assert!(matches!(call_engine(&engine, call), Reply::Refusal(_)));
+        self.check(&outcome, Some(self.taken[0]));
+        assert!(matches!(call_engine(&self.engine, call), Reply::Refusal(_)));
+    }
+
+    /// The next batch of the other publisher, which is taken if that is registered at start 1.
+    fn of_other(&mut self, plaintext: &[u8]) {
+        let counter = self.taken[1] + 1;
+        let call = Call::Batch(self.sealed(&consumer(), counter, plaintext));
+        match call_engine(&self.engine, call) {
+            Reply::Outcome(outcome) => {
+                self.taken[1] = counter;
+                self.check(&outcome, Some(counter));
+            }
+            Reply::Refusal(refusal) => assert_eq!(refusal.reason(), Reason::Session),
+            other => panic!("neither taken nor refused: {other:?}"),
+        }
+    }
+
+    /// Suspends or resumes the consumer, which the program does if it is not so already.
+    fn serve(&mut self, suspends: bool) {
+        let (domain, session, name) = (
+            Bytes::copy_from_slice(owner().public().domain_id().as_bytes()),
+            1,
+            named(&consumer()),
+        );
+        let known = self.consumers.get(&name).map(|(_, suspended)| *suspended);
+        let call = if suspends {
+            Call::Suspend(cbr::Suspend {
+                domain,
+                session,
+                consumer: name.clone(),
+            })
+        } else {
+            Call::Resume(cbr::Resume {
+                domain,
+                session,
+                consumer: name.clone(),
+            })
+        };
+        match call_engine(&self.engine, call) {
+            Reply::Outcome(outcome) => {
+                assert_eq!(outcome.notices.len(), 1);
+                assert_ne!(known, Some(suspends));
+                self.check(&outcome, None);
+                self.consumers.entry(name).or_default().1 = suspends;
+            }
+            Reply::Refusal(refusal) => {
+                assert_eq!(refusal.reason(), Reason::Consumer);
+                assert_ne!(known, Some(!suspends));
+            }
+            other => panic!("neither done nor refused: {other:?}"),
+        }
+    }
+
+    /// The receipt is for `counter`, notices have no gaps, and who is suspended hears of no batch.
+    fn check(&mut self, outcome: &cbr::Outcome, counter: Option<u64>) {
+        let receipt = sc_cbr::Receipt::decode(&outcome.receipt);
+        assert_eq!(receipt.ok().map(|receipt| receipt.counter), counter);
+        for notice in &outcome.notices {
+            let (last, suspended) = self.consumers.entry(notice.consumer.clone()).or_default();
+            *last += 1;
+            assert_eq!(notice.counter, *last);
+            let kind = Notice::decode(&notice.ciphertext)
+                .expect("plain notices decode")
+                .kind;
+            let is_of_a_batch = matches!(
+                kind,
+                NoticeKind::Matches { .. } | NoticeKind::Heartbeat { .. }
+            );
+            assert!(!(*suspended && is_of_a_batch));
+        }
+    }
+}
+
+/// What a host may hand in, one after another in an open session: control messages and batches of arbitrary plaintext, of the owner and
+/// of another publisher; a consumer suspended and resumed.
+///
+/// # Panics
+/// When an authentic message is not answered by a receipt for its counter, a replay is taken, a consumer's notices have a gap, or one
+/// that is suspended is told of a batch.
+pub fn session(bytes: &[u8]) {
+    let mut session = Session {
+        engine: opened(),
+        taken: [0; 2],
+        consumers: BTreeMap::new(),
+    };
+    let mut pieces = Pieces::new(bytes);
+    while let (Some(kind), Some(plaintext)) = (pieces.byte(), pieces.piece()) {
+        match kind % 5 {
+            0 => session.of_owner(Call::Control, plaintext),
+            1 => session.of_owner(Call::Batch, plaintext),
+            2 => session.of_other(plaintext),
+            kind => session.serve(kind == 3),
+        }
     }
 }

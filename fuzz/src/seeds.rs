@@ -90,7 +90,7 @@ fn key() -> VerifyingKey {
     consumer().signing_key().verifying_key()
 }
 
-fn controls() -> [(&'static str, Vec<u8>); 5] {
+fn controls() -> [(&'static str, Vec<u8>); 7] {
     let consumer = key();
     let admit = ControlBody::Admit {
         retention_ms: 0,
@@ -106,12 +106,27 @@ fn controls() -> [(&'static str, Vec<u8>); 5] {
         consumer,
         lease_until_ms: 9000,
     };
+    let register = ControlBody::Register {
+        publisher: consumer,
+        start: 1,
+        floor: Origin {
+            start: 1,
+            number: u64::MAX,
+        },
+    };
     [
         ("admit", admit),
         ("renew", renew),
         ("withdraw", ControlBody::Withdraw { consumer, ids }),
         ("tick", ControlBody::Tick),
         ("revoke", ControlBody::Revoke { consumer }),
+        ("register", register),
+        (
+            "dismiss",
+            ControlBody::Dismiss {
+                publisher: consumer,
+            },
+        ),
     ]
     .map(|(name, body)| {
         let control = Control {
@@ -157,6 +172,8 @@ fn sealed(seeds: &mut Vec<Seed>) {
     seeds.push(("notice", "matches", notice(true)));
     seeds.push(("notice", "plain", notice(false)));
     seeds.push(("notice", "heartbeat", notice_head(1, 0, false)));
+    seeds.push(("notice", "suspended", notice_head(4, 0, true)));
+    seeds.push(("notice", "missed", notice_head(5, 0, true)));
 }
 
 /// A notice up to its entries.
@@ -164,11 +181,20 @@ fn notice_head(kind: u8, entries: u32, with_keys: bool) -> Vec<u8> {
     let mut out = vec![1];
     out.extend_from_slice(&2000_u64.to_le_bytes());
     out.push(kind);
-    if kind == 0 {
-        out.extend_from_slice(owner().signing_key().verifying_key().as_bytes());
-        for number in [1_u64, 3, 1, 2] {
-            out.extend_from_slice(&number.to_le_bytes());
+    let numbers: &[u64] = match kind {
+        1 => {
+            out.extend_from_slice(&1_u32.to_le_bytes());
+            &[1, 3, 1, 2]
         }
+        0 => &[1, 3, 1, 2],
+        5 => &[1, 3],
+        _ => &[],
+    };
+    if kind < 2 {
+        out.extend_from_slice(owner().signing_key().verifying_key().as_bytes());
+    }
+    for number in numbers {
+        out.extend_from_slice(&number.to_le_bytes());
     }
     out.push(u8::from(!with_keys));
     out.extend_from_slice(&entries.to_le_bytes());

@@ -51,6 +51,16 @@ fn door(seeds: &mut Vec<Seed>) {
         domain: domain(),
         session: 1,
     };
+    let suspend = cbr::Suspend {
+        domain: domain(),
+        session: 1,
+        consumer: Bytes::copy_from_slice(key().as_bytes()),
+    };
+    let resume = cbr::Resume {
+        domain: domain(),
+        session: 1,
+        consumer: suspend.consumer.clone(),
+    };
     for (name, call) in [
         ("describe", Call::Describe(cbr::Describe {})),
         ("challenge", Call::Challenge(challenge())),
@@ -58,6 +68,8 @@ fn door(seeds: &mut Vec<Seed>) {
         ("control", Call::Control(sealed.clone())),
         ("batch", Call::Batch(sealed)),
         ("close", Call::Close(close)),
+        ("suspend", Call::Suspend(suspend)),
+        ("resume", Call::Resume(resume)),
     ] {
         let call = cbr::Call { call: Some(call) };
         seeds.push(("door_call", name, call.encode_to_vec()));
@@ -72,6 +84,25 @@ fn door(seeds: &mut Vec<Seed>) {
         }
     }
     seeds.push(("door_session", "a_life", session));
+    let mut shared = Vec::new();
+    let [admit, .., register, dismiss] = controls().map(|(_, control)| control);
+    let batch = batch(None);
+    for (kind, plaintext) in [
+        (0, &admit[..]),
+        (2, &batch),
+        (0, &register),
+        (2, &batch),
+        (3, &[]),
+        (2, &batch),
+        (1, &batch),
+        (4, &[]),
+        (0, &dismiss),
+        (2, &batch),
+    ] {
+        shared.push(kind);
+        pieces::push(&mut shared, plaintext);
+    }
+    seeds.push(("door_session", "a_further_publisher", shared));
     let mut stream = Vec::new();
     for (token, body) in [(1_u64, &b"first"[..]), (2, b""), (u64::MAX, &[7; 40])] {
         stream.extend_from_slice(&(body.len() as u32).to_le_bytes());
