@@ -116,7 +116,7 @@ pub enum ControlBody {
     Register {
         /// Its identity key.
         publisher: VerifyingKey,
-        /// Never used before for this publisher in this session.
+        /// Greater than every start of this publisher in this session before, and than 0.
         start: u64,
         /// Every origin of it up to this one was settled before this session, or will not come again.
         floor: Origin,

@@ -13,9 +13,10 @@ pub enum Status {
     Taken,
     /// It does not decode, although its publisher sealed it: a fault of the publisher's program.
     Malformed,
-    /// A bound of the program was reached: too many consumers, or too many subscriptions of one.
+    /// A bound of the program was reached: too many consumers or publishers, too many subscriptions of one, too much in all.
     Limit,
-    /// It names a consumer that was not admitted in this session, or renews one whose lease has ended: admit it (again).
+    /// It names a consumer that was not admitted in this session, or renews one whose lease has ended: admit it (again). Or it dismisses a
+    /// publisher that was not registered in this session: there is nothing to do.
     UnknownConsumer,
 }
 
@@ -26,7 +27,7 @@ pub struct Receipt {
     pub counter: u64,
     /// What became of it.
     pub status: Status,
-    /// For a batch: its publications that matched at least one subscription. For an admission: the subscriptions it indexed.
+    /// For a batch: its publications that were noted for a consumer at least. For an admission: the subscriptions it indexed.
     pub matched: u32,
     /// For a batch: the (publication, subscription) pairs in its notices.
     pub deliveries: u64,

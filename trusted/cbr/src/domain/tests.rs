@@ -1,3 +1,5 @@
+//! The bounds of a domain, which are few in these tests, reached.
+
 use sc_crypto::{OwnerSecret, Secret};
 use sc_matching::{Publication, Subscription};
 
