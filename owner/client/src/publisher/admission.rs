@@ -22,10 +22,13 @@ impl Publisher {
             .roll
             .members()
             .filter(|(_, member)| member.is_live(clock.wall_ms))
-            .map(|(identity, _)| *identity)
+            .map(|(identity, member)| (*identity, member.request))
             .collect();
-        for identity in live {
-            self.controls.push(Queued::Admitted(identity));
+        for (identity, request) in live {
+            self.controls.push(Queued::Admitted {
+                consumer: identity,
+                request,
+            });
             // Whether it is still there, nobody knows before it has renewed or asked again.
             self.readmit(clock, &identity, false);
         }
@@ -131,6 +134,10 @@ impl Publisher {
             request,
             lease_until_ms: Some(lease_until_ms),
         });
+        self.controls.push(Queued::Admitted {
+            consumer: identity,
+            request,
+        });
         self.carry_out(clock, identity, ask.operation, was_whole, bytes);
         let subscriptions = self
             .roll
@@ -175,8 +182,8 @@ impl Publisher {
         }
     }
 
-    /// Answers first, so that the consumer has its key before the first notice; then tells the program. What comes in several requests
-    /// goes to the program when all of it is here: until then that holds what it held before.
+    /// Tells the program, behind the answer, so that the consumer has its key before the first notice. What comes in several requests goes
+    /// to the program when all of it is here: until then that holds what it held before.
     fn carry_out(
         &mut self,
         clock: Clock,
@@ -185,7 +192,6 @@ impl Publisher {
         was_whole: bool,
         bytes: usize,
     ) {
-        self.controls.push(Queued::Admitted(identity));
         let is_large = !matches!(operation, Operation::Renew);
         if is_large && self.controls.is_crowded(bytes) {
             // The roll has all of it.
@@ -279,11 +285,16 @@ impl Publisher {
         })
     }
 
-    pub(super) fn answer_admitted(&mut self, clock: Clock, identity: &VerifyingKey) {
+    pub(super) fn answer_admitted(
+        &mut self,
+        clock: Clock,
+        identity: &VerifyingKey,
+        request: [u8; 32],
+    ) {
         let Some(member) = self.roll.member(identity) else {
             return;
         };
-        let (public, request) = (member.public.clone(), member.request);
+        let public = member.public.clone();
         let (lease_until_ms, asked_ms) = (member.lease_until_ms, member.retention_ms);
         let State::Open(session) = &mut self.state else {
             return;

@@ -37,8 +37,11 @@ pub(super) enum Queued {
         /// The last that has gone; none before the first.
         after: Option<u64>,
     },
-    /// The answer that tells a consumer that it is admitted.
-    Admitted(VerifyingKey),
+    /// The answer that tells a consumer that it is admitted, to one of its requests.
+    Admitted {
+        consumer: VerifyingKey,
+        request: [u8; 32],
+    },
     /// The answer that tells somebody that it is not.
     Refused(Box<RefusedAsk>),
     /// Lets another publish.
@@ -62,7 +65,7 @@ impl Queued {
         match self {
             Self::Control { bytes, .. } => ENTRY_BYTES + bytes,
             Self::Refused(_) | Self::Register(_) | Self::Granted(_) => REFUSAL_BYTES,
-            Self::Readmit { .. } | Self::Admitted(_) => ENTRY_BYTES,
+            Self::Readmit { .. } | Self::Admitted { .. } => ENTRY_BYTES,
         }
     }
 }

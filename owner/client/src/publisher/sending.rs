@@ -125,8 +125,8 @@ impl Publisher {
                 }
             }
             answer if !left.take_control(ANSWER_BYTES_MAX) => Some(answer),
-            Queued::Admitted(consumer) => {
-                self.answer_admitted(clock, &consumer);
+            Queued::Admitted { consumer, request } => {
+                self.answer_admitted(clock, &consumer, request);
                 None
             }
             Queued::Refused(refused) => {

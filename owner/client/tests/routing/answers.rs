@@ -138,6 +138,7 @@ fn an_authentic_answer_that_does_not_decode_is_refused() {
         signed(&changed)
     };
     let verdict_at = 1 + 32 + 4 + 32 + 8;
+    let slow_at = verdict_at + 1 + 32 + 8 + 8;
 
     assert!(open(&signed(body), true).is_ok());
     for changed in resized(body) {
@@ -149,7 +150,9 @@ fn an_authentic_answer_that_does_not_decode_is_refused() {
         with(36, 0xff),
         with(verdict_at, 5),
         with(verdict_at, 1),
-        with(body.len() - 1, 9),
+        with(verdict_at, 8),
+        with(slow_at, 0),
+        with(slow_at, 9),
     ] {
         assert!(open(&changed, true).is_err());
     }
@@ -222,6 +225,7 @@ fn a_host_that_replays_a_request_gets_no_refusal_believed() {
     let replayed = world.asks[0].clone();
 
     world.hand_to_publisher(replayed);
+    world.work_publisher();
     world.deliver_to_subscribers();
 
     // The owner refuses the replay, in a genuine answer to a genuine request: which was answered already.

@@ -182,6 +182,7 @@ fn an_authentic_request_that_does_not_decode_is_refused() {
     let (owner, consumer) = (identity(OWNER), identity(CONSUMER));
     let whole = {
         let mut operation = vec![1, 0];
+        operation.extend_from_slice(&60_000_u64.to_le_bytes());
         operation.extend_from_slice(&0_u32.to_le_bytes());
         operation.extend_from_slice(&1_u32.to_le_bytes());
         operation.extend_from_slice(&9_u64.to_le_bytes());
@@ -214,9 +215,9 @@ fn an_authentic_request_that_does_not_decode_is_refused() {
     for changed in [
         with(0, 9),
         with(1, 2),
-        with(6, 2),
-        with(9, 0xff),
-        with(18, 0xff),
+        with(14, 2),
+        with(17, 0xff),
+        with(26, 0xff),
     ] {
         assert!(refused(&changed));
     }
@@ -237,6 +238,7 @@ fn a_request_with_more_subscriptions_than_the_bound_is_refused() {
     let with = |count: usize| {
         let encoded = encode_subscription(&subscription("i a exists"));
         let mut operation = vec![1, 0];
+        operation.extend_from_slice(&60_000_u64.to_le_bytes());
         operation.extend_from_slice(&0_u32.to_le_bytes());
         operation.extend_from_slice(&(count as u32).to_le_bytes());
         for id in 0..count as u64 {

@@ -261,6 +261,8 @@ impl World {
         for frame in frames {
             self.hand_to_publisher(frame);
         }
+        // Answers wait for credit, as everything does.
+        self.work_publisher();
         if self.settles {
             self.settle();
         }
