@@ -91,7 +91,7 @@ fn cases<'a>(
     for owner in &arguments.owner {
         for consumers in &arguments.consumers {
             ensure!(
-                subscriptions.len() as u64 % consumers == 0,
+                (subscriptions.len() as u64).is_multiple_of(*consumers),
                 "{} subscriptions are not the same number for each of {consumers} consumers",
                 subscriptions.len()
             );

@@ -89,7 +89,7 @@ fn prepare(arguments: &ConsumersArgs) -> anyhow::Result<Vec<Consumer>> {
     let subscriptions = parse_subscriptions(&read(&arguments.subscriptions)?)?;
     let count = usize::try_from(arguments.count)?;
     ensure!(
-        count > 0 && subscriptions.len() % count == 0,
+        count > 0 && subscriptions.len().is_multiple_of(count),
         "{} subscriptions are not the same number for each of {count} consumers",
         subscriptions.len()
     );
