@@ -13,6 +13,8 @@ mod mailbox;
 mod medium;
 mod recovery;
 mod store;
+#[cfg(test)]
+mod trouble;
 mod worker;
 
 use std::collections::VecDeque;

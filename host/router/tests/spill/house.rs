@@ -52,8 +52,8 @@ pub(crate) fn counters(records: &[Record]) -> Vec<u64> {
 /// The files of the log, in order.
 pub(crate) fn segments(settings: &SpillSettings) -> Vec<PathBuf> {
     let mut found: Vec<_> = std::fs::read_dir(&settings.folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the store has made it")
+        .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "spill"))
         .collect();
     found.sort();
@@ -63,7 +63,7 @@ pub(crate) fn segments(settings: &SpillSettings) -> Vec<PathBuf> {
 pub(crate) fn bytes_on_disk(settings: &SpillSettings) -> u64 {
     let lengths = segments(settings)
         .into_iter()
-        .map(|path| std::fs::metadata(path).unwrap().len());
+        .map(|path| std::fs::metadata(path).expect("it was just listed").len());
     lengths.sum()
 }
 
@@ -76,12 +76,12 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn open(settings: &SpillSettings) -> Self {
-        let (spill, recovered) = Spill::open(settings.clone()).unwrap();
+        let (spill, recovered) = Spill::open(settings.clone()).expect("the store opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         Self {
             spill,
             recovered,
-            runtime: runtime.unwrap(),
+            runtime: runtime.expect("a runtime is made"),
         }
     }
 
