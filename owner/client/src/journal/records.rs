@@ -261,7 +261,7 @@ mod tests {
             [&length, &sha256(record)[..8], record].concat()
         };
         let bytes = [entry(b"one"), entry(b"two")].concat();
-        let records = vec![b"one".to_vec(), b"two".to_vec()];
+        let records = [b"one".to_vec(), b"two".to_vec()];
         let earlier = |count: usize| Found::Earlier {
             records: records[..count].to_vec(),
         };

@@ -10,7 +10,7 @@ use sc_crypto::VerifyingKey;
 
 /// Publishers remembered: as many as a domain has at once, and as many again that it had. Beyond it the one is forgotten of which
 /// nothing new was heard for longest.
-pub(super) const PUBLISHERS_MAX: usize = 128;
+const REMEMBERED_MAX: usize = 2 * sc_cbr::PUBLISHERS_MAX;
 
 /// In place of a number: the start has ended, and how far it came is unknown.
 pub const UNKNOWN_END: u64 = u64::MAX;
@@ -133,7 +133,7 @@ impl Covered {
         }
         self.changes += 1;
         self.publishers.insert(publisher, (known, self.changes));
-        while self.publishers.len() > PUBLISHERS_MAX {
+        while self.publishers.len() > REMEMBERED_MAX {
             let oldest = self.publishers.iter().min_by_key(|(_, (_, at))| *at);
             let oldest = *oldest.expect("there are more than the bound").0;
             self.publishers.remove(&oldest);

@@ -235,7 +235,9 @@ impl Subscriber {
             && answer.session > newest
             && granted(&answer.verdict).is_some();
         match (&answer.verdict, asked) {
-            (Verdict::Refused(refusal), Some(_)) => self.on_refusal(clock, *refusal),
+            (Verdict::Refused(refusal), Some(_)) => {
+                self.on_refusal(clock, answer.request, *refusal);
+            }
             (Verdict::Admitted { lease_ms, .. }, Some(remaining)) if answer.session >= newest => {
                 let lease_ms = *lease_ms;
                 self.on_admission(clock, &answer, sealed, Some(lease_ms), remaining);
@@ -251,9 +253,11 @@ impl Subscriber {
 
     /// A refusal for the sequence number is believed when it comes a second time, to a request made after the first: a router can have one
     /// made by carrying a request twice.
-    fn on_refusal(&mut self, clock: Clock, refusal: Refusal) {
+    fn on_refusal(&mut self, clock: Clock, request: [u8; 32], refusal: Refusal) {
         if refusal == Refusal::Sequence && !self.requests.is_sequence_doubted {
             self.requests.is_sequence_doubted = true;
+            // The answer to the first copy may still come.
+            self.requests.supersede([request]);
             self.requests.supersede_all();
             self.requests.ask_again = Some(clock.now);
             return self.do_requests(clock);

@@ -4,16 +4,22 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod acks;
 mod admission;
 mod answers;
 mod asks;
+mod coverage;
+mod crashes;
 mod credit;
 mod deliveries;
 mod late;
 mod leases;
+mod lives;
 mod party;
 mod provisioning;
 mod receipts;
 mod restarts;
+mod scripted;
 mod sessions;
+mod silence;
 mod world;
