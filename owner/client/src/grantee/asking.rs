@@ -115,7 +115,10 @@ impl Grantee {
                 self.asking.granted = Some(answer.request);
                 self.begin(answer.session, start, &secret);
             }
-            Verdict::Refused(refusal) if is_open || is_granted => {
+            // What was granted is taken back in no other words: the rest is the answer to somebody's replay.
+            Verdict::Refused(refusal)
+                if is_open || (is_granted && refusal == Refusal::NotGranted) =>
+            {
                 self.withdraw();
                 self.asking.clear();
                 let pause = match refusal {

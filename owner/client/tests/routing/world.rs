@@ -20,6 +20,7 @@ use sc_proto::cbr::{self, call::Call, reply::Reply};
 use sc_proto::routing::{self, from_publisher, from_subscriber, to_publisher, to_subscriber};
 use sc_transport::{Frame, FrameClass};
 
+use crate::guest::Guest;
 pub(crate) use crate::party::{Delivered, Party};
 
 pub(crate) const OWNER: u8 = 1;
@@ -76,6 +77,8 @@ pub(crate) struct World {
     entropy: Draw,
     pub(crate) publisher: Publisher,
     pub(crate) parties: Vec<Party>,
+    /// Those that publish besides the owner.
+    pub(crate) guests: Vec<Guest>,
     pub(crate) clock: Clock,
     pub(crate) credit: Credit,
     /// The publisher's journal.
@@ -106,6 +109,7 @@ impl World {
             entropy: Box::new(entropy(77)),
             publisher: publisher(settings, Roll::default(), 0),
             parties: Vec::new(),
+            guests: Vec::new(),
             clock: Clock {
                 now: Duration::from_secs(1),
                 wall_ms: 1,
@@ -152,8 +156,22 @@ impl World {
 
     /// A publisher restarted from its journal, without a link.
     pub(crate) fn restart(&mut self, settings: PublisherSettings) {
+        self.start(settings, None);
+    }
+
+    /// A publisher restarted from its journal with an input that can be read again, without a link.
+    pub(crate) fn restart_stream(&mut self, settings: PublisherSettings, digest: [u8; 32]) {
+        self.start(settings, Some(digest));
+    }
+
+    fn start(&mut self, settings: PublisherSettings, stream: Option<[u8; 32]>) {
         let roll = Roll::replay(&self.journal).unwrap();
-        self.publisher = publisher(settings, roll, self.journal.len() as u64);
+        let publisher = publisher(settings, roll, self.journal.len() as u64);
+        self.publisher = match stream {
+            Some(digest) => publisher.of_stream(&digest),
+            None => publisher,
+        };
+        self.settled = None;
         self.inbox.clear();
         self.collect_publisher();
     }
@@ -186,6 +204,15 @@ impl World {
         self.work_subscribers();
     }
 
+    /// Adds one that wants to publish in the owner's domain, with a link.
+    pub(crate) fn invite(&mut self, identity: u8) -> usize {
+        let mut guest = Guest::new(identity, self.plain);
+        guest.grantee.on_established();
+        self.guests.push(guest);
+        self.run();
+        self.guests.len() - 1
+    }
+
     pub(crate) fn advance(&mut self, time: Duration) {
         self.clock.now += time;
         self.clock.wall_ms += time.as_millis() as u64;
@@ -209,8 +236,9 @@ impl World {
         for _ in 0..1000 {
             self.work_publisher();
             self.work_subscribers();
+            let guests = self.work_guests();
             let moved = self.deliver_to_publisher() + self.deliver_to_subscribers();
-            if moved == 0 {
+            if moved + guests + self.deliver_to_guests() == 0 {
                 return;
             }
         }
@@ -251,6 +279,80 @@ impl World {
                     _ => unreachable!("there are three kinds of outputs"),
                 }
             }
+        }
+    }
+
+    /// Those that publish besides the owner do what is due; returns how many frames they sent.
+    pub(crate) fn work_guests(&mut self) -> usize {
+        let mut count = 0;
+        for at in 0..self.guests.len() {
+            for frame in self.guests[at].work(self.clock, self.credit) {
+                count += 1;
+                self.carry_for_guest(at, frame);
+            }
+        }
+        count
+    }
+
+    /// Hands them what waits for them; returns how much.
+    pub(crate) fn deliver_to_guests(&mut self) -> usize {
+        let (clock, settles) = (self.clock, self.settles);
+        let mut count = 0;
+        for guest in &mut self.guests {
+            while let Some(frame) = guest.inbox.pop_front() {
+                guest.take(clock, frame);
+                count += 1;
+            }
+            if settles && let Some(settled) = guest.settled.take() {
+                guest.take(
+                    clock,
+                    to_publisher(to_publisher::Frame::Settled(settled), []),
+                );
+            }
+        }
+        count
+    }
+
+    fn carry_for_guest(&mut self, at: usize, frame: Frame) {
+        let message = routing::FromPublisher::decode(frame.head).unwrap();
+        let mut attachments = frame.attachments.into_iter();
+        let first = attachments.next().unwrap_or_default();
+        let second = attachments.next().unwrap_or_default();
+        match message.frame.unwrap() {
+            from_publisher::Frame::Attach(_) => self.tell_guest_state(at),
+            from_publisher::Frame::Ask(ask) => {
+                assert!(ask.consumer.is_empty(), "the router fills it in");
+                let head = to_publisher::Frame::Ask(routing::Ask {
+                    consumer: self.guests[at].key(),
+                    publisher: true,
+                    ..ask
+                });
+                let frame = to_publisher(head, [first]);
+                self.asks.push(frame.clone());
+                self.inbox.push_back(frame);
+            }
+            from_publisher::Frame::Batch(head) => {
+                let sealed = cbr::Sealed {
+                    publisher: self.guests[at].key(),
+                    ..sealed(&head.domain, head.session, head.start, head.counter, first)
+                };
+                self.take(Some(at), sealed, Some((head.payload_sizes, second)));
+            }
+            other => panic!("no frame of a further publisher: {other:?}"),
+        }
+    }
+
+    /// Tells a further publisher what state the domain is in.
+    pub(crate) fn tell_guest_state(&mut self, at: usize) {
+        let state = to_publisher::Frame::DomainState(self.domain_state());
+        self.guests[at].inbox.push_back(to_publisher(state, []));
+    }
+
+    pub(crate) fn domain_state(&self) -> routing::DomainState {
+        routing::DomainState {
+            domain: Bytes::copy_from_slice(self.publisher.domain().as_bytes()),
+            open: self.session != 0,
+            session: self.session,
         }
     }
 
@@ -321,14 +423,22 @@ impl World {
             }
             from_publisher::Frame::Control(head) => {
                 let sealed = sealed(&head.domain, head.session, head.start, head.counter, first);
-                self.take(sealed, None);
+                self.take(None, sealed, None);
             }
             from_publisher::Frame::Batch(head) => {
                 let sealed = sealed(&head.domain, head.session, head.start, head.counter, first);
-                self.take(sealed, Some((head.payload_sizes, second)));
+                self.take(None, sealed, Some((head.payload_sizes, second)));
             }
             from_publisher::Frame::Attach(_) | from_publisher::Frame::Ask(_) => {
                 panic!("an owner does not ask itself")
+            }
+            from_publisher::Frame::Answer(answer) if answer.publisher => {
+                for guest in &mut self.guests {
+                    if guest.key() == answer.consumer {
+                        let frame = to_publisher::Frame::Answer(answer.clone());
+                        guest.inbox.push_back(to_publisher(frame, [first.clone()]));
+                    }
+                }
             }
             from_publisher::Frame::Answer(answer) => {
                 for party in &mut self.parties {
@@ -364,11 +474,27 @@ impl World {
             for at in 0..self.parties.len() {
                 self.tell_state(at);
             }
+            for at in 0..self.guests.len() {
+                self.tell_guest_state(at);
+            }
         }
     }
 
-    /// A control message or a batch, with the sizes of its payloads and the payloads.
-    fn take(&mut self, sealed: cbr::Sealed, payloads: Option<(Vec<u32>, Bytes)>) {
+    /// Hands an answer of the router to the owner or to one of its guests.
+    fn reply(&mut self, guest: Option<usize>, frame: Frame) {
+        match guest {
+            Some(at) => self.guests[at].inbox.push_back(frame),
+            None => self.inbox.push_back(frame),
+        }
+    }
+
+    /// A control message or a batch of the owner or a guest, with the sizes of its payloads and the payloads.
+    fn take(
+        &mut self,
+        guest: Option<usize>,
+        sealed: cbr::Sealed,
+        payloads: Option<(Vec<u32>, Bytes)>,
+    ) {
         let head = routing::Receipt {
             domain: sealed.domain.clone(),
             session: sealed.session,
@@ -384,7 +510,7 @@ impl World {
         let outcome = match self.call(call) {
             Reply::Outcome(outcome) => outcome,
             Reply::Refusal(refusal) => {
-                return self.inbox.push_back(to_publisher(refused(refusal), []));
+                return self.reply(guest, to_publisher(refused(refusal), []));
             }
             other => panic!("no fitting reply: {other:?}"),
         };
@@ -416,8 +542,12 @@ impl World {
             counter: head.counter,
         };
         let frame = to_publisher::Frame::Receipt(head);
-        self.inbox.push_back(to_publisher(frame, [outcome.receipt]));
-        self.settled = Some(settled);
+        self.reply(guest, to_publisher(frame, [outcome.receipt]));
+        let unsaid = match guest {
+            Some(at) => &mut self.guests[at].settled,
+            None => &mut self.settled,
+        };
+        *unsaid = Some(settled);
     }
 
     fn carry_for_subscriber(&mut self, at: usize, frame: Frame) {
@@ -439,12 +569,8 @@ impl World {
 
     /// Tells a subscriber what state the domain is in.
     pub(crate) fn tell_state(&mut self, at: usize) {
-        let state = routing::DomainState {
-            domain: Bytes::copy_from_slice(self.publisher.domain().as_bytes()),
-            open: self.session != 0,
-            session: self.session,
-        };
-        let frame = to_subscriber(to_subscriber::Frame::DomainState(state), []);
+        let state = to_subscriber::Frame::DomainState(self.domain_state());
+        let frame = to_subscriber(state, []);
         self.parties[at].inbox.push_back(frame);
     }
 
