@@ -14,6 +14,7 @@ mod admission;
 mod deliveries;
 mod demo;
 mod domains;
+mod hostile;
 mod keys;
 mod links;
 mod matching;
