@@ -1,6 +1,8 @@
 //! The commands and their arguments.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -89,6 +91,9 @@ pub(crate) struct LinkArgs {
     /// Runs unencrypted, as D4.2's plain mode does, for measurement only; all three roles have to agree
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Gives counters to Prometheus at this port of this machine
+    #[arg(long, value_name = "127.0.0.1:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +119,13 @@ pub(crate) struct ScbrArgs {
     /// Serves the owner of this public key only; may be repeated
     #[arg(long, value_name = "KEY")]
     pub(crate) owner: Vec<PathBuf>,
+    /// Where notices wait for consumers that are slow or away: a folder of its own for each router, or `none`; without it one in the
+    /// user's state folder, named after the address
+    #[arg(long, value_name = "DIR|none", env = "SECURECLOUD_SCBR_SPILL")]
+    pub(crate) spill: Option<PathBuf>,
+    /// How much of one domain may wait there, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30)]
+    pub(crate) spill_quota: u64,
     /// Where the trusted program runs
     #[arg(long, value_enum, default_value_t = PlatformName::Process, env = "SECURECLOUD_SCBR_PLATFORM")]
     pub(crate) platform: PlatformName,
@@ -181,8 +193,25 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) lease: u64,
     /// What happens to a consumer that does not keep up
-    #[arg(long, value_enum, default_value_t = Slow::Block)]
+    #[arg(long, value_enum, default_value_t = Slow::Spill)]
     pub(crate) slow: Slow,
+    /// For how long, at most, consumers may have notices kept while they are away
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(crate) retention_max: Duration,
+    /// Who may publish in this domain besides its owner: a file of fingerprints, one a line, read again on SIGHUP
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SECURECLOUD_SOURCE_GRANT",
+        conflicts_with = "domain"
+    )]
+    pub(crate) grant: Option<PathBuf>,
+    /// Publishes in the domain of the owner of this public key, who has to grant it
+    #[arg(long, value_name = "OWNER_KEY", env = "SECURECLOUD_SOURCE_DOMAIN", conflicts_with_all = ["admit", "policy", "allow_simulation"])]
+    pub(crate) domain: Option<PathBuf>,
+    /// Publishes all of the input, even if an earlier start was killed in its middle: without it that one is taken up again
+    #[arg(long)]
+    pub(crate) anew: bool,
     /// Publications in one batch, at most
     #[arg(long, value_name = "N", default_value_t = BATCH_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch: u32,
@@ -203,6 +232,8 @@ pub(crate) struct SourceArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Slow {
+    /// Lets the router keep on its disk what waits for it
+    Spill,
     /// Holds this domain's publishers back until it has caught up
     Block,
     /// Disconnects it
@@ -240,6 +271,9 @@ pub(crate) struct ConsumerArgs {
     /// Ends after so many deliveries
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
+    /// Has notices kept for so long while this consumer is away, and goes on where it was
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) durable: Option<Duration>,
     /// Counts deliveries and does not print them
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use std::io::{BufWriter, Write, stdout};
 use std::sync::Arc;
 
+use sc_cbr::Origin;
 use sc_client::{
     Delivery, Ending, Journal, LinkNews, Memory, News, OsEntropy, Subscriber, SubscriberEvent,
-    SubscriberLoop, SubscriberSettings,
+    SubscriberLoop, SubscriberSettings, UNKNOWN_END,
 };
+use sc_crypto::VerifyingKey;
 use sc_matching::Subscription;
 use sc_transport::Role;
 use serde_json::json;
@@ -17,6 +19,7 @@ use crate::cli::{BATCH_DEFAULT, ConsumerArgs};
 use crate::keys::{beside, read_or_make_identity, read_public};
 use crate::links::{self, Loneliness};
 use crate::matching::read_subscriptions;
+use crate::metrics::{Metrics, Sample};
 use crate::report::{Report, quit_unless_written};
 use crate::scbr::{cpu_us, stopped};
 use crate::source::now_ns;
@@ -43,6 +46,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     if arguments.link.plain {
         report.say("PLAIN: subscriptions and payloads travel unencrypted, and the router reads them. For measurement only");
     }
+    let metrics = Metrics::listen(arguments.link.metrics, &report)?;
     let stop = stopped()?;
     let driver = links::dial(
         &arguments.link,
@@ -71,7 +75,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
         memory,
         Box::new(OsEntropy),
     );
-    let received = Received::new(&arguments);
+    let received = Received::new(&arguments, metrics);
     let lonely = Loneliness::begin(arguments.connect.is_some(), &arguments.link);
     let consuming = SubscriberLoop::new(subscriber, driver, journal);
     consume(consuming, &report, stop, lonely, received, arguments.count).await
@@ -105,7 +109,11 @@ async fn consume(
                     Ok(News::Link(LinkNews::Connected)) => lonely.end(),
                     Ok(News::Event(SubscriberEvent::Admitted { .. })) => was_admitted = true,
                     // What was meant for an earlier start of this consumer cannot be told from a forgery, and is to be expected.
-                    Ok(News::Event(SubscriberEvent::NotTaken)) if !was_admitted => continue,
+                    Ok(News::Event(SubscriberEvent::NotTaken)) if !was_admitted => {
+                        received.flush();
+                        continue;
+                    }
+                    Ok(News::Event(event)) => received.count(event),
                     _ => {}
                 }
                 verdict = news.map_err(Into::into).and_then(|news| on_news(report, news));
@@ -135,12 +143,46 @@ fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
         News::Event(SubscriberEvent::Waiting) => {
             report.say("the publisher has not opened this domain at the router yet; waiting for it")
         }
-        News::Event(SubscriberEvent::Admitted { session, .. }) => {
+        News::Event(SubscriberEvent::Admitted {
+            session, retention, ..
+        }) => {
             report.say(format!("admitted in session {session}; ^C ends"));
-            report.event(&json!({ "event": "admitted", "session": session }));
+            if !retention.is_zero() {
+                let kept = humantime::format_duration(retention);
+                report.say(format!(
+                    "while this consumer is away, what matches is kept for {kept}"
+                ));
+            }
+            report.event(&json!({ "event": "admitted", "session": session, "retention_ms": retention.as_millis() as u64 }));
+        }
+        News::Event(SubscriberEvent::Uncovered {
+            publisher,
+            from,
+            to,
+        }) => tell_uncovered(report, &publisher, from, to),
+        News::Event(SubscriberEvent::Suspended { session }) => {
+            report.say("the router keeps no more for this consumer, which was away for too long or did not keep up: from here on what matches is only counted");
+            report.event(&json!({ "event": "suspended", "session": session }));
+        }
+        News::Event(SubscriberEvent::Missed {
+            batches,
+            publications,
+        }) => {
+            report.say(format!("{publications} publications in {batches} batches matched and were not kept for this consumer"));
+            report.event(
+                &json!({ "event": "missed", "batches": batches, "publications": publications }),
+            );
+        }
+        News::Event(SubscriberEvent::Silent) => {
+            report.say("no heartbeat has come for longer than two intervals: the publisher is gone, or the router withholds everything");
+            report.event(&json!({ "event": "silent" }));
+        }
+        News::Event(SubscriberEvent::Lapsed { session }) => {
+            report.say("the lease had run out while this consumer was away; what was published between is missing, and asking anew");
+            report.event(&json!({ "event": "lapsed", "session": session }));
         }
         News::Event(SubscriberEvent::Missing { session, from, to }) => {
-            report.say(format!("notices {from} to {to} of session {session} are missing: withheld by the router, or sent while this consumer was away"));
+            report.say(format!("notices {from} to {to} of session {session} are missing: withheld by the router, or given up by it while this consumer was away"));
             report
                 .event(&json!({ "event": "missing", "session": session, "from": from, "to": to }));
         }
@@ -189,6 +231,25 @@ fn on_news(report: &Report, news: News<SubscriberEvent>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Batches of which this consumer cannot know whether they matched: they came at the end of a session that was over too early.
+fn tell_uncovered(report: &Report, publisher: &VerifyingKey, from: Origin, to: Origin) {
+    let is_known = to.number != UNKNOWN_END;
+    let last = if is_known {
+        format!("batch {} of start {}", to.number, to.start)
+    } else {
+        format!("the unknown end of start {}", to.start)
+    };
+    report.say(format!(
+        "what was published after batch {} of start {} up to {last} is not accounted for: the session ended before the router said whether it was for this consumer",
+        from.number, from.start
+    ));
+    report.event(&json!({
+        "event": "uncovered", "publisher": publisher.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        "from": { "start": from.start, "batch": from.number },
+        "to": { "start": to.start, "batch": is_known.then_some(to.number) },
+    }));
+}
+
 /// What has come, and where it is shown.
 struct Received {
     out: Option<BufWriter<std::io::Stdout>>,
@@ -199,10 +260,15 @@ struct Received {
     by_subscription: BTreeMap<u64, u64>,
     first_ns: Option<u64>,
     last_ns: u64,
+    /// Notices that are missing, publications that were not kept, reports that something is not accounted for.
+    missing: u64,
+    missed: u64,
+    uncovered: u64,
+    metrics: Option<Metrics>,
 }
 
 impl Received {
-    fn new(arguments: &ConsumerArgs) -> Self {
+    fn new(arguments: &ConsumerArgs, metrics: Option<Metrics>) -> Self {
         let shows = !arguments.quiet && (arguments.verbosity.json || !arguments.verbosity.silent);
         Self {
             out: shows.then(|| BufWriter::with_capacity(1 << 16, stdout())),
@@ -213,7 +279,50 @@ impl Received {
             by_subscription: BTreeMap::new(),
             first_ns: None,
             last_ns: 0,
+            missing: 0,
+            missed: 0,
+            uncovered: 0,
+            metrics,
         }
+    }
+
+    fn count(&mut self, event: &SubscriberEvent) {
+        match event {
+            SubscriberEvent::Missing { from, to, .. } => self.missing += to - from + 1,
+            SubscriberEvent::Missed { publications, .. } => self.missed += publications,
+            SubscriberEvent::Uncovered { .. } => self.uncovered += 1,
+            _ => {}
+        }
+    }
+
+    fn samples(&self) -> [Sample; 5] {
+        [
+            Sample::Counter(
+                "securecloud_consumer_publications_total",
+                "Publications given to this consumer.",
+                self.publications,
+            ),
+            Sample::Counter(
+                "securecloud_consumer_deliveries_total",
+                "Pairs of a publication and a subscription that it matched.",
+                self.deliveries,
+            ),
+            Sample::Counter(
+                "securecloud_consumer_missing_notices_total",
+                "Notices that are missing.",
+                self.missing,
+            ),
+            Sample::Counter(
+                "securecloud_consumer_missed_publications_total",
+                "Publications that matched and were not kept.",
+                self.missed,
+            ),
+            Sample::Counter(
+                "securecloud_consumer_uncovered_total",
+                "Reports that batches are not accounted for.",
+                self.uncovered,
+            ),
+        ]
     }
 
     fn take(&mut self, delivery: &Delivery<'_>) {
@@ -231,7 +340,11 @@ impl Received {
         }
     }
 
+    /// Shows what has come: only then it may be written down as taken.
     fn flush(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(self.samples());
+        }
         if let Some(out) = &mut self.out {
             quit_unless_written(out.flush());
         }
@@ -254,7 +367,7 @@ fn write_delivery(line: &mut String, delivery: &Delivery<'_>, json: bool) {
     let payload = String::from_utf8_lossy(delivery.payload);
     if json {
         let event = json!({
-            "event": "delivery", "subscriptions": delivery.subscriptions, "batch": delivery.origin.number,
+            "event": "delivery", "subscriptions": delivery.subscriptions, "start": delivery.origin.start, "batch": delivery.origin.number,
             "index": delivery.index, "payload": payload,
         });
         let _ = writeln!(line, "{event}");

@@ -8,11 +8,13 @@ mod keygen;
 mod keys;
 mod links;
 mod matching;
+mod metrics;
 mod platform;
 mod quotes;
 mod report;
 mod scbr;
 mod source;
+mod spill;
 
 use std::io::Write;
 use std::process::ExitCode;

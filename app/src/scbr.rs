@@ -1,28 +1,45 @@
 //! `scbr`: the router.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sc_launcher::Door;
-use sc_router::{Counters, Router, RouterNews, RouterSettings, serve};
+use sc_router::{
+    Counters, Recovered, Router, RouterNews, RouterSettings, Spill, SpillSettings, serve,
+};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{PlatformName, ScbrArgs};
 use crate::keys::read_public;
 use crate::links;
+use crate::metrics::Metrics;
 use crate::platform::platform;
 use crate::report::Report;
+use crate::{spill, wrong_use};
+
+mod numbers;
+
+/// How large a file of the store grows, in bytes.
+const SPILL_SEGMENT_BYTES: u64 = 32 << 20;
 
 pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
     let report = Report::new("scbr", &arguments.verbosity);
-    let settings = RouterSettings {
-        pinned: pinned(&arguments.owner)?,
-        plain: arguments.link.plain,
-        tee: String::new(),
-        has_store: false,
-    };
+    let pinned = pinned(&arguments.owner)?;
     announce(&arguments, &report);
     let stop = stopped()?;
+    let metrics = Metrics::listen(arguments.link.metrics, &report)?;
+    let spill = open_spill(&arguments, &report)?;
+    let mut router = Router::new(RouterSettings {
+        pinned,
+        plain: arguments.link.plain,
+        tee: String::new(),
+        has_store: spill.is_some(),
+    });
+    let spill = spill.map(|(spill, recovered)| {
+        router.recover(Duration::ZERO, recovered);
+        spill
+    });
     let platform = platform(arguments.platform, arguments.program.as_deref())?;
     let driver = links::accept(
         &arguments.link,
@@ -32,13 +49,42 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
     )
     .await?;
     let launch = move || Door::start(platform.clone());
-    let router = Router::new(settings);
-    let counters = serve(router, driver, launch, None, stop, |news| {
-        tell(&report, &news);
+    let counters = serve(router, driver, launch, spill, stop, |news| {
+        tell(&report, metrics.as_ref(), &news);
     })
     .await?;
     summarise(&report, &counters);
     Ok(())
+}
+
+/// The store for what waits, with what an earlier process has left in it.
+fn open_spill(
+    arguments: &ScbrArgs,
+    report: &Report,
+) -> anyhow::Result<Option<(Spill, Vec<Recovered>)>> {
+    let Some(folder) = spill::folder(arguments)? else {
+        report.say("--spill none: what slow and absent consumers do not take waits in memory, and their publishers with it");
+        return Ok(None);
+    };
+    let settings = SpillSettings {
+        folder: folder.clone(),
+        quota_bytes: arguments.spill_quota,
+        segment_bytes: SPILL_SEGMENT_BYTES,
+    };
+    let (spill, recovered) = Spill::open(settings).map_err(|error| {
+        wrong_use(format!(
+            "{error}: name a folder of this router's own with --spill"
+        ))
+    })?;
+    if !recovered.is_empty() {
+        let notices: u64 = recovered.iter().map(|left| left.records).sum();
+        report.say(format!(
+            "{notices} notices for {} consumers were left in {}",
+            recovered.len(),
+            folder.display()
+        ));
+    }
+    Ok(Some((spill, recovered)))
 }
 
 /// The domains of the owners that are pinned.
@@ -64,17 +110,25 @@ fn announce(arguments: &ScbrArgs, report: &Report) {
     }
 }
 
-fn tell(report: &Report, news: &RouterNews) {
+fn tell(report: &Report, metrics: Option<&Metrics>, news: &RouterNews) {
     match news {
+        RouterNews::ProgramLost { why, pause } => {
+            report.say(format!(
+                "the trusted program has ended ({why}); starting it again in {} s, and its publishers give it their keys anew",
+                pause.as_secs()
+            ));
+            report.event(&json!({ "event": "program_lost", "why": why }));
+        }
+        RouterNews::Measured { counters, gauges } => {
+            if let Some(metrics) = metrics {
+                metrics.tell(numbers::samples(counters, gauges));
+            }
+        }
         RouterNews::Program { program, tee } => {
             report.say(tee);
             report.say(format!("trusted program {program} is ready; ^C ends"));
             report.event(&json!({ "event": "ready", "program": program, "tee": tee }));
         }
-        RouterNews::ProgramLost { why, pause } => report.say(format!(
-            "the trusted program was lost ({why}), and every session in it; it is started again in {} s, and publishers provision it anew",
-            pause.as_secs()
-        )),
         RouterNews::Established { peer, role } => {
             report.detail(format!("{role:?} {peer} has connected"))
         }

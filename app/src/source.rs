@@ -1,47 +1,86 @@
-//! `source`: the publisher.
+//! `source`: the publisher, as the owner of its domain or under another owner's grant.
 
 mod feed;
+mod granted;
+mod owner;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sc_attestation::Policy;
-use sc_cbr::{SlowPolicy, Status};
-use sc_client::{
-    Admission, BatchBounds, Journal, LinkNews, News, OsEntropy, Publisher, PublisherEvent,
-    PublisherLoop, PublisherSettings, Roll,
-};
+use sc_client::{BatchBounds, Journal, LinkNews, News, PublishingCore, PublishingLoop};
+use sc_crypto::OwnerSecret;
 use sc_transport::Role;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{Slow, SourceArgs};
-use crate::keys::{beside, read_private};
+use crate::cli::SourceArgs;
+use crate::keys::read_private;
 use crate::links::{self, Loneliness};
+use crate::metrics::{Metrics, Sample};
 use crate::report::Report;
 use crate::scbr::{cpu_us, stopped};
 use crate::wrong_use;
 use feed::Feed;
 pub(crate) use feed::now_ns;
 
+/// What the loop of a source needs of its core besides what every loop needs.
+trait Core: PublishingCore + Sized {
+    fn is_open(&self) -> bool;
+    fn is_full(&self) -> bool;
+    fn is_drained(&self) -> bool;
+    fn finish(&mut self);
+    fn resumed_publications(&self) -> u64;
+    /// Whether so many consumers are there.
+    fn has_audience(&self, consumers: usize) -> bool;
+    fn read_lists_again(&mut self, arguments: &SourceArgs, report: &Report);
+    fn on_event(event: Self::Event, progress: &mut Progress, report: &Report)
+    -> anyhow::Result<()>;
+}
+
 pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     let report = Report::new("source", &arguments.verbosity);
     let secret = Arc::new(read_private(&arguments.key)?);
-    let settings = settings(&arguments, &report)?;
     let parsing = Instant::now();
     let feed = Feed::open(&arguments)?;
     let parse_us = parsing.elapsed().as_micros() as u64;
+    let stream = feed.digest().filter(|_| !arguments.anew);
+    match arguments.domain.clone() {
+        None => {
+            let (mut core, journal) = owner::open(&arguments, Arc::clone(&secret), &report)?;
+            if let Some(digest) = &stream {
+                core = core.of_stream(digest);
+            }
+            publish(core, journal, arguments, report, &secret, feed, parse_us).await
+        }
+        Some(domain) => {
+            let (mut core, journal) =
+                granted::open(&arguments, &domain, Arc::clone(&secret), &report)?;
+            if let Some(digest) = &stream {
+                core = core.of_stream(digest);
+            }
+            publish(core, journal, arguments, report, &secret, feed, parse_us).await
+        }
+    }
+}
 
-    let (mut journal, records) = Journal::open(&beside(&arguments.key, ".journal"))?;
-    let roll = Roll::replay(&records)
-        .map_err(|place| anyhow::anyhow!("record {place} of the journal is of a later version"))?;
-    journal.replace(roll.records())?;
-    report.say(format!(
-        "domain {} ({})",
-        secret.public().domain_id(),
-        secret.public().fingerprint()
-    ));
+async fn publish<C: Core>(
+    core: C,
+    journal: Journal,
+    arguments: Box<SourceArgs>,
+    report: Report,
+    identity: &Arc<OwnerSecret>,
+    mut feed: Feed,
+    parse_us: u64,
+) -> anyhow::Result<()> {
+    let resumed = feed.skip(core.resumed_publications());
+    if resumed > 0 {
+        report.say(format!(
+            "an earlier start of this source was ended in the middle of this input: going on after {resumed} publications; --anew publishes all of it"
+        ));
+        report.event(&json!({ "event": "resumed", "publications": resumed }));
+    }
+    let metrics = Metrics::listen(arguments.link.metrics, &report)?;
     let stop = stopped()?;
     let hang_up = signal(SignalKind::hangup())?;
     let driver = links::dial(
@@ -49,94 +88,54 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
         &arguments.address,
         arguments.connect.as_ref(),
         Role::Publisher,
-        &secret,
+        identity,
         0,
         &report,
     )
     .await?;
-    let publisher = Publisher::new(secret, settings, roll, Box::new(OsEntropy));
     let lonely = Loneliness::begin(arguments.connect.is_some(), &arguments.link);
+    let progress = Progress {
+        awaited: arguments.await_consumers,
+        ..Progress::default()
+    };
     let source = Source {
+        publishing: PublishingLoop::new(core, driver, journal),
         arguments,
         report,
-        publishing: PublisherLoop::new(publisher, driver, journal),
         feed,
         parse_us,
         lonely,
-        progress: Progress::default(),
+        metrics,
+        progress,
     };
     source.run(stop, hang_up).await
 }
 
-fn settings(arguments: &SourceArgs, report: &Report) -> anyhow::Result<PublisherSettings> {
-    Ok(PublisherSettings {
-        policy: policy(arguments, report)?,
-        admission: admission(arguments.admit.as_deref(), report)?,
-        quota: arguments.quota,
-        lease: Duration::from_secs(arguments.lease),
-        slow: match arguments.slow {
-            Slow::Block => SlowPolicy::Block,
-            Slow::Disconnect => SlowPolicy::Disconnect,
-        },
-        batch: BatchBounds {
-            publications: arguments.batch as usize,
-            bytes: (arguments.link.max_message / 4) as usize,
-            linger: Duration::from_micros(arguments.linger),
-        },
-        plain: arguments.link.plain,
-        ..PublisherSettings::default()
-    })
-}
-
-/// The policy to appraise with. Without a file, D4.2's bare form: the development simulation is accepted, on this machine alone.
-fn policy(arguments: &SourceArgs, report: &Report) -> anyhow::Result<Policy> {
-    if arguments.link.plain {
-        report.say("PLAIN: headers, subscriptions and payloads travel unencrypted, and the router reads them. For measurement only");
+fn batch_bounds(arguments: &SourceArgs) -> BatchBounds {
+    BatchBounds {
+        publications: arguments.batch as usize,
+        bytes: (arguments.link.max_message / 4) as usize,
+        linger: Duration::from_micros(arguments.linger),
     }
-    let Some(path) = &arguments.policy else {
-        if arguments.link.link_keys.is_some() {
-            return Err(wrong_use(
-                "a router beyond this machine needs --policy: which trusted programs may have the keys",
-            ));
-        }
-        report.say("no --policy: the keys go to any program that runs in the development simulation, on this machine alone");
-        return Ok(Policy::development());
-    };
-    let text = read_text(path)?;
-    let policy =
-        Policy::parse(&text).map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
-    Ok(Policy {
-        allow_simulation: arguments.allow_simulation,
-        ..policy
-    })
-}
-
-fn admission(admit: Option<&str>, report: &Report) -> anyhow::Result<Admission> {
-    match admit {
-        None | Some("all") => {
-            report.say("admission is open: whoever asks may subscribe; name a list of fingerprints with --admit");
-            Ok(Admission::Open)
-        }
-        Some(path) => read_admission(path),
-    }
-}
-
-fn read_admission(path: &str) -> anyhow::Result<Admission> {
-    Admission::parse(&read_text(Path::new(path))?)
-        .map_err(|line| wrong_use(format!("{path}: line {line}: expected a fingerprint, SHA256: and 43 characters, as `consumer` prints it")))
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).map_err(|error| wrong_use(format!("{}: {error}", path.display())))
 }
 
-struct Source {
+fn tell_overdue(report: &Report) {
+    report.say("no receipt has come for ten seconds: the router or the program withholds them, or cannot keep up");
+    report.event(&json!({ "event": "receipts_overdue" }));
+}
+
+struct Source<C> {
     arguments: Box<SourceArgs>,
     report: Report,
-    publishing: PublisherLoop,
+    publishing: PublishingLoop<C>,
     feed: Feed,
     parse_us: u64,
     lonely: Loneliness,
+    metrics: Option<Metrics>,
     progress: Progress,
 }
 
@@ -147,12 +146,43 @@ struct Progress {
     deliveries: u64,
     first_ns: Option<u64>,
     last_receipt_ns: u64,
+    /// Consumers without whom nothing is published.
+    awaited: usize,
     has_audience: bool,
     unreadable: u64,
     done: bool,
 }
 
-impl Source {
+impl Progress {
+    fn on_published(&mut self, publications: usize, matched: u32, deliveries: u64) {
+        self.taken += publications as u64;
+        self.matched += u64::from(matched);
+        self.deliveries += deliveries;
+        self.last_receipt_ns = now_ns();
+    }
+
+    fn samples(&self) -> [Sample; 3] {
+        [
+            Sample::Counter(
+                "securecloud_source_publications_total",
+                "Publications with a receipt.",
+                self.taken,
+            ),
+            Sample::Counter(
+                "securecloud_source_matched_total",
+                "Publications that matched a subscription.",
+                self.matched,
+            ),
+            Sample::Counter(
+                "securecloud_source_deliveries_total",
+                "Pairs of a publication and a subscription that it matched.",
+                self.deliveries,
+            ),
+        ]
+    }
+}
+
+impl<C: Core> Source<C> {
     async fn run(mut self, stop: impl Future<Output = ()>, hang_up: Signal) -> anyhow::Result<()> {
         let worked = self.work(stop, hang_up).await;
         let has_begun = self.progress.first_ns.is_some();
@@ -180,12 +210,15 @@ impl Source {
             tokio::select! {
                 biased;
                 () = &mut stop => return Ok(()),
-                _ = hang_up.recv() => self.read_list_again(),
+                _ = hang_up.recv() => self.publishing.publisher().read_lists_again(&self.arguments, &self.report),
                 news = self.publishing.next() => self.on_news(news?)?,
                 words = self.lonely.felt() => self.report.say(words),
                 () = self.feed.ready(), if idle && self.wants_input() => {}
                 // Lets the socket work between two batches.
                 () = tokio::task::yield_now(), if !idle => {}
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.tell(self.progress.samples());
             }
             if self.is_done() && !self.progress.done {
                 self.progress.done = true;
@@ -204,8 +237,8 @@ impl Source {
 
     /// Whether as many consumers as were announced have been there at once; that some have left since changes nothing.
     fn has_audience(&mut self) -> bool {
-        let complete = self.publishing.publisher().complete_consumers();
-        self.progress.has_audience |= complete >= self.arguments.await_consumers;
+        let awaited = self.progress.awaited;
+        self.progress.has_audience |= self.publishing.publisher().has_audience(awaited);
         self.progress.has_audience
     }
 
@@ -234,130 +267,25 @@ impl Source {
             self.publishing.publish(publication, payload)?;
         }
         if self.feed.is_over() {
-            self.publishing.publisher().flush();
+            self.publishing.publisher().finish();
         }
         self.publishing.work()?;
         Ok(())
     }
 
-    fn on_news(&mut self, news: News<PublisherEvent>) -> anyhow::Result<()> {
+    fn on_news(&mut self, news: News<C::Event>) -> anyhow::Result<()> {
         let report = &self.report;
         match news {
             News::Link(LinkNews::Connected) => {
                 self.lonely.end();
                 report.detail("a router has connected");
             }
-            News::Link(LinkNews::Disconnected(why)) => report.say(format!("the router is gone ({why}); what has no receipt is published again when one is back")),
+            News::Link(LinkNews::Disconnected(why)) => report.say(format!("the router is gone ({why}); what is not settled is published again when one is back")),
             News::Link(LinkNews::TurnedAway(why)) => report.say(format!("no link to the router: {why}")),
-            News::Event(event) => self.on_event(event)?,
+            News::Event(event) => C::on_event(event, &mut self.progress, report)?,
             _ => {}
         }
         Ok(())
-    }
-
-    fn on_event(&mut self, event: PublisherEvent) -> anyhow::Result<()> {
-        let report = &self.report;
-        match event {
-            PublisherEvent::Opened {
-                session,
-                tee_line,
-                measurement,
-            } => {
-                let measurement: String = measurement
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
-                report.say(tee_line);
-                report.say(format!(
-                    "session {session} is open in a trusted program of measurement {measurement}"
-                ));
-                report.event(&json!({ "event": "opened", "session": session, "tee": tee_line, "measurement": measurement }));
-                if !self.progress.has_audience {
-                    report.say(format!(
-                        "waiting until the files of {} consumer(s) are admitted",
-                        self.arguments.await_consumers
-                    ));
-                }
-            }
-            PublisherEvent::Admitted {
-                fingerprint,
-                subscriptions,
-            } => {
-                report.say(format!(
-                    "admitted {fingerprint}: {subscriptions} subscriptions"
-                ));
-                report.event(&json!({ "event": "admitted", "consumer": fingerprint, "subscriptions": subscriptions }));
-            }
-            PublisherEvent::RefusedConsumer {
-                fingerprint,
-                refusal,
-            } => {
-                report.say(format!("refused {fingerprint}: {refusal}"));
-                report.event(&json!({ "event": "refused", "consumer": fingerprint, "reason": refusal.to_string() }));
-            }
-            PublisherEvent::UnreadableAsk => {
-                self.progress.unreadable += 1;
-                // Anyone who reaches the router may send such things, as many as they like.
-                if self.progress.unreadable.is_power_of_two() {
-                    report.say(format!(
-                        "{} request(s) did not open: made for another key, or with --plain where this source runs without it",
-                        self.progress.unreadable
-                    ));
-                }
-            }
-            PublisherEvent::Published {
-                publications,
-                matched,
-                deliveries,
-            } => {
-                self.progress.taken += publications as u64;
-                self.progress.matched += u64::from(matched);
-                self.progress.deliveries += deliveries;
-                self.progress.last_receipt_ns = now_ns();
-            }
-            PublisherEvent::NotCarriedOut(status @ (Status::Limit | Status::Malformed)) => {
-                let why = if status == Status::Limit {
-                    "a bound of the trusted program is reached: lower --quota or --batch"
-                } else {
-                    "the trusted program cannot read it"
-                };
-                report.say(format!("a message was not carried out: {why}"));
-                report.event(&json!({ "event": "not_carried_out", "reason": why }));
-            }
-            PublisherEvent::NotProvisioned(error) => {
-                return Err(wrong_use(format!(
-                    "the router was not given the keys: {error}"
-                )));
-            }
-            PublisherEvent::RouterRefused {
-                what,
-                lasting: true,
-            } => return Err(wrong_use(format!("the router refused: {what}"))),
-            PublisherEvent::RouterRefused { what, .. } => {
-                report.say(format!("the router refused: {what}"))
-            }
-            PublisherEvent::ReceiptNotAuthentic => {
-                report.say("a receipt was forged, withheld or reordered; leaving this session")
-            }
-            other => report.detail(format!("{other:?}")),
-        }
-        Ok(())
-    }
-
-    /// SIGHUP: whoever the list names no longer is revoked at once.
-    fn read_list_again(&mut self) {
-        let Some(path) = self.arguments.admit.clone().filter(|path| path != "all") else {
-            return;
-        };
-        match read_admission(&path) {
-            Ok(admission) => {
-                self.publishing.publisher().set_admission(admission);
-                self.report.say(format!("{path} was read again"));
-            }
-            Err(error) => self
-                .report
-                .say(format!("{error:#}; the list in force stays")),
-        }
     }
 
     fn summarise(&self) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use sc_crypto::hash::sha256;
 use sc_matching::Publication;
 use tokio::sync::mpsc;
 
@@ -31,6 +32,7 @@ pub(crate) struct Feed {
     parsed: VecDeque<Item>,
     stream: Option<mpsc::Receiver<anyhow::Result<Item>>>,
     failure: Option<anyhow::Error>,
+    digest: Option<[u8; 32]>,
 }
 
 impl Feed {
@@ -57,6 +59,7 @@ impl Feed {
             parsed: VecDeque::new(),
             stream: None,
             failure: None,
+            digest: None,
         };
         if path == Path::new("-") {
             feed.stream = Some(stream(payloads));
@@ -70,7 +73,21 @@ impl Feed {
         feed.parsed = std::iter::repeat_n(parsed, arguments.repeat as usize)
             .flatten()
             .collect();
+        feed.digest = Some(digest(&feed.parsed));
         Ok(feed)
+    }
+
+    /// What tells this input from any other: none for standard input, which cannot be read again.
+    pub(crate) fn digest(&self) -> Option<[u8; 32]> {
+        self.digest
+    }
+
+    /// Leaves out the first `count` items; returns how many there were of them.
+    pub(crate) fn skip(&mut self, count: u64) -> u64 {
+        let left_out =
+            usize::try_from(count).map_or(self.parsed.len(), |count| count.min(self.parsed.len()));
+        self.parsed.drain(..left_out);
+        left_out as u64
     }
 
     /// Whether an item is at hand.
@@ -117,6 +134,22 @@ impl Feed {
             }
         }
     }
+}
+
+/// SHA-256 of all items in their order, each part with its length.
+fn digest(items: &VecDeque<Item>) -> [u8; 32] {
+    let mut bytes = Vec::new();
+    let mut digest = [0; 32];
+    for (publication, payload) in items {
+        let header = publication.to_string();
+        bytes.clear();
+        bytes.extend_from_slice(&digest);
+        bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(payload);
+        digest = sha256(&bytes);
+    }
+    digest
 }
 
 /// Parses standard input on a thread of its own, up to its end or the first malformed line.

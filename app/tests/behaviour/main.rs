@@ -11,6 +11,7 @@
 mod support;
 
 mod admission;
+mod crashes;
 mod deliveries;
 mod demo;
 mod domains;

@@ -82,6 +82,8 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // What a role keeps between its runs is of its test alone.
+    command.env("XDG_STATE_HOME", folder.join("state"));
     command
 }
 
