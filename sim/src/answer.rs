@@ -1,19 +1,13 @@
-//! The known answer: which publications each consumer must, may and must not receive, and for which of its subscriptions.
+//! The known answer: which publications each consumer must receive, and for which of its subscriptions it must not.
 //!
 //! A subscription that is asked for or withdrawn takes effect somewhere between the word and its confirmation; in between, a delivery
 //! is right either way. Invariant: the answer comes from `Subscription::matches` and from what parties reported, never from what was
 //! delivered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::oracle::Article;
 use crate::workload::Workload;
-
-/// What is right for one publication at one consumer: any set of subscriptions between the two, which are ascending.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) must: Vec<u64>,
-    pub(crate) may: Vec<u64>,
-}
 
 /// Where a subscription stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,23 +16,27 @@ enum Standing {
     Unborn,
     /// It was asked for.
     Asked,
-    /// The publisher has reported it indexed.
+    /// The owner has reported it indexed.
     Held,
     /// It was withdrawn.
     Leaving,
-    /// The publisher has reported it gone.
+    /// The owner has reported it gone.
     Gone,
 }
 
 #[derive(Debug)]
 struct Interest {
     standings: BTreeMap<u64, Standing>,
-    answers: Vec<Answer>,
+    /// What has to be delivered, for which subscriptions at least.
+    must: BTreeMap<Article, Vec<u64>>,
+    /// For which subscriptions an article may not be delivered any more: they were gone when it was published.
+    barred: BTreeMap<Article, Vec<u64>>,
 }
 
 pub(crate) struct Answers {
     workload: Workload,
     interests: Vec<Interest>,
+    published: BTreeSet<Article>,
 }
 
 impl Answers {
@@ -47,12 +45,14 @@ impl Answers {
             let ids = consumer.subscriptions.iter().map(|(id, _)| *id);
             Interest {
                 standings: ids.map(|id| (id, Standing::Unborn)).collect(),
-                answers: Vec::new(),
+                must: BTreeMap::new(),
+                barred: BTreeMap::new(),
             }
         });
         Self {
             interests: interests.collect(),
             workload,
+            published: BTreeSet::new(),
         }
     }
 
@@ -60,18 +60,20 @@ impl Answers {
         &self.workload
     }
 
-    /// What is right for publication `serial`, if it was published.
-    pub(crate) fn answer(&self, consumer: usize, serial: usize) -> Option<&Answer> {
-        self.interests[consumer].answers.get(serial)
+    /// What `consumer` must receive, and for which subscriptions at least.
+    pub(crate) fn must(&self, consumer: usize) -> &BTreeMap<Article, Vec<u64>> {
+        &self.interests[consumer].must
     }
 
-    /// The consumer begins to ask. Publications from `unreceipted` on may still be matched after that.
-    pub(crate) fn on_join(&mut self, consumer: usize, unreceipted: usize) {
+    /// Whether `article` may not come to `consumer` for one of `ids` any more.
+    pub(crate) fn is_barred(&self, consumer: usize, article: Article, ids: &[u64]) -> bool {
+        let barred = self.interests[consumer].barred.get(&article);
+        barred.is_some_and(|barred| ids.iter().any(|id| barred.contains(id)))
+    }
+
+    /// The consumer begins to ask.
+    pub(crate) fn on_join(&mut self, consumer: usize) {
         self.change(consumer, Standing::Unborn, Standing::Asked);
-        for serial in unreceipted..self.interests[consumer].answers.len() {
-            let may = self.workload.matching(consumer, serial);
-            self.interests[consumer].answers[serial].may = may;
-        }
     }
 
     /// All that the consumer asked for is indexed.
@@ -79,65 +81,70 @@ impl Answers {
         self.change(consumer, Standing::Asked, Standing::Held);
     }
 
+    /// The lease has run out: whether the consumer holds anything is open until its next confirmation.
+    pub(crate) fn on_expired(&mut self, consumer: usize) {
+        self.change(consumer, Standing::Held, Standing::Asked);
+    }
+
     /// Whether all that the consumer asked for is indexed.
     pub(crate) fn is_complete(&self, consumer: usize) -> bool {
-        let standings = self.interests[consumer].standings.values();
-        standings
-            .into_iter()
-            .all(|standing| !matches!(standing, Standing::Unborn | Standing::Asked))
-    }
-
-    /// Whether the consumer has withdrawn everything: nobody sends it heartbeats any more.
-    pub(crate) fn is_gone(&self, consumer: usize) -> bool {
         let mut standings = self.interests[consumer].standings.values();
-        standings.all(|standing| matches!(standing, Standing::Leaving | Standing::Gone))
+        standings.all(|standing| !matches!(standing, Standing::Unborn | Standing::Asked))
     }
 
-    /// The consumer withdraws `ids`. Publications from `unreceipted` on may not have been matched yet.
-    pub(crate) fn on_leave(&mut self, consumer: usize, ids: &[u64], unreceipted: usize) {
+    /// The consumer's subscriptions that it has not withdrawn.
+    pub(crate) fn wanted(&self, consumer: usize) -> Vec<u64> {
+        let standings = self.interests[consumer].standings.iter();
+        standings
+            .filter(|(_, standing)| !matches!(standing, Standing::Leaving | Standing::Gone))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The consumer withdraws `ids`, or is made to. What it has not been `delivered` may have been matched before or not.
+    pub(crate) fn on_leave(&mut self, consumer: usize, ids: &[u64], delivered: &BTreeSet<Article>) {
         let interest = &mut self.interests[consumer];
         for id in ids {
             interest.standings.insert(*id, Standing::Leaving);
         }
-        for answer in interest.answers.iter_mut().skip(unreceipted) {
-            answer.must.retain(|id| !ids.contains(id));
-        }
+        interest.must.retain(|article, must| {
+            if !delivered.contains(article) {
+                must.retain(|id| !ids.contains(id));
+            }
+            !must.is_empty()
+        });
     }
 
-    /// The publisher has carried out a request of the consumer, which has `subscriptions` now.
+    /// The owner has carried out a request of the consumer, which has `subscriptions` now.
     pub(crate) fn on_admitted(&mut self, consumer: usize, subscriptions: usize) {
-        let standings = self.interests[consumer].standings.values();
-        let staying =
-            standings.filter(|standing| matches!(standing, Standing::Asked | Standing::Held));
-        if subscriptions == staying.count() {
+        if subscriptions == self.wanted(consumer).len() {
             self.change(consumer, Standing::Leaving, Standing::Gone);
         }
     }
 
-    /// A publisher's application publishes `serial`.
-    pub(crate) fn on_publish(&mut self, publisher: usize, serial: usize) {
+    /// A source's application publishes `article`; again, after a crash, changes nothing.
+    pub(crate) fn on_publish(&mut self, article: Article) {
+        if !self.published.insert(article) {
+            return;
+        }
+        let Article { source, serial } = article;
         for consumer in 0..self.interests.len() {
-            if self.workload.consumers[consumer].publisher != publisher {
+            if self.workload.consumers[consumer].domain != self.workload.sources[source].domain {
                 continue;
             }
-            let matching = self.workload.matching(consumer, serial);
+            let matching = self.workload.matching(consumer, source, serial);
             let interest = &mut self.interests[consumer];
-            let standing = |id: &u64| interest.standings[id];
-            let may = |id: &u64| {
-                matches!(
-                    standing(id),
-                    Standing::Asked | Standing::Held | Standing::Leaving
-                )
+            let of = |wanted: Standing| -> Vec<u64> {
+                let ids = matching.iter().copied();
+                ids.filter(|id| interest.standings[id] == wanted).collect()
             };
-            let answer = Answer {
-                must: matching
-                    .iter()
-                    .copied()
-                    .filter(|id| standing(id) == Standing::Held)
-                    .collect(),
-                may: matching.into_iter().filter(may).collect(),
-            };
-            interest.answers.push(answer);
+            let (must, barred) = (of(Standing::Held), of(Standing::Gone));
+            if !must.is_empty() {
+                interest.must.insert(article, must);
+            }
+            if !barred.is_empty() {
+                interest.barred.insert(article, barred);
+            }
         }
     }
 
@@ -154,73 +161,76 @@ mod tests {
     use super::*;
     use crate::scenario::Scenario;
 
-    /// One consumer, and the first publications that it must receive once it holds all its subscriptions.
-    fn answers() -> (Answers, Vec<usize>) {
+    /// One consumer, and the publications that match its subscriptions.
+    fn answers() -> (Answers, Vec<Article>) {
         let scenario = Scenario {
             consumers: 1,
             publications: 100,
             ..Scenario::calm()
         };
         let answers = Answers::new(Workload::draw(2, &scenario));
-        let matching = (0..100).filter(|serial| !answers.workload.matching(0, *serial).is_empty());
-        let matching: Vec<_> = matching.collect();
+        let matching =
+            (0..100).filter(|serial| !answers.workload.matching(0, 0, *serial).is_empty());
+        let matching: Vec<_> = matching
+            .map(|serial| Article { source: 0, serial })
+            .collect();
         assert!(matching.len() > 10);
         (answers, matching)
     }
 
-    fn publish(answers: &mut Answers, serials: std::ops::Range<usize>) {
-        serials.for_each(|serial| answers.on_publish(0, serial));
+    fn all_ids(answers: &Answers) -> Vec<u64> {
+        answers.interests[0].standings.keys().copied().collect()
     }
 
     #[test]
-    fn before_anybody_asked_nothing_may_come_and_after_the_confirmation_everything_must() {
+    fn nothing_must_come_before_the_confirmation_and_everything_after() {
         let (mut answers, matching) = answers();
-        let middle = matching[5];
 
-        publish(&mut answers, 0..middle);
-        answers.on_join(0, middle);
+        answers.on_publish(matching[0]);
+        answers.on_join(0);
+        answers.on_publish(matching[1]);
         answers.on_complete(0);
-        publish(&mut answers, middle..100);
+        answers.on_publish(matching[2]);
 
-        assert_eq!(answers.answer(0, matching[0]), Some(&Answer::default()));
-        let expected = answers.workload.matching(0, middle);
-        let answer = answers.answer(0, middle).unwrap();
-        assert_eq!((&answer.must, &answer.may), (&expected, &expected));
+        let must = answers.must(0);
+        assert!(must.keys().eq([&matching[2]]));
+        let expected = answers.workload.matching(0, 0, matching[2].serial);
+        assert_eq!(must[&matching[2]], expected);
     }
 
     #[test]
-    fn what_has_no_receipt_when_somebody_joins_may_come() {
+    fn what_was_withdrawn_need_not_come_unless_it_has_and_may_not_once_that_is_confirmed() {
         let (mut answers, matching) = answers();
-        publish(&mut answers, 0..100);
-
-        answers.on_join(0, matching[3]);
-
-        assert_eq!(answers.answer(0, matching[2]).unwrap().may, []);
-        let answer = answers.answer(0, matching[3]).unwrap();
-        assert_eq!(answer.may, answers.workload.matching(0, matching[3]));
-        assert_eq!(answer.must, []);
-    }
-
-    #[test]
-    fn what_was_withdrawn_may_come_until_that_is_confirmed() {
-        let (mut answers, matching) = answers();
-        let ids: Vec<u64> = answers.interests[0].standings.keys().copied().collect();
-        answers.on_join(0, 0);
+        let ids = all_ids(&answers);
+        answers.on_join(0);
         answers.on_complete(0);
-        publish(&mut answers, 0..matching[2]);
+        matching[..2]
+            .iter()
+            .for_each(|one| answers.on_publish(*one));
 
-        answers.on_leave(0, &ids, matching[1]);
-        publish(&mut answers, matching[2]..matching[3]);
+        answers.on_leave(0, &ids, &BTreeSet::from([matching[0]]));
+        answers.on_publish(matching[2]);
         answers.on_admitted(0, ids.len());
-        publish(&mut answers, matching[3]..matching[4]);
+        answers.on_publish(matching[3]);
         answers.on_admitted(0, 0);
-        publish(&mut answers, matching[4]..100);
+        answers.on_publish(matching[4]);
 
-        let of = |place: usize| answers.answer(0, matching[place]).unwrap();
-        assert!(!of(0).must.is_empty());
-        for place in [1, 2, 3] {
-            assert!(of(place).must.is_empty() && !of(place).may.is_empty());
-        }
-        assert_eq!(of(4), &Answer::default());
+        assert!(answers.must(0).keys().eq([&matching[0]]));
+        assert!(!answers.is_barred(0, matching[3], &ids));
+        assert!(answers.is_barred(0, matching[4], &ids));
+    }
+
+    #[test]
+    fn what_is_published_again_after_a_crash_stays_what_it_was() {
+        let (mut answers, matching) = answers();
+        answers.on_join(0);
+        answers.on_complete(0);
+        answers.on_publish(matching[0]);
+
+        answers.on_expired(0);
+        answers.on_publish(matching[0]);
+        answers.on_publish(matching[1]);
+
+        assert!(answers.must(0).keys().eq([&matching[0]]));
     }
 }

@@ -28,11 +28,97 @@ pub enum Fault {
     Outage,
     /// After a silence the carrier has a new connection.
     Reconnection,
+    /// A publisher's process dies.
+    PublisherCrash,
+    /// A further publisher's process dies.
+    GranteeCrash,
+    /// A consumer's process dies.
+    ConsumerCrash,
+    /// The router's process dies, and the trusted program with it.
+    RouterCrash,
+    /// The trusted program dies alone.
+    ProgramCrash,
+    /// A process dies between two of its outputs.
+    CrashBetween,
+    /// A machine loses its power.
+    PowerLoss,
+    /// With the power went records that were not synced.
+    RecordsLost,
+    /// A record does not fit on the disk.
+    DiskFull,
+    /// A notice does not fit on the router's disk.
+    SpillFull,
+    /// A process is stopped for a while.
+    Pause,
+    /// A clock stands still for a while.
+    ClockFrozen,
+    /// A clock is an hour ahead for a while.
+    ClockAhead,
+    /// A clock is a day behind for a while.
+    ClockBack,
+    /// A consumer is revoked.
+    Revocation,
+    /// A consumer is away for longer than its notices are kept.
+    LongAbsence,
+    /// A consumer whose lease has run out is started again.
+    Return,
+    /// The host keeps a notice.
+    WithholdNotice,
+    /// The host keeps a receipt.
+    WithholdReceipt,
+    /// The host does not say that something is settled.
+    WithholdSettled,
+    /// The host keeps an answer.
+    WithholdAnswer,
+    /// The host keeps a control message; most of them are ticks.
+    WithholdControl,
+    /// The host keeps a batch.
+    WithholdBatch,
+    /// The host sends an old frame again, to a peer.
+    ReplayToPeer,
+    /// The host hands an old frame to the router again.
+    ReplayToRouter,
+    /// The host makes an old call again.
+    ReplayCall,
+    /// Two consumers get each other's notice.
+    SwapNotices,
+    /// A notice gets the payloads of another.
+    SwapPayloads,
+    /// Batches change places.
+    SwapBatches,
+    /// Calls change places.
+    ReorderCalls,
+    /// A second enclave is shown everything that the first is.
+    TwoEnclaves,
+    /// A bit of what comes from a peer is flipped.
+    FlipInbound,
+    /// A bit of what goes to a peer is flipped.
+    FlipOutbound,
+    /// Random bytes go out in place of a seal.
+    ForgeRandom,
+    /// The plain form goes out in place of a seal.
+    ForgePlain,
+    /// Something sealed under the host's own keys goes out.
+    ForgeForeign,
+    /// A call is made with a seal under the host's own keys.
+    ForgeCall,
+    /// Something is called settled that is not.
+    FalseSettled,
+    /// The router is told that a consumer has taken what it has not.
+    FalseAck,
+    /// A domain is said to be closed, or open in another session.
+    FalseState,
+    /// Something is said to be refused that is not.
+    FalseRefused,
+    /// The program is told to suspend a consumer without need.
+    NeedlessSuspension,
+    /// Records are taken from the router's disk.
+    DropSpill,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 51] = [
         Self::Delay,
         Self::Reorder,
         Self::Loss,
@@ -41,6 +127,79 @@ impl Fault {
         Self::Cut,
         Self::Outage,
         Self::Reconnection,
+        Self::PublisherCrash,
+        Self::GranteeCrash,
+        Self::ConsumerCrash,
+        Self::RouterCrash,
+        Self::ProgramCrash,
+        Self::CrashBetween,
+        Self::PowerLoss,
+        Self::RecordsLost,
+        Self::DiskFull,
+        Self::SpillFull,
+        Self::Pause,
+        Self::ClockFrozen,
+        Self::ClockAhead,
+        Self::ClockBack,
+        Self::Revocation,
+        Self::LongAbsence,
+        Self::Return,
+        Self::WithholdNotice,
+        Self::WithholdReceipt,
+        Self::WithholdSettled,
+        Self::WithholdAnswer,
+        Self::WithholdControl,
+        Self::WithholdBatch,
+        Self::ReplayToPeer,
+        Self::ReplayToRouter,
+        Self::ReplayCall,
+        Self::SwapNotices,
+        Self::SwapPayloads,
+        Self::SwapBatches,
+        Self::ReorderCalls,
+        Self::TwoEnclaves,
+        Self::FlipInbound,
+        Self::FlipOutbound,
+        Self::ForgeRandom,
+        Self::ForgePlain,
+        Self::ForgeForeign,
+        Self::ForgeCall,
+        Self::FalseSettled,
+        Self::FalseAck,
+        Self::FalseState,
+        Self::FalseRefused,
+        Self::NeedlessSuspension,
+        Self::DropSpill,
+    ];
+
+    /// What a hostile host may do.
+    pub const DEEDS: [Self; 26] = [
+        Self::WithholdNotice,
+        Self::WithholdReceipt,
+        Self::WithholdSettled,
+        Self::WithholdAnswer,
+        Self::WithholdControl,
+        Self::WithholdBatch,
+        Self::ReplayToPeer,
+        Self::ReplayToRouter,
+        Self::ReplayCall,
+        Self::SwapNotices,
+        Self::SwapPayloads,
+        Self::SwapBatches,
+        Self::ReorderCalls,
+        Self::TwoEnclaves,
+        Self::FlipInbound,
+        Self::FlipOutbound,
+        Self::ForgeRandom,
+        Self::ForgePlain,
+        Self::ForgeForeign,
+        Self::ForgeCall,
+        Self::FalseSettled,
+        Self::FalseAck,
+        Self::FalseState,
+        Self::FalseRefused,
+        Self::NeedlessSuspension,
+        Self::DropSpill,
     ];
 }
 
@@ -55,14 +214,65 @@ impl fmt::Display for Fault {
             Self::Cut => "cut",
             Self::Outage => "outage",
             Self::Reconnection => "reconnection",
+            Self::PublisherCrash => "publisher crash",
+            Self::GranteeCrash => "grantee crash",
+            Self::ConsumerCrash => "consumer crash",
+            Self::RouterCrash => "router crash",
+            Self::ProgramCrash => "program crash",
+            Self::CrashBetween => "crash between",
+            Self::PowerLoss => "power loss",
+            Self::RecordsLost => "records lost",
+            Self::DiskFull => "disk full",
+            Self::SpillFull => "spill full",
+            Self::Pause => "pause",
+            Self::ClockFrozen => "clock frozen",
+            Self::ClockAhead => "clock ahead",
+            Self::ClockBack => "clock back",
+            Self::Revocation => "revocation",
+            Self::LongAbsence => "long absence",
+            Self::Return => "return",
+            Self::WithholdNotice => "withhold notice",
+            Self::WithholdReceipt => "withhold receipt",
+            Self::WithholdSettled => "withhold settled",
+            Self::WithholdAnswer => "withhold answer",
+            Self::WithholdControl => "withhold control",
+            Self::WithholdBatch => "withhold batch",
+            Self::ReplayToPeer => "replay to peer",
+            Self::ReplayToRouter => "replay to router",
+            Self::ReplayCall => "replay call",
+            Self::SwapNotices => "swap notices",
+            Self::SwapPayloads => "swap payloads",
+            Self::SwapBatches => "swap batches",
+            Self::ReorderCalls => "reorder calls",
+            Self::TwoEnclaves => "two enclaves",
+            Self::FlipInbound => "flip inbound",
+            Self::FlipOutbound => "flip outbound",
+            Self::ForgeRandom => "forge random",
+            Self::ForgePlain => "forge plain",
+            Self::ForgeForeign => "forge foreign",
+            Self::ForgeCall => "forge call",
+            Self::FalseSettled => "false settled",
+            Self::FalseAck => "false ack",
+            Self::FalseState => "false state",
+            Self::FalseRefused => "false refused",
+            Self::NeedlessSuspension => "needless suspension",
+            Self::DropSpill => "drop spill",
         })
     }
 }
 
 /// How many faults of each kind were injected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Faults {
     counts: [u64; Fault::ALL.len()],
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            counts: [0; Fault::ALL.len()],
+        }
+    }
 }
 
 impl Faults {

@@ -1,19 +1,24 @@
-//! The ledger: what was published, delivered and reported, held against the known answer.
+//! The ledger: what was published, delivered and reported, held against the known answer and the oracle's truth.
 //!
-//! Invariant: every match is delivered once, nothing else is, and nobody complains, except where a link that ended explains it.
+//! Invariant: every match is delivered once or covered by a report, nothing else is delivered, and nobody reports what has no cause.
 
-use std::collections::BTreeSet;
+mod coverage;
+mod reports;
 
-use sc_cbr::Status;
-use sc_client::{Delivery, Ending, PublisherEvent, SubscriberEvent};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sc_client::{Delivery, Ending, GranteeEvent, PublisherEvent, Refusal, SubscriberEvent};
 use sc_crypto::{OwnerSecret, VerifyingKey};
 
-use crate::answer::{Answer, Answers};
-use crate::fault::Faults;
+use crate::answer::Answers;
+use crate::oracle::{Article, Truth};
 use crate::party::Party;
 use crate::scenario::Scenario;
 use crate::violation::Violation;
 use crate::workload::{self, Workload};
+
+pub(crate) use reports::Causes;
 
 /// A delivery, as its consumer's application saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,70 +40,56 @@ impl Delivered {
     }
 }
 
-/// What the receipts of a publisher add up to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Receipts {
-    publications: u64,
-    matched: u64,
-    deliveries: u64,
-}
-
+/// A consumer in the ledger.
 #[derive(Debug, Default)]
 struct ConsumerPage {
-    delivered: BTreeSet<usize>,
-    last: Option<usize>,
+    /// What its application has, as its journal says.
+    delivered: BTreeSet<Article>,
+    /// What it reported, and when; a log that outlives its processes.
+    reports: Vec<(Duration, SubscriberEvent)>,
     /// The session in which it was last admitted.
     session: u64,
-    /// In how many it was.
-    sessions: u64,
-    /// Whether it was told that notices are missing.
-    told_of_gap: bool,
-    /// Whether it was told that its lease has run out: its application gives up.
-    ended: bool,
+    /// Whether it was told that it gets nothing more: its application gives up.
+    ended: Option<Ending>,
+    /// The last notice taken of each session, as its journal says at the end.
+    taken: BTreeMap<u64, u64>,
 }
 
+/// A source in the ledger.
 #[derive(Debug, Default)]
-struct PublisherPage {
+struct SourcePage {
     session: u64,
-    receipts: Receipts,
+    /// Since when that session is open.
+    opened: Duration,
+    /// When each article was published last.
+    published: BTreeMap<Article, Duration>,
+    /// Whether everything it published was settled at the end.
+    drained: bool,
 }
 
 pub(crate) struct Ledger {
     answers: Answers,
-    /// Publications from this serial number on were published at rest: nothing explains the lack of one.
-    epilogue_from: usize,
-    /// Whether no lease may have run out.
-    leases_hold: bool,
     consumers: Vec<ConsumerPage>,
-    publishers: Vec<PublisherPage>,
-    /// Complaints that the end of a link would explain, by whose it would have to be.
+    sources: Vec<SourcePage>,
+    /// Reports of publishers, to be judged when all is over.
     complaints: Vec<(Party, String)>,
-    /// Consumers whose requests had to be made again, which any fault on the way explains.
-    unanswered: BTreeSet<usize>,
     violations: Vec<Violation>,
     deliveries: u64,
+    honest: bool,
 }
 
 impl Ledger {
     pub(crate) fn new(workload: Workload, scenario: &Scenario) -> Self {
+        let consumers = workload.consumers.iter();
+        let sources = workload.sources.iter();
         Self {
-            epilogue_from: scenario.publications,
-            leases_hold: scenario.leases_hold(),
-            consumers: workload
-                .consumers
-                .iter()
-                .map(|_| ConsumerPage::default())
-                .collect(),
-            publishers: workload
-                .publishers
-                .iter()
-                .map(|_| PublisherPage::default())
-                .collect(),
+            consumers: consumers.map(|_| ConsumerPage::default()).collect(),
+            sources: sources.map(|_| SourcePage::default()).collect(),
             answers: Answers::new(workload),
             complaints: Vec::new(),
-            unanswered: BTreeSet::new(),
             violations: Vec::new(),
             deliveries: 0,
+            honest: scenario.is_honest(),
         }
     }
 
@@ -106,31 +97,31 @@ impl Ledger {
         self.answers.workload()
     }
 
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// A consumer begins to ask.
     pub(crate) fn on_join(&mut self, consumer: usize) {
-        let unreceipted = self.unreceipted(consumer);
-        self.answers.on_join(consumer, unreceipted);
+        self.answers.on_join(consumer);
     }
 
-    /// A consumer withdraws subscriptions.
+    /// A consumer withdraws subscriptions, or is made to.
     pub(crate) fn on_leave(&mut self, consumer: usize, ids: &[u64]) {
-        let unreceipted = self.unreceipted(consumer);
-        self.answers.on_leave(consumer, ids, unreceipted);
+        let delivered = &self.consumers[consumer].delivered;
+        self.answers.on_leave(consumer, ids, delivered);
     }
 
-    pub(crate) fn is_complete(&self, consumer: usize) -> bool {
-        self.answers.is_complete(consumer)
+    /// A source's application publishes.
+    pub(crate) fn on_publish(&mut self, now: Duration, article: Article) {
+        self.answers.on_publish(article);
+        self.sources[article.source].published.insert(article, now);
     }
 
-    /// A publisher's application publishes its next.
-    pub(crate) fn on_publish(&mut self, publisher: usize, serial: usize) {
-        self.answers.on_publish(publisher, serial);
-    }
-
-    /// The first publication of the consumer's publisher that may not have been matched yet.
-    fn unreceipted(&self, consumer: usize) -> usize {
-        let publisher = self.workload().consumers[consumer].publisher;
-        self.publishers[publisher].receipts.publications as usize
+    /// The present session of a domain as its owner knows it, and since when.
+    pub(crate) fn session_since(&self, domain: usize) -> Option<(u64, Duration)> {
+        let page = &self.sources[domain];
+        (page.session > 0).then_some((page.session, page.opened))
     }
 
     pub(crate) fn violate(&mut self, violation: Violation) {
@@ -142,87 +133,99 @@ impl Ledger {
     }
 
     /// A consumer's application was given `delivered`.
-    pub(crate) fn on_delivery(&mut self, consumer: usize, delivered: &Delivered) {
+    pub(crate) fn on_delivery(&mut self, consumer: usize, delivered: &Delivered, truth: &Truth) {
         self.deliveries += 1;
-        let own = self.workload().consumers[consumer].publisher;
-        let publisher = &self.workload().publishers[own];
-        let key = publisher.identity.signing_key().verifying_key();
-        let place = workload::label(&delivered.payload)
-            .filter(|(publisher, _)| *publisher == own && delivered.publisher == key)
-            .and_then(|(_, serial)| Some((serial, self.answers.answer(consumer, serial)?)));
-        let Some((serial, answer)) = place else {
-            return self.violations.push(Violation::Foreign { consumer });
+        let Some(article) = self.article(consumer, delivered, truth) else {
+            return self.violate(Violation::Foreign { consumer });
         };
-        let is_of = |ids: &[u64], all: &[u64]| ids.iter().all(|id| all.contains(id));
-        let payload = &publisher.articles[serial].payload;
-        let wrong_payload = payload != &delivered.payload;
-        if answer.may.is_empty() {
-            self.violations
-                .push(Violation::NotMatched { consumer, serial });
-        } else if !is_of(&delivered.subscriptions, &answer.may)
-            || !is_of(&answer.must, &delivered.subscriptions)
-        {
-            self.violations
-                .push(Violation::WrongSubscriptions { consumer, serial });
+        let serial = article.serial;
+        let ids = &delivered.subscriptions;
+        let told = truth.told(consumer, article);
+        if told.is_empty() || self.answers.is_barred(consumer, article, ids) {
+            self.violate(Violation::NotMatched { consumer, serial });
+        } else if !told.iter().any(|told| told.subscriptions == *ids) {
+            self.violate(Violation::WrongSubscriptions { consumer, serial });
         }
-        if wrong_payload {
-            self.violations
-                .push(Violation::WrongPayload { consumer, serial });
+        let articles = &self.workload().sources[article.source].articles;
+        if articles[serial].payload != delivered.payload {
+            self.violate(Violation::WrongPayload { consumer, serial });
         }
         let page = &mut self.consumers[consumer];
-        if !page.delivered.insert(serial) {
-            self.violations
-                .push(Violation::DeliveredTwice { consumer, serial });
-        } else if page.last.is_some_and(|last| last > serial) {
-            self.violations
-                .push(Violation::OutOfOrder { consumer, serial });
+        let all = |serial| Article { serial, ..article };
+        let last = page.delivered.range(all(0)..=all(usize::MAX)).next_back();
+        let is_late = last.is_some_and(|last| *last > article);
+        if !page.delivered.insert(article) {
+            self.violate(Violation::DeliveredTwice { consumer, serial });
+        } else if is_late {
+            self.violate(Violation::OutOfOrder { consumer, serial });
         }
-        page.last = Some(serial);
     }
 
-    pub(crate) fn on_publisher_event(&mut self, number: usize, event: &PublisherEvent) {
-        let page = &mut self.publishers[number];
+    /// The article that a delivery holds, if it is one of the consumer's domain by the publisher that it names.
+    fn article(&self, consumer: usize, delivered: &Delivered, truth: &Truth) -> Option<Article> {
+        let (source, serial) = workload::label(&delivered.payload)?;
+        let of = self.workload().sources.get(source)?;
+        let is_right = of.domain == self.workload().consumers[consumer].domain
+            && *truth.key(source) == delivered.publisher
+            && serial < of.articles.len();
+        is_right.then_some(Article { source, serial })
+    }
+
+    /// The consumer's process died before its journal said that it has taken `delivered`: its application forgets them too.
+    pub(crate) fn on_rollback(&mut self, consumer: usize, delivered: &[Delivered]) {
+        for delivered in delivered {
+            if let Some((source, serial)) = workload::label(&delivered.payload) {
+                let page = &mut self.consumers[consumer];
+                page.delivered.remove(&Article { source, serial });
+            }
+        }
+    }
+
+    pub(crate) fn on_publisher_event(
+        &mut self,
+        now: Duration,
+        number: usize,
+        event: &PublisherEvent,
+    ) {
+        let by_fingerprint = |fingerprint: &String| {
+            self.consumer(|identity| identity.public().fingerprint() == *fingerprint)
+        };
         match event {
-            PublisherEvent::Opened { session, .. } => page.session = *session,
+            PublisherEvent::Opened { session, .. } => {
+                let page = &mut self.sources[number];
+                (page.session, page.opened) = (*session, now);
+            }
             PublisherEvent::Admitted {
                 fingerprint,
                 subscriptions,
             } => {
-                let is_it =
-                    |identity: &OwnerSecret| identity.public().fingerprint() == *fingerprint;
-                if let Some(consumer) = self.consumer(is_it) {
+                if let Some(consumer) = by_fingerprint(fingerprint) {
                     self.answers.on_admitted(consumer, *subscriptions);
                 }
             }
             PublisherEvent::Complete { consumer } => {
-                let is_it =
-                    |identity: &OwnerSecret| identity.signing_key().verifying_key() == *consumer;
+                let key = *consumer;
+                let is_it = |identity: &OwnerSecret| identity.signing_key().verifying_key() == key;
                 if let Some(consumer) = self.consumer(is_it) {
                     self.answers.on_complete(consumer);
                 }
             }
-            PublisherEvent::Published {
-                publications,
-                matched,
-                deliveries,
-            } => {
-                page.receipts.publications += *publications as u64;
-                page.receipts.matched += u64::from(*matched);
-                page.receipts.deliveries += deliveries;
-            }
-            // A consumer that went away, or a request for a session that has ended.
-            PublisherEvent::Unreachable
-            | PublisherEvent::UnreadableAsk
-            | PublisherEvent::RouterRefused { lasting: false, .. } => self
-                .complaints
-                .push((Party::Publisher(number), format!("{event:?}"))),
-            // A renewal that came too late.
-            PublisherEvent::NotCarriedOut(Status::UnknownConsumer) if !self.leases_hold => {}
-            other => self.violations.push(Violation::Complaint {
-                party: Party::Publisher(number),
-                what: format!("{other:?}"),
-            }),
+            PublisherEvent::Published { .. } | PublisherEvent::Granted { .. } => {}
+            other => self.complain(Party::Publisher(number), other),
         }
+    }
+
+    pub(crate) fn on_grantee_event(&mut self, number: usize, event: &GranteeEvent) {
+        match event {
+            GranteeEvent::Waiting
+            | GranteeEvent::Granted { .. }
+            | GranteeEvent::Published { .. } => {}
+            other => self.complain(Party::Grantee(number), other),
+        }
+    }
+
+    fn complain(&mut self, party: Party, event: &impl std::fmt::Debug) {
+        self.complaints.push((party, format!("{event:?}")));
     }
 
     fn consumer(&self, is_it: impl Fn(&OwnerSecret) -> bool) -> Option<usize> {
@@ -230,40 +233,74 @@ impl Ledger {
         consumers.position(|consumer| is_it(&consumer.identity))
     }
 
-    pub(crate) fn on_subscriber_event(&mut self, number: usize, event: &SubscriberEvent) {
+    /// Takes a report; returns whether the consumer's application gives up.
+    pub(crate) fn on_subscriber_event(
+        &mut self,
+        now: Duration,
+        number: usize,
+        event: SubscriberEvent,
+    ) -> Option<Ending> {
         let page = &mut self.consumers[number];
-        match event {
-            SubscriberEvent::Waiting => {}
+        match &event {
             SubscriberEvent::Admitted { session, .. } => {
-                page.sessions += u64::from(page.session != *session);
                 page.session = *session;
+                page.ended = page.ended.filter(|ending| *ending == Ending::Revoked);
             }
-            SubscriberEvent::Unanswered => drop(self.unanswered.insert(number)),
-            SubscriberEvent::Missing { .. }
-            | SubscriberEvent::PassedOver { .. }
-            | SubscriberEvent::NotTaken
-            | SubscriberEvent::Lapsed { .. }
-            | SubscriberEvent::Uncovered { .. } => {
-                page.told_of_gap |= matches!(event, SubscriberEvent::Missing { .. });
-                self.complaints
-                    .push((Party::Consumer(number), format!("{event:?}")));
+            SubscriberEvent::Ended(ending) => page.ended = Some(*ending),
+            SubscriberEvent::Refused(Refusal::NotListed | Refusal::Revoked) => {
+                page.ended = Some(Ending::Revoked);
             }
-            SubscriberEvent::Ended(Ending::Expired) if !self.leases_hold => page.ended = true,
-            other => self.violations.push(Violation::Complaint {
-                party: Party::Consumer(number),
-                what: format!("{other:?}"),
-            }),
+            _ => {}
         }
+        if matches!(
+            event,
+            SubscriberEvent::Ended(Ending::Expired) | SubscriberEvent::Lapsed { .. }
+        ) {
+            self.answers.on_expired(number);
+        }
+        let page = &mut self.consumers[number];
+        let ends = matches!(
+            event,
+            SubscriberEvent::Ended(_) | SubscriberEvent::Refused(_)
+        );
+        page.reports.push((now, event));
+        page.ended.filter(|_| ends)
     }
 
-    /// Consumers that are not admitted in the present session of their publisher.
+    /// What the journal of a consumer says at the end.
+    pub(crate) fn on_last_word(
+        &mut self,
+        consumer: usize,
+        taken: impl Fn(u64) -> u64,
+        truth: &Truth,
+    ) {
+        let sessions = truth.opened.iter().map(|(_, session)| *session);
+        self.consumers[consumer].taken =
+            sessions.map(|session| (session, taken(session))).collect();
+    }
+
+    /// Whether a source had nothing left to do at the end.
+    pub(crate) fn on_end_of_source(&mut self, source: usize, drained: bool) {
+        self.sources[source].drained = drained;
+    }
+
+    pub(crate) fn has_ended(&self, consumer: usize) -> bool {
+        self.consumers[consumer].ended.is_some()
+    }
+
+    /// What consumers have reported, for whoever judges whether something was noticed in time.
+    pub(crate) fn reports(&self, consumer: usize) -> &[(Duration, SubscriberEvent)] {
+        &self.consumers[consumer].reports
+    }
+
+    /// Consumers that are not admitted in the present session of their domain.
     pub(crate) fn strangers(&self) -> Vec<String> {
         let pages = self.consumers.iter().zip(&self.workload().consumers);
         pages
             .enumerate()
             .filter(|(_, (page, consumer))| {
-                let session = self.publishers[consumer.publisher].session;
-                !page.ended && (page.session == 0 || page.session != session)
+                let session = self.sources[consumer.domain].session;
+                page.ended.is_none() && (page.session == 0 || page.session != session)
             })
             .map(|(number, _)| {
                 format!("{} is not admitted in the session", Party::Consumer(number))
@@ -271,95 +308,42 @@ impl Ledger {
             .collect()
     }
 
-    /// Judges the whole run, in which `faults` were injected; `outages` are the parties whose link has ended at least once.
-    pub(crate) fn close(mut self, faults: &Faults, outages: &BTreeSet<Party>) -> Vec<Violation> {
+    /// Judges the whole run.
+    pub(crate) fn close(mut self, truth: &Truth, causes: &Causes<'_>) -> Vec<Violation> {
         for number in 0..self.consumers.len() {
-            self.judge_consumer(number, outages.contains(&Party::Consumer(number)));
+            self.judge_consumer(number, truth, causes);
         }
-        for number in 0..self.publishers.len() {
-            self.judge_publisher(number);
-        }
-        for (party, what) in core::mem::take(&mut self.complaints) {
-            if !self.is_explained(party, outages) {
-                self.violations.push(Violation::Complaint { party, what });
-            }
-        }
-        if *faults == Faults::default() {
-            let unanswered = self.unanswered.iter().map(|number| Violation::Complaint {
-                party: Party::Consumer(*number),
-                what: format!("{:?}", SubscriberEvent::Unanswered),
-            });
-            self.violations.extend(unanswered);
-        }
+        self.judge_reports(truth, causes);
         self.violations
     }
 
-    /// Whether the end of a link explains a complaint of `party`: its own, or for a publisher one of its consumers'.
-    fn is_explained(&self, party: Party, outages: &BTreeSet<Party>) -> bool {
-        let of_domain = |own: usize| {
-            outages.iter().any(|out| match out {
-                Party::Consumer(number) => self.workload().consumers[*number].publisher == own,
-                _ => false,
-            })
-        };
-        outages.contains(&party) || matches!(party, Party::Publisher(own) if of_domain(own))
-    }
-
-    /// Everything that matched has arrived. What went down with a link may be missing, but not in silence: except where the consumer
-    /// has withdrawn everything, and for the end of a session that was over before the consumer came back, of which nothing tells it.
-    fn judge_consumer(&mut self, consumer: usize, link_was_lost: bool) {
-        let page = &self.consumers[consumer];
-        if page.ended {
+    /// Everything that matched has arrived or is covered by a report; with an honest host it has arrived, unless something has
+    /// happened that the host is allowed to give up for.
+    fn judge_consumer(&mut self, consumer: usize, truth: &Truth, causes: &Causes<'_>) {
+        if self.consumers[consumer].ended.is_some() {
             return;
         }
-        let told = page.told_of_gap || page.sessions > 1 || self.answers.is_gone(consumer);
-        let explained = told && (link_was_lost || !self.leases_hold);
-        let first = if explained { self.epilogue_from } else { 0 };
-        let publisher = self.workload().consumers[consumer].publisher;
-        let serials = first..self.workload().publishers[publisher].articles.len();
-        let missing = serials.filter(|serial| {
-            let answer = self.answers.answer(consumer, *serial);
-            !page.delivered.contains(serial) && answer.is_some_and(|answer| !answer.must.is_empty())
-        });
-        self.violations
-            .extend(missing.map(|serial| Violation::NotDelivered { consumer, serial }));
-    }
-
-    /// The trusted program's receipts say the same as the known answer.
-    fn judge_publisher(&mut self, publisher: usize) {
-        let Receipts {
-            publications,
-            matched,
-            deliveries,
-        } = self.publishers[publisher].receipts;
-        let articles = self.workload().publishers[publisher].articles.len();
-        let (least, most) = (
-            self.totals(publisher, |answer| &answer.must),
-            self.totals(publisher, |answer| &answer.may),
-        );
-        // While a lease was out its subscriptions matched nothing.
-        let enough = !self.leases_hold || (least.0 <= matched && least.1 <= deliveries);
-        if publications != articles as u64 || !enough || matched > most.0 || deliveries > most.1 {
-            let what = format!(
-                "{publications} publications of {articles}, {matched} matched of {} to {}, {deliveries} deliveries of {} to {}",
-                least.0, most.0, least.1, most.1
-            );
-            self.violations
-                .push(Violation::Receipts { publisher, what });
+        let page = &self.consumers[consumer];
+        let must = self.answers.must(consumer).keys().copied();
+        let all: BTreeSet<Article> = must.chain(truth.all_told(consumer)).collect();
+        let lacking = all.difference(&page.delivered);
+        let mut found = Vec::new();
+        for article in lacking {
+            let Article { source, serial } = *article;
+            if !self.sources[source].drained && causes.is_cut_short {
+                // It is its publisher's still.
+                continue;
+            }
+            if !self.covers(consumer, *article, truth) {
+                found.push(Violation::NotCovered {
+                    consumer,
+                    source_number: source,
+                    serial,
+                });
+            } else if self.honest && !self.may_lack(consumer, *article, truth, causes) {
+                found.push(Violation::NotDelivered { consumer, serial });
+            }
         }
-    }
-
-    /// Publications that matched, and pairs of publication and subscription, if every answer were what `of` says.
-    fn totals(&self, publisher: usize, of: impl Fn(&Answer) -> &Vec<u64>) -> (u64, u64) {
-        let (mut matched, mut pairs) = (0, 0);
-        for serial in 0..self.workload().publishers[publisher].articles.len() {
-            let of_domain = (0..self.consumers.len())
-                .filter(|consumer| self.workload().consumers[*consumer].publisher == publisher);
-            let answers = of_domain.filter_map(|consumer| self.answers.answer(consumer, serial));
-            let count = answers.map(|answer| of(answer).len() as u64).sum::<u64>();
-            matched += u64::from(count > 0);
-            pairs += count;
-        }
-        (matched, pairs)
+        self.violations.append(&mut found);
     }
 }

@@ -11,6 +11,8 @@ pub enum Party {
     Router,
     /// The owner of the domain of the same number.
     Publisher(usize),
+    /// A further publisher in the domain of an owner.
+    Grantee(usize),
     /// A consumer of one domain.
     Consumer(usize),
 }
@@ -21,6 +23,7 @@ impl Party {
         let (kind, number) = match self {
             Self::Router => (b'r', 0),
             Self::Publisher(number) => (b'p', number),
+            Self::Grantee(number) => (b'g', number),
             Self::Consumer(number) => (b'c', number),
         };
         let mut route = vec![kind];
@@ -34,6 +37,7 @@ impl Party {
         let number = u64::from_le_bytes(number.try_into().ok()?) as usize;
         match kind {
             b'p' => Some(Self::Publisher(number)),
+            b'g' => Some(Self::Grantee(number)),
             b'c' => Some(Self::Consumer(number)),
             _ => None,
         }
@@ -45,6 +49,7 @@ impl fmt::Display for Party {
         match self {
             Self::Router => out.write_str("router"),
             Self::Publisher(number) => write!(out, "publisher {number}"),
+            Self::Grantee(number) => write!(out, "grantee {number}"),
             Self::Consumer(number) => write!(out, "consumer {number}"),
         }
     }
@@ -58,6 +63,7 @@ mod tests {
     fn a_routing_id_names_its_party_and_no_other() {
         for party in [
             Party::Publisher(0),
+            Party::Grantee(0),
             Party::Consumer(0),
             Party::Consumer(300),
         ] {

@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::Bytes;
+use sc_client::Output;
 use sc_proto::Message as _;
 use sc_proto::routing::{ToPublisher, ToSubscriber, to_publisher, to_subscriber};
 use sc_transport::Frame;
 
+use crate::disk::Disk;
 use crate::ledger::Delivered;
+use crate::oracle::Oracle;
 use crate::party::Party;
 
 /// A bug to plant.
@@ -144,6 +148,21 @@ impl Plants {
             _ => frames.push(frame),
         }
         frames
+    }
+
+    /// What a party carries out instead of `outputs`.
+    pub(crate) fn outputs(&mut self, _party: Party, outputs: Vec<Output>) -> Vec<Output> {
+        outputs
+    }
+
+    /// With what a party starts instead of `disk`.
+    pub(crate) fn disk(&mut self, _party: Party, disk: Disk) -> Disk {
+        disk
+    }
+
+    /// What the program answers instead of `reply`.
+    pub(crate) fn reply(&mut self, _oracle: &Oracle, _request: &Bytes, reply: Bytes) -> Bytes {
+        reply
     }
 
     /// What is delivered instead of `delivered`, and to whom, among `consumers`.

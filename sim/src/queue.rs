@@ -22,9 +22,19 @@ pub(crate) enum Happening {
     },
     /// A party has something due.
     Wake(Party),
-    /// The trusted program answers its oldest call.
-    Reply,
-    /// A publisher's application publishes.
+    /// The trusted program answers its oldest call, if it lives still: this is its life.
+    Reply(usize),
+    /// The router's disk has something to say, in this life of the router.
+    Spill(usize),
+    /// The trusted program is started again, in this life of the router.
+    Program(usize),
+    /// A trial begins: its number in the scenario.
+    Trial(usize),
+    /// A party that died is started again.
+    Start(Party),
+    /// A hostile host is taken over by an honest operator.
+    Honest,
+    /// A source's application publishes.
     Publish(usize),
     /// A link falls silent: its number among the scenario's cuts.
     Cut(usize),

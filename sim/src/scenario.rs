@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use sc_cbr::SlowPolicy;
 use sc_client::BatchBounds;
 use sc_transport::Terms;
 
 use crate::fault::{Silence, Weather};
+use crate::malice::Malice;
 use crate::party::Party;
 use crate::plant::Plant;
 use crate::random::Random;
+use crate::trial::{self, Cast, Kinds, Trial};
+use crate::wall::{ClockTrouble, Wrong};
 
 /// The idle timeout of every link.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,6 +33,10 @@ const RECOVERY: Duration = Duration::from_secs(10);
 pub struct Scenario {
     /// Publishers, each the owner of one domain; at least 1.
     pub publishers: usize,
+    /// Further publishers, each in the domain of one owner.
+    pub grantees: usize,
+    /// Sources whose input can be read again after a crash, in parts of a thousand.
+    pub rereading: u32,
     /// Consumers, each of one domain.
     pub consumers: usize,
     /// Subscriptions of one consumer at most.
@@ -57,8 +65,18 @@ pub struct Scenario {
     pub weather: Weather,
     /// How long the storm lasts.
     pub storm: Duration,
+    /// What happens to consumers that do not keep up.
+    pub slow: SlowPolicy,
+    /// How long consumers ask to have their notices kept while they are away.
+    pub retention: Duration,
     /// When links are silent.
     pub silences: Vec<Silence>,
+    /// What befalls whom, and when.
+    pub trials: Vec<(Duration, Trial)>,
+    /// When which clock is wrong.
+    pub clocks: Vec<ClockTrouble>,
+    /// What the router's host does to everybody.
+    pub malice: Option<Malice>,
     /// A bug put in on purpose.
     pub plant: Option<Plant>,
 }
@@ -69,6 +87,8 @@ impl Scenario {
     pub fn calm() -> Self {
         Self {
             publishers: 1,
+            grantees: 0,
+            rereading: 500,
             consumers: 3,
             subscriptions_max: 6,
             late: 0,
@@ -87,7 +107,12 @@ impl Scenario {
             lease: Duration::from_secs(3600),
             weather: Weather::default(),
             storm: Duration::ZERO,
+            slow: SlowPolicy::default(),
+            retention: Duration::ZERO,
             silences: Vec::new(),
+            trials: Vec::new(),
+            clocks: Vec::new(),
+            malice: None,
             plant: None,
         }
     }
@@ -130,12 +155,89 @@ impl Scenario {
             storm: Duration::from_secs(random.within(10..40) as u64),
             ..Self::calm()
         };
-        scenario.silences = scenario.draw_silences(&mut random);
+        scenario.draw_faults(seed, &mut random);
         scenario
+    }
+
+    /// Of eight runs two have weather alone, two crashes too, two disks, power and clocks as well, and two a hostile host instead.
+    fn draw_faults(&mut self, seed: u64, random: &mut Random) {
+        let mut more = Random::new(seed, "trials", 0);
+        self.slow = *more.pick(&[
+            SlowPolicy::Spill,
+            SlowPolicy::Spill,
+            SlowPolicy::Block,
+            SlowPolicy::Disconnect,
+        ]);
+        self.retention = *more.pick(&[
+            Duration::ZERO,
+            Duration::from_secs(60),
+            Duration::from_secs(3600),
+        ]);
+        self.rereading = *more.pick(&[0, 500, 1000]);
+        self.grantees = more.below(2 * self.publishers + 1);
+        match seed % 8 {
+            0 | 1 => self.silences = self.draw_silences(random),
+            2 | 3 => {
+                if more.chance(300) {
+                    self.silences = self.draw_silences(random);
+                }
+                self.draw_trials(&mut more, Kinds::Processes);
+            }
+            4 | 5 => {
+                self.draw_trials(&mut more, Kinds::Machines);
+                self.draw_clocks(&mut more);
+            }
+            _ => {
+                self.weather = Weather::default();
+                self.storm = Duration::from_secs(more.within(40..70) as u64);
+                self.malice = Some(Malice::draw(&mut more, self.storm));
+                if more.chance(300) {
+                    self.draw_trials(&mut more, Kinds::Processes);
+                }
+            }
+        }
+    }
+
+    fn cast(&self) -> Cast {
+        Cast {
+            publishers: self.publishers,
+            grantees: self.grantees,
+            consumers: self.consumers,
+        }
+    }
+
+    fn draw_trials(&mut self, random: &mut Random, kinds: Kinds) {
+        self.trials = trial::draw(random, self.cast(), self.storm, kinds);
+        let ends = self.trials.iter().map(|(at, trial)| *at + trial.lasting());
+        self.storm = self.storm.max(ends.max().unwrap_or_default());
+    }
+
+    fn draw_clocks(&mut self, random: &mut Random) {
+        for party in self.cast().all() {
+            if random.chance(200) {
+                let from = random.time(Duration::ZERO, self.storm);
+                let until = random.time(from, Duration::from_secs(30));
+                self.clocks.push(ClockTrouble {
+                    party,
+                    from,
+                    until,
+                    wrong: *random.pick(&[Wrong::Frozen, Wrong::Ahead, Wrong::Back]),
+                });
+                self.storm = self.storm.max(until);
+            }
+        }
+    }
+
+    /// Whether the host is honest.
+    pub(crate) fn is_honest(&self) -> bool {
+        self.malice.is_none()
     }
 
     /// Whether every lease is renewed in time: half of it outlasts a silence of the consumer's link and one of its publisher's.
     pub(crate) fn leases_hold(&self) -> bool {
+        if !(self.trials.is_empty() && self.clocks.is_empty() && self.malice.is_none()) {
+            return false;
+        }
         let longest = |publishers: bool| {
             let of_kind =
                 |silence: &&Silence| matches!(silence.party, Party::Publisher(_)) == publishers;

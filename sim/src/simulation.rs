@@ -4,38 +4,44 @@
 //! rest. Invariant: the seed and the scenario determine everything that happens.
 
 mod applications;
+mod lives;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sc_router::Counters;
 use sc_transport::{Datagram, FrameClass};
 
-use crate::cast;
-use crate::cores::{ConsumerCore, PublisherCore};
+use crate::cast::{self, Life};
+use crate::cores::{ConsumerCore, GranteeCore, PublisherCore};
+use crate::disk::Disk;
 use crate::fault::{Fault, Faults};
 use crate::host::Host;
 use crate::ledger::Ledger;
+use crate::lives::Lives;
 use crate::net::Network;
+use crate::oracle::{Draws, Oracle};
 use crate::party::Party;
 use crate::plant::Plants;
 use crate::queue::{Happening, Queue};
 use crate::random::Random;
 use crate::report::Report;
 use crate::scenario::{Scenario, TICK};
-use crate::station::{Disk, Station};
+use crate::spill::SpillDisk;
+use crate::station::Station;
 use crate::trace::Trace;
 use crate::violation::Violation;
 use crate::workload::Workload;
 use crate::world::{World, note};
+use applications::Application;
 
 /// After the last fault everything has come to rest within this time: the longest pauses before something is tried again are those of a
-/// link (1 s to call again, then up to 4 s between two hellos) and of a request (5 s).
-const REST_WITHIN: Duration = Duration::from_secs(120);
+/// link (30 s until a lost one is given up, 1 s to call again, then up to 4 s between two hellos) and of a request (5 s).
+const REST_WITHIN: Duration = Duration::from_secs(180);
 /// Heartbeats that have to pass before a run may be at rest: what is missing at its end is seen by then.
 const HEARTBEATS: u32 = 3;
 /// A party that is woken so often without time passing spins.
-const WAKES_MAX: u32 = 32;
+const WAKES_MAX: u32 = 64;
 /// More happens in no run.
 const STEPS_MAX: u64 = 2_000_000;
 
@@ -46,18 +52,29 @@ pub struct Simulation {
     world: World,
     host: Host,
     publishers: Vec<Station<PublisherCore>>,
+    grantees: Vec<Station<GranteeCore>>,
     consumers: Vec<Station<ConsumerCore>>,
+    applications: Vec<Application>,
+    /// The random bytes of each owner.
+    draws: Vec<Draws>,
     /// When all had come to rest after the storm; from then on the epilogue is published.
     rested: Option<Duration>,
-    /// Publications that each application has published.
-    published: Vec<usize>,
-    /// Whether each application has begun to.
-    begun: Vec<bool>,
     /// Whether each consumer has come.
     joined: Vec<bool>,
     /// Whether each has withdrawn what it will.
     left: Vec<bool>,
+    revoked: BTreeSet<usize>,
+    /// For how long each party was dead.
+    died: BTreeMap<Party, Duration>,
+    /// When something happened to a party that may hide what it would have noticed.
+    disturbed: BTreeMap<Party, Vec<Duration>>,
+    /// Whether the host is hostile no more, or never was.
+    honest: bool,
+    /// What a hostile host has withheld.
+    withheld: Vec<crate::malice::Withheld>,
+    cut_short: bool,
     timing: Random,
+    misfortune: Random,
     ledger: Ledger,
     /// Wakes of each party at one time.
     wakes: BTreeMap<Party, (Duration, u32)>,
@@ -73,6 +90,83 @@ impl Simulation {
     pub fn new(seed: u64, scenario: Scenario) -> Self {
         assert!(scenario.publishers > 0, "somebody has to publish");
         let workload = Workload::draw(seed, &scenario);
+        let draws = vec![(); scenario.publishers];
+        let draws: Vec<_> = draws.into_iter().map(|()| Draws::default()).collect();
+        let world = Self::world(seed, &scenario, &workload, &draws);
+        let applications: Vec<_> = workload.sources.iter().map(Application::new).collect();
+        let first = |number| Life {
+            number,
+            life: 0,
+            now: Duration::ZERO,
+        };
+        let spill = SpillDisk::new(Random::new(seed, "spill", 0));
+        let nobody = BTreeSet::new();
+        let publishers = (0..scenario.publishers).map(|number| {
+            let input = applications[number].input();
+            let disk = Disk::default();
+            let draws = &draws[number];
+            cast::publisher(
+                seed,
+                &scenario,
+                &workload,
+                first(number),
+                disk,
+                input,
+                draws,
+                &nobody,
+            )
+        });
+        let grantees = (0..scenario.grantees).map(|number| {
+            let input = applications[scenario.publishers + number].input();
+            cast::grantee(
+                seed,
+                &scenario,
+                &workload,
+                first(number),
+                Disk::default(),
+                input,
+            )
+        });
+        let consumers = (0..workload.consumers.len()).map(|number| {
+            let all = workload.consumers[number].subscriptions.iter();
+            let wants: Vec<_> = all.map(|(id, _)| *id).collect();
+            cast::consumer(
+                seed,
+                &scenario,
+                &workload,
+                first(number),
+                Disk::default(),
+                &wants,
+            )
+        });
+        Self {
+            seed,
+            world,
+            host: cast::host(seed, &scenario, &workload, first(0), spill, true),
+            publishers: publishers.collect(),
+            grantees: grantees.collect(),
+            consumers: consumers.collect(),
+            applications,
+            draws,
+            rested: None,
+            joined: vec![false; workload.consumers.len()],
+            left: vec![false; workload.consumers.len()],
+            revoked: BTreeSet::new(),
+            died: BTreeMap::new(),
+            disturbed: BTreeMap::new(),
+            honest: scenario.is_honest(),
+            withheld: Vec::new(),
+            cut_short: false,
+            timing: Random::new(seed, "publishing", 0),
+            misfortune: Random::new(seed, "misfortune", 0),
+            ledger: Ledger::new(workload, &scenario),
+            wakes: BTreeMap::new(),
+            steps: 0,
+            scenario,
+        }
+    }
+
+    fn world(seed: u64, scenario: &Scenario, workload: &Workload, draws: &[Draws]) -> World {
         let network = Network::new(
             scenario.weather,
             scenario.storm,
@@ -84,7 +178,13 @@ impl Simulation {
             queue.at(silence.from, Happening::Cut(place));
             queue.at(silence.until, Happening::Mend(place));
         }
-        let world = World {
+        for (place, (at, _)) in scenario.trials.iter().enumerate() {
+            queue.at(*at, Happening::Trial(place));
+        }
+        if let Some(until) = scenario.malice.as_ref().and_then(|malice| malice.until) {
+            queue.at(until, Happening::Honest);
+        }
+        World {
             now: Duration::ZERO,
             queue,
             network,
@@ -92,28 +192,11 @@ impl Simulation {
             trace: Trace::new(false),
             plants: Plants::new(scenario.plant),
             lost: Vec::new(),
+            lost_since: Vec::new(),
             established: Duration::ZERO,
-        };
-        Self {
-            seed,
-            world,
-            host: cast::host(seed, &scenario, &workload),
-            publishers: (0..workload.publishers.len())
-                .map(|number| cast::publisher(seed, &scenario, &workload, number, Disk::default()))
-                .collect(),
-            consumers: (0..workload.consumers.len())
-                .map(|number| cast::consumer(seed, &scenario, &workload, number, Disk::default()))
-                .collect(),
-            rested: None,
-            published: vec![0; workload.publishers.len()],
-            begun: vec![false; workload.publishers.len()],
-            joined: vec![false; workload.consumers.len()],
-            left: vec![false; workload.consumers.len()],
-            timing: Random::new(seed, "publishing", 0),
-            ledger: Ledger::new(workload, &scenario),
-            wakes: BTreeMap::new(),
-            steps: 0,
-            scenario,
+            clocks: scenario.clocks.clone(),
+            lives: Lives::default(),
+            oracle: Oracle::new(workload, draws),
         }
     }
 
@@ -130,6 +213,9 @@ impl Simulation {
         for number in 0..self.publishers.len() {
             self.work(Party::Publisher(number));
         }
+        for number in 0..self.grantees.len() {
+            self.work(Party::Grantee(number));
+        }
         self.welcome(|_| true);
         if !self.play() {
             let what = self.waiting().join("; ");
@@ -141,13 +227,20 @@ impl Simulation {
     /// Lets one thing happen after another; `false` if that comes to no end.
     fn play(&mut self) -> bool {
         let deadline = self.scenario.storm + REST_WITHIN;
+        let never_rests = |malice: &crate::malice::Malice| malice.until.is_none();
+        let hostile_to_the_end = self.scenario.malice.as_ref().is_some_and(never_rests);
         while let Some((time, happening)) = self.world.queue.pop() {
+            if hostile_to_the_end && time > self.scenario.storm {
+                self.cut_short = true;
+                return true;
+            }
             if time > deadline || self.steps == STEPS_MAX {
                 return false;
             }
             self.world.now = time;
             self.steps += 1;
             self.happen(happening);
+            self.bury();
             if self.is_at_rest() {
                 if self.rested.is_some() {
                     return true;
@@ -158,54 +251,12 @@ impl Simulation {
         false
     }
 
-    fn report(mut self) -> Report {
-        let counters = self.host.counters();
-        let outages = self.outages();
-        self.judge_links(counters);
-        let (trace, lines) = self.world.trace.finish();
-        Report {
-            seed: self.seed,
-            trace,
-            lines,
-            faults: self.world.faults,
-            deliveries: self.ledger.deliveries(),
-            violations: self.ledger.close(&self.world.faults, &outages),
-            sessions: counters.sessions,
-            steps: self.steps,
-            took: self.world.now,
-        }
-    }
-
-    /// Links end through outages alone, and only then something is undeliverable. Nobody is disconnected for being slow: every publisher
-    /// has chosen to wait.
-    fn judge_links(&mut self, counters: Counters) {
-        let outages = self.outages();
-        for (party, reason) in core::mem::take(&mut self.world.lost) {
-            if !outages.contains(&party) {
-                self.ledger.violate(Violation::LinkLost { party, reason });
-            }
-        }
-        let Counters {
-            undeliverable,
-            disconnected,
-            ..
-        } = counters;
-        if disconnected > 0 || (undeliverable > 0 && outages.is_empty()) {
-            let what = format!("{undeliverable} undeliverable, {disconnected} disconnected");
-            self.ledger.violate(Violation::Router { what });
-        }
-    }
-
-    /// The parties whose link has been silent for too long at least once.
-    fn outages(&self) -> BTreeSet<Party> {
-        let silences = self.scenario.silences.iter();
-        silences
-            .filter(|silence| silence.outage)
-            .map(|silence| silence.party)
-            .collect()
-    }
-
     fn happen(&mut self, happening: Happening) {
+        if let Some(party) = self.concerns(&happening)
+            && let Some(until) = self.world.lives.stopped(party, self.world.now)
+        {
+            return self.world.queue.at(until, happening);
+        }
         match happening {
             Happening::Arrival {
                 from,
@@ -220,10 +271,10 @@ impl Simulation {
                     self.work(party);
                 }
             }
-            Happening::Reply => {
-                self.host.on_reply(&mut self.world);
-            }
-            Happening::Publish(number) => self.publish(number),
+            Happening::Reply(life) => self.host.on_reply(&mut self.world, life),
+            Happening::Spill(life) => self.host.on_spill(&mut self.world, life),
+            Happening::Program(life) => self.host.on_program(&mut self.world, life),
+            Happening::Publish(source) => self.publish(source),
             Happening::Cut(place) => {
                 let silence = self.scenario.silences[place];
                 note!(self.world, silence.party, "falls silent");
@@ -234,6 +285,22 @@ impl Simulation {
                 });
             }
             Happening::Mend(place) => self.mend(place),
+            Happening::Trial(place) => self.begin_trial(place),
+            Happening::Start(party) => self.start(party),
+            Happening::Honest => self.end_malice(),
+        }
+    }
+
+    /// Who could not take part if it were stopped.
+    fn concerns(&self, happening: &Happening) -> Option<Party> {
+        match happening {
+            Happening::Arrival { to, .. } => Some(*to),
+            Happening::Wake(party) => Some(*party),
+            Happening::Reply(_) | Happening::Spill(_) | Happening::Program(_) => {
+                Some(Party::Router)
+            }
+            Happening::Publish(source) => Some(self.ledger.workload().party(*source)),
+            _ => None,
         }
     }
 
@@ -244,7 +311,7 @@ impl Simulation {
             faults,
             ..
         } = &mut self.world;
-        if !network.arrive(*now, from, to, number, faults) {
+        if !network.arrive(*now, from, to, number, faults) || !self.world.lives.lives(to) {
             return note!(self.world, to, "does not hear number {number} of {from}");
         }
         note!(self.world, to, "hears number {number} of {from}");
@@ -253,6 +320,7 @@ impl Simulation {
             Party::Publisher(number) => {
                 self.publishers[number].on_datagram(&mut self.world, datagram);
             }
+            Party::Grantee(number) => self.grantees[number].on_datagram(&mut self.world, datagram),
             Party::Consumer(number) => {
                 self.consumers[number].on_datagram(&mut self.world, datagram);
             }
@@ -267,15 +335,21 @@ impl Simulation {
             return;
         }
         self.world.faults.count(Fault::Reconnection);
-        match silence.party {
+        self.reconnect(silence.party);
+    }
+
+    /// The carrier of a party has a new connection.
+    fn reconnect(&mut self, party: Party) {
+        match party {
             Party::Router => {}
             Party::Publisher(number) => self.publishers[number].on_connected(&mut self.world),
+            Party::Grantee(number) => self.grantees[number].on_connected(&mut self.world),
             Party::Consumer(number) if self.joined[number] => {
                 self.consumers[number].on_connected(&mut self.world);
             }
             Party::Consumer(_) => {}
         }
-        self.note_events(silence.party);
+        self.note_events(party);
     }
 
     /// Lets a party do what is due.
@@ -283,6 +357,7 @@ impl Simulation {
         match party {
             Party::Router => self.host.work(&mut self.world),
             Party::Publisher(number) => self.publishers[number].work(&mut self.world),
+            Party::Grantee(number) => self.grantees[number].work(&mut self.world),
             Party::Consumer(number) => self.consumers[number].work(&mut self.world),
         }
         self.note_events(party);
@@ -305,16 +380,26 @@ impl Simulation {
             Party::Publisher(number) => {
                 for event in self.publishers[number].core.take_events() {
                     note!(self.world, party, "reports {event:?}");
-                    self.ledger.on_publisher_event(number, &event);
+                    let now = self.world.now;
+                    self.ledger.on_publisher_event(now, number, &event);
                 }
                 self.begin_publishing(number);
             }
+            Party::Grantee(number) => {
+                for event in self.grantees[number].core.take_events() {
+                    note!(self.world, party, "reports {event:?}");
+                    self.ledger.on_grantee_event(number, &event);
+                }
+            }
             Party::Consumer(number) => {
+                self.note_deliveries(number);
                 for event in self.consumers[number].core.take_events() {
                     note!(self.world, party, "reports {event:?}");
-                    self.ledger.on_subscriber_event(number, &event);
+                    let now = self.world.now;
+                    if let Some(ending) = self.ledger.on_subscriber_event(now, number, event) {
+                        self.give_up(number, ending);
+                    }
                 }
-                self.note_deliveries(number);
             }
         }
     }
@@ -332,7 +417,8 @@ impl Simulation {
                     delivered.payload.len(),
                     delivered.subscriptions
                 );
-                self.ledger.on_delivery(consumer, &delivered);
+                let truth = &self.world.oracle.truth;
+                self.ledger.on_delivery(consumer, &delivered, truth);
             }
         }
     }
@@ -347,14 +433,17 @@ impl Simulation {
     /// What a run at rest would not show.
     fn waiting(&self) -> Vec<String> {
         let mut waiting = self.ledger.strangers();
-        for (number, station) in self.publishers.iter().enumerate() {
-            let party = Party::Publisher(number);
-            let (published, due) = (self.published[number], self.due());
+        if self.world.lives.anybody_dead() {
+            waiting.push("somebody is dead".into());
+        }
+        for source in 0..self.applications.len() {
+            let party = self.ledger.workload().party(source);
+            let (published, due) = (self.applications[source].published, self.due());
             if published < due {
                 waiting.push(format!("{party} has published {published} of {due}"));
             }
-            if !station.core.publisher.is_drained() {
-                waiting.push(format!("{party} lacks receipts"));
+            if !self.source(source).is_drained() {
+                waiting.push(format!("{party} has something that is not settled"));
             }
         }
         let settings = cast::link_settings(&self.scenario);
@@ -363,8 +452,15 @@ impl Simulation {
             FrameClass::Data => settings.terms.data_window.min(settings.data_queue),
         };
         waiting.extend(self.publishers.iter().flat_map(|one| one.busy_link(full)));
-        waiting.extend(self.consumers.iter().flat_map(|one| one.busy_link(full)));
-        waiting.extend(self.host.busy_links(full));
+        waiting.extend(self.grantees.iter().flat_map(|one| one.busy_link(full)));
+        let ended = |number: &usize| self.ledger.has_ended(*number);
+        let here: Vec<_> = (0..self.consumers.len())
+            .filter(|number| !ended(number))
+            .collect();
+        let consumers = here.iter().map(|number| &self.consumers[*number]);
+        waiting.extend(consumers.flat_map(|one| one.busy_link(full)));
+        let all = self.applications.len() + here.len();
+        waiting.extend(self.host.busy_links(all, full));
         waiting
     }
 }

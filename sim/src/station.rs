@@ -3,12 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sc_cbr::{MessageKind, Scope};
 use sc_client::{Clock, Credit, IdentitySigner, Output};
+use sc_crypto::{DomainId, VerifyingKey};
+use sc_proto::Message as _;
+use sc_proto::routing::{FromPublisher, from_publisher};
 use sc_transport::{
-    Datagram, Dialer, Frame, FrameClass, LinkEvent, LinkId, LinkSettings, Role, Route, SendError,
-    Side,
+    Datagram, Dialer, Frame, FrameClass, LinkEvent, LinkId, LinkSettings, LinkSigner as _, Role,
+    Route, SendError, Side,
 };
 
+use crate::disk::{Death, Disk};
+use crate::fault::Fault;
+use crate::lives::End;
+use crate::oracle::{self, Seal};
 use crate::party::Party;
 use crate::random::Random;
 use crate::trace::Digest;
@@ -22,37 +30,18 @@ pub(crate) trait Core {
     /// Does what is due and may be done with the credit in hand.
     fn work(&mut self, clock: Clock, credit: Credit);
     fn take_outputs(&mut self) -> Vec<Output>;
+    /// A record was written, as the last of so many.
+    fn on_record(&mut self, record: &[u8], records: usize);
     fn next_timeout(&self) -> Option<Duration>;
-}
-
-/// What a party has written down. What is not synced yet a crash would lose.
-#[derive(Debug, Default)]
-pub(crate) struct Disk {
-    records: Vec<Vec<u8>>,
-    synced: usize,
-}
-
-impl Disk {
-    fn append(&mut self, record: Vec<u8>) {
-        self.records.push(record);
-    }
-
-    fn sync(&mut self) {
-        self.synced = self.records.len();
-    }
-
-    /// What the next start finds.
-    pub(crate) fn records(&self) -> &[Vec<u8>] {
-        &self.records[..self.synced]
-    }
 }
 
 pub(crate) struct Station<C> {
     party: Party,
+    key: VerifyingKey,
     pub(crate) core: C,
     dialer: Dialer,
     link: Option<LinkId>,
-    disk: Disk,
+    pub(crate) disk: Disk,
 }
 
 impl<C: Core> Station<C> {
@@ -63,15 +52,18 @@ impl<C: Core> Station<C> {
         signer: IdentitySigner,
         entropy: Random,
         disk: Disk,
+        now: Duration,
     ) -> Self {
         let role = match party {
-            Party::Publisher(_) => Role::Publisher,
+            Party::Publisher(_) | Party::Grantee(_) => Role::Publisher,
             _ => Role::Subscriber,
         };
+        let key = VerifyingKey::from_bytes(signer.public_key());
         let entropy = entropy.into_entropy();
-        let dialer = Dialer::new(Duration::ZERO, role, settings, signer, entropy);
+        let dialer = Dialer::new(now, role, settings, signer, entropy);
         Self {
             party,
+            key,
             core,
             dialer,
             link: None,
@@ -91,8 +83,17 @@ impl<C: Core> Station<C> {
         self.work(world);
     }
 
+    /// The carrier has none any more.
+    pub(crate) fn on_disconnected(&mut self, world: &mut World) {
+        self.dialer.on_disconnected(world.now);
+        self.work(world);
+    }
+
     /// One turn of the loop.
     pub(crate) fn work(&mut self, world: &mut World) {
+        if !world.lives.lives(self.party) {
+            return;
+        }
         if self
             .dialer
             .next_timeout()
@@ -104,14 +105,20 @@ impl<C: Core> Station<C> {
             while let Some(event) = self.dialer.poll_event() {
                 self.on_event(world, event);
             }
-            self.core.work(world.clock(), self.credit());
-            let outputs = self.core.take_outputs();
+            self.core.work(world.clock(self.party), self.credit());
+            let outputs = world.plants.outputs(self.party, self.core.take_outputs());
             if outputs.is_empty() {
                 break;
             }
-            outputs
-                .into_iter()
-                .for_each(|output| self.carry_out(world, output));
+            for output in outputs {
+                if world.lives.dies(self.party) {
+                    return;
+                }
+                self.carry_out(world, output);
+            }
+            if !world.lives.lives(self.party) {
+                return;
+            }
         }
         while let Some((_, datagram)) = self.dialer.poll_transmit(world.now) {
             world.post(self.party, Party::Router, datagram);
@@ -163,7 +170,7 @@ impl<C: Core> Station<C> {
                     Digest::of_frame(&frame)
                 );
                 for frame in world.plants.frames(self.party, frame) {
-                    self.core.on_frame(world.clock(), frame);
+                    self.core.on_frame(world.clock(self.party), frame);
                 }
                 if !world.plants.keeps_credit(self.party) {
                     self.dialer.release(world.now, link, class, credit);
@@ -177,17 +184,65 @@ impl<C: Core> Station<C> {
     fn carry_out(&mut self, world: &mut World, output: Output) {
         match (output, self.link) {
             (Output::Record(record), _) => {
+                if world.lives.is_full(self.party, world.now) {
+                    return self.fail(world);
+                }
                 note!(world, self.party, "records {}", Digest::of(&record));
+                self.core.on_record(&record, self.disk.records().len() + 1);
                 self.disk.append(record);
             }
             (Output::Send { class, frame }, Some(link)) => {
                 self.disk.sync();
+                self.note_seals(world, &frame);
                 match self.dialer.send(world.now, link, class, frame, 0) {
                     Ok(()) | Err(SendError::Closed) => {}
                     Err(error) => self.close(world, link, &error.to_string()),
                 }
             }
             (Output::Close(reason), Some(link)) => self.close(world, link, &reason),
+            _ => {}
+        }
+    }
+
+    /// The disk takes nothing: the party ends with its error, and is started again.
+    fn fail(&self, world: &mut World) {
+        note!(world, self.party, "has no room on its disk");
+        world.faults.count(Fault::DiskFull);
+        let end = End {
+            death: Death::Killed,
+            down: Duration::from_millis(700),
+        };
+        world.lives.kill(self.party, end);
+    }
+
+    /// Everything that is sealed under a counter is noted where it leaves, whether it arrives or not.
+    fn note_seals(&self, world: &mut World, frame: &Frame) {
+        let key = self.key;
+        let seals = &mut world.oracle.seals;
+        let message = FromPublisher::decode(frame.head.clone());
+        let message = message.ok().and_then(|message| message.frame);
+        let (Some(message), Some(first)) = (message, frame.attachments.first()) else {
+            return;
+        };
+        let scope = |domain: &[u8], session, start| Scope {
+            domain: DomainId::from_bytes(oracle::array(domain)),
+            session,
+            party: key,
+            start,
+        };
+        match message {
+            from_publisher::Frame::Control(head) => {
+                let scope = scope(&head.domain, head.session, head.start);
+                seals.note(Seal::new(MessageKind::Control, &scope, head.counter), first);
+            }
+            from_publisher::Frame::Batch(head) => {
+                let scope = scope(&head.domain, head.session, head.start);
+                seals.note(Seal::new(MessageKind::Batch, &scope, head.counter), first);
+                if let Some(payloads) = frame.attachments.get(1) {
+                    let seal = Seal::new(MessageKind::Payload, &scope, head.counter);
+                    seals.note(seal, payloads);
+                }
+            }
             _ => {}
         }
     }

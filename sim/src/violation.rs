@@ -90,6 +90,58 @@ pub enum Violation {
         /// Its counters.
         what: String,
     },
+    /// A match was neither delivered nor reported by anything that covers it.
+    #[error(
+        "consumer {consumer} never got publication {serial} of source {source_number}, and no report covers that"
+    )]
+    NotCovered {
+        /// Who lacks it.
+        consumer: usize,
+        /// Whose.
+        source_number: usize,
+        /// Which.
+        serial: usize,
+    },
+    /// Something was withheld, and nobody said so in time.
+    #[error("{party} did not notice in time that {what} was withheld")]
+    NotNoticed {
+        /// Who.
+        party: Party,
+        /// What.
+        what: String,
+    },
+    /// The trusted program made something else than its messages say.
+    #[error("the trusted program: {what}")]
+    Program {
+        /// What.
+        what: String,
+    },
+    /// Two messages were sealed under one key and nonce.
+    #[error("sealed twice under one key and nonce: {what}")]
+    NonceReused {
+        /// Which key and nonce.
+        what: String,
+    },
+    /// A session number was used twice.
+    #[error("session {session} was opened twice")]
+    SessionReused {
+        /// Which.
+        session: u64,
+    },
+    /// An owner calls settled what was never taken.
+    #[error("batch {number} of start {start} is called settled, and not all up to it was taken")]
+    Floor {
+        /// Of the batch.
+        start: u64,
+        /// Of the batch.
+        number: u64,
+    },
+    /// What one enclave must refuse another has taken.
+    #[error("a second enclave takes {what}")]
+    SecondEnclave {
+        /// What.
+        what: String,
+    },
     /// Long after the last fault something still waits.
     #[error("long after the last fault, {what}")]
     Stalled {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use sc_crypto::{OwnerSecret, Secret};
 use sc_matching::{Constraint, Name, Number, Predicate, Publication, Subscription, Text, Value};
 
+use crate::party::Party;
 use crate::random::Random;
 use crate::scenario::Scenario;
 
@@ -19,51 +20,51 @@ pub(crate) struct Article {
 
 pub(crate) struct Consumer {
     pub(crate) identity: Arc<OwnerSecret>,
-    /// The publisher whose domain it subscribes to.
-    pub(crate) publisher: usize,
+    /// The number of the owner to whose domain it subscribes.
+    pub(crate) domain: usize,
     pub(crate) subscriptions: Vec<(u64, Subscription)>,
-    /// It comes when its publisher has published so many.
+    /// It comes when the domain's owner has published so many.
     pub(crate) joins_after: usize,
-    /// It withdraws these when its publisher has published so many.
+    /// It withdraws these when the domain's owner has published so many.
     pub(crate) leaves: Option<(usize, Vec<u64>)>,
 }
 
-pub(crate) struct Publisher {
+/// Whoever publishes: owners first, then those that they let publish in their domains.
+pub(crate) struct Source {
     pub(crate) identity: Arc<OwnerSecret>,
+    /// The number of the owner in whose domain it publishes.
+    pub(crate) domain: usize,
+    /// Whether its input can be read again after a crash.
+    pub(crate) rereads: bool,
     pub(crate) articles: Vec<Article>,
 }
 
 pub(crate) struct Workload {
-    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) owners: usize,
     pub(crate) consumers: Vec<Consumer>,
 }
 
+/// The attributes that label an article; no subscription looks at them.
+pub(crate) const SOURCE: &str = "source";
+pub(crate) const SERIAL: &str = "serial";
+
 impl Workload {
     pub(crate) fn draw(seed: u64, scenario: &Scenario) -> Self {
-        let publishers = (0..scenario.publishers).map(|number| {
-            let mut random = Random::new(seed, "articles", number);
-            let articles = (0..scenario.publications + scenario.epilogue)
-                .map(|serial| Article {
-                    header: draw_header(&mut random),
-                    payload: payload(number, serial, scenario.payload_max, &mut random),
-                })
-                .collect();
-            Publisher {
-                identity: identity(seed, "publisher", number),
-                articles,
-            }
-        });
+        let sources = (0..scenario.publishers + scenario.grantees)
+            .map(|number| draw_source(seed, scenario, number));
         let consumers = (0..scenario.consumers).map(|number| draw_consumer(seed, scenario, number));
         Self {
-            publishers: publishers.collect(),
+            sources: sources.collect(),
+            owners: scenario.publishers,
             consumers: consumers.collect(),
         }
     }
 
-    /// The subscriptions of `consumer` that publication `serial` of its publisher matches, ascending.
-    pub(crate) fn matching(&self, consumer: usize, serial: usize) -> Vec<u64> {
+    /// The subscriptions of `consumer` that publication `serial` of `source` matches, ascending.
+    pub(crate) fn matching(&self, consumer: usize, source: usize, serial: usize) -> Vec<u64> {
         let consumer = &self.consumers[consumer];
-        let header = &self.publishers[consumer.publisher].articles[serial].header;
+        let header = &self.sources[source].articles[serial].header;
         let matching = consumer
             .subscriptions
             .iter()
@@ -71,12 +72,54 @@ impl Workload {
         matching.map(|(id, _)| *id).collect()
     }
 
-    /// Consumers of the domain of `publisher` that are there from the beginning.
-    pub(crate) fn first_consumers_of(&self, publisher: usize) -> usize {
+    /// Consumers of this domain that are there from the beginning.
+    pub(crate) fn first_consumers_of(&self, domain: usize) -> usize {
         self.consumers
             .iter()
-            .filter(|consumer| consumer.publisher == publisher && consumer.joins_after == 0)
+            .filter(|consumer| consumer.domain == domain && consumer.joins_after == 0)
             .count()
+    }
+
+    /// The party that a source is.
+    pub(crate) fn party(&self, source: usize) -> Party {
+        match source.checked_sub(self.owners) {
+            None => Party::Publisher(source),
+            Some(grantee) => Party::Grantee(grantee),
+        }
+    }
+
+    /// The source that a party is.
+    pub(crate) fn source(&self, party: Party) -> Option<usize> {
+        match party {
+            Party::Publisher(number) => Some(number),
+            Party::Grantee(number) => Some(self.owners + number),
+            _ => None,
+        }
+    }
+
+    /// The domain that a party belongs to; none for the router, which serves all.
+    pub(crate) fn domain(&self, party: Party) -> Option<usize> {
+        match party {
+            Party::Consumer(number) => Some(self.consumers[number].domain),
+            _ => self.source(party).map(|source| self.sources[source].domain),
+        }
+    }
+}
+
+fn draw_source(seed: u64, scenario: &Scenario, number: usize) -> Source {
+    let mut random = Random::new(seed, "articles", number);
+    let articles = (0..scenario.publications + scenario.epilogue)
+        .map(|serial| Article {
+            header: draw_header(number, serial, &mut random),
+            payload: payload(number, serial, scenario.payload_max, &mut random),
+        })
+        .collect();
+    let is_owner = number < scenario.publishers;
+    Source {
+        identity: identity(seed, if is_owner { "publisher" } else { "grantee" }, number),
+        domain: number % scenario.publishers,
+        rereads: Random::new(seed, "rereads", number).chance(scenario.rereading),
+        articles,
     }
 }
 
@@ -96,7 +139,7 @@ fn draw_consumer(seed: u64, scenario: &Scenario, number: usize) -> Consumer {
     let leaving: Vec<_> = ids.filter(|_| random.chance(500)).collect();
     Consumer {
         identity: identity(seed, "consumer", number),
-        publisher: number % scenario.publishers,
+        domain: number % scenario.publishers,
         subscriptions,
         joins_after: joins.unwrap_or_default(),
         leaves: leaves
@@ -155,8 +198,14 @@ fn value(random: &mut Random) -> Value {
     }
 }
 
-fn draw_header(random: &mut Random) -> Publication {
+fn draw_header(source: usize, serial: usize, random: &mut Random) -> Publication {
     let mut header = Publication::new();
+    for (label, number) in [(SOURCE, source), (SERIAL, serial)] {
+        let number = Number::new(number as f64).expect("a small number is finite");
+        header
+            .push(name(label), number.into())
+            .expect("a few short attributes fit");
+    }
     for attribute in NAMES {
         if random.chance(800) {
             header
@@ -207,7 +256,7 @@ mod tests {
         );
 
         let matching = (0..100)
-            .filter(|serial| !workload.matching(0, *serial).is_empty())
+            .filter(|serial| !workload.matching(0, 0, *serial).is_empty())
             .count();
 
         assert!((1..100).contains(&matching), "{matching}");

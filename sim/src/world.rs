@@ -6,14 +6,14 @@ use sc_client::Clock;
 use sc_transport::{CloseReason, Datagram};
 
 use crate::fault::Faults;
+use crate::lives::Lives;
 use crate::net::Network;
+use crate::oracle::Oracle;
 use crate::party::Party;
 use crate::plant::Plants;
 use crate::queue::{Happening, Queue};
 use crate::trace::{Digest, Trace};
-
-/// When every run begins, in milliseconds since the Unix epoch.
-const EPOCH_MS: u64 = 1_500_000_000_000;
+use crate::wall::{self, ClockTrouble};
 
 pub(crate) struct World {
     pub(crate) now: Duration,
@@ -24,8 +24,16 @@ pub(crate) struct World {
     pub(crate) plants: Plants,
     /// Links that ended at either end: whose it was, and why it ended.
     pub(crate) lost: Vec<(Party, String)>,
+    /// And when.
+    pub(crate) lost_since: Vec<(Duration, Party)>,
     /// When a link was last established.
     pub(crate) established: Duration,
+    /// Which clocks are wrong, and when.
+    pub(crate) clocks: Vec<ClockTrouble>,
+    /// Who lives.
+    pub(crate) lives: Lives,
+    /// What passes the program's door, opened.
+    pub(crate) oracle: Oracle,
 }
 
 /// Adds a line to the trace.
@@ -37,11 +45,11 @@ macro_rules! note {
 pub(crate) use note;
 
 impl World {
-    /// The time as a party's clocks tell it.
-    pub(crate) fn clock(&self) -> Clock {
+    /// The time as the clocks of `party` tell it.
+    pub(crate) fn clock(&self, party: Party) -> Clock {
         Clock {
             now: self.now,
-            wall_ms: EPOCH_MS + self.now.as_millis() as u64,
+            wall_ms: wall::wall_ms(&self.clocks, party, self.now),
         }
     }
 
@@ -69,5 +77,6 @@ impl World {
     pub(crate) fn on_lost(&mut self, at: Party, of: Party, reason: &CloseReason) {
         note!(self, at, "loses the link of {of}: {reason}");
         self.lost.push((of, reason.to_string()));
+        self.lost_since.push((self.now, of));
     }
 }
