@@ -171,10 +171,12 @@ fn a_consumer_whose_notice_would_exceed_its_bound_is_told_how_many_it_missed() {
     admit(&mut domain, false, 0..1);
 
     let few = publish(&mut domain, 7);
+    let more = publish(&mut domain, 8);
     let many = publish(&mut domain, 20);
     let again = publish(&mut domain, 7);
 
     assert_eq!(entries(&told(&domain, &few)), [(7, 7)]);
+    assert_eq!(told(&domain, &more), [missed(7, 8)]);
     assert_eq!(many.status, None);
     assert_eq!((many.matched, many.deliveries), (0, 0));
     assert_eq!(told(&domain, &many), [missed(7, 20)]);
@@ -197,6 +199,23 @@ fn the_largest_notices_give_way_when_a_batch_leads_to_too_many_bytes() {
     assert_eq!(entries(&told).len(), 1, "two do not fit, one does");
     assert_eq!(told.iter().filter(|told| told.2 == 0).count(), 2);
     assert_eq!((effect.matched, effect.deliveries), (5, 5));
+}
+
+#[test]
+fn the_largest_gives_way_whoever_comes_first() {
+    for largest in [1, 2] {
+        let mut domain = domain();
+        for number in [1, 2] {
+            let ids = if number == largest { 0..8 } else { 0..1 };
+            admit_as(&mut domain, number, false, ids);
+        }
+
+        let effect = publish(&mut domain, 5);
+        let told = told(&domain, &effect);
+
+        assert_eq!(entries(&told), [(3 - largest, 5)]);
+        assert!(told.contains(&missed(largest, 5)));
+    }
 }
 
 #[test]
