@@ -100,14 +100,15 @@ pub fn subscriber(bytes: &[u8]) {
     }
 }
 
-/// Records of a publisher's journal.
+/// Records of a publisher's journal, or of a consumer's.
 ///
 /// # Panics
-/// When a roll that was rebuilt does not rebuild itself from its own records.
+/// When a roll or a memory that was rebuilt does not rebuild itself from its own records.
 pub fn roll(bytes: &[u8]) {
     let mut pieces = Pieces::new(bytes);
     let records: Vec<_> = std::iter::from_fn(|| pieces.piece().map(<[u8]>::to_vec)).collect();
-    let _ = Memory::replay(&records);
+    let memory = Memory::replay(&records).records();
+    assert_eq!(Memory::replay(&memory).records(), memory);
     if let Ok(roll) = Roll::replay(&records) {
         let own: Vec<_> = roll.records().collect();
         let again = Roll::replay(&own).unwrap_or_else(|at| panic!("record {at} is not read back"));

@@ -153,6 +153,25 @@ fn a_consumer_killed_tells_the_next_link_what_it_had_taken() {
 }
 
 #[test]
+fn what_a_new_link_is_told_was_written_down_before() {
+    let mut scripted = Scripted::admitted();
+    let frame = scripted.notice(1, &batch(origin(1, 1)));
+    scripted.hand(frame);
+
+    scripted.subscriber.on_closed();
+    scripted.subscriber.on_established();
+
+    for output in scripted.subscriber.take_outputs() {
+        scripted.carry_out(output);
+        if !scripted.acks().is_empty() {
+            let on_disk = &scripted.journal[..scripted.synced];
+            assert_eq!(Memory::replay(on_disk).taken(1), 1);
+        }
+    }
+    assert_eq!(scripted.acks(), [(1, 1)]);
+}
+
+#[test]
 fn without_a_link_what_was_taken_is_written_down_and_nothing_sent() {
     let mut scripted = Scripted::admitted();
     let frame = scripted.notice(1, &batch(origin(1, 1)));
