@@ -227,6 +227,12 @@ fn a_router_holds_as_many_files_open_as_it_is_granted_and_says_when_that_is_litt
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0);
+        for (name, value) in router.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
         let mut child = limited.spawn().unwrap();
         let mut told = String::new();
         let mut stderr = child.stderr.take().unwrap();
