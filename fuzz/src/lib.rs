@@ -15,6 +15,7 @@ pub mod requests;
 pub mod router;
 pub mod sealed;
 pub mod seeds;
+pub mod spill;
 pub mod text;
 
 /// A fuzz target.
@@ -45,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("receipt", sealed::receipt),
     ("roll", client::roll),
     ("router_frames", router::frames),
+    ("spill_segment", spill::segment),
     ("subscriber_frames", client::subscriber),
     ("subscription", matching::subscription),
 ];

@@ -4,6 +4,7 @@
 //! sees when it was forgotten.
 
 mod carried;
+mod spilled;
 
 use sc_cbr::{BatchWriter, Control, ControlBody, Origin, Receipt, SlowPolicy, Status, push_bytes};
 use sc_client::{Answer, Ask, Operation, Refusal, Verdict};
@@ -52,6 +53,7 @@ pub fn seeds() -> Vec<Seed> {
     keys(&mut seeds);
     carried::seeds(&mut seeds);
     journals(&mut seeds);
+    spilled::seeds(&mut seeds);
     texts(&mut seeds);
     seeds
 }

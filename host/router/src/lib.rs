@@ -30,4 +30,5 @@ pub use router::{CALLS_MAX, Router, RouterSettings};
 pub use shell::{RouterError, RouterNews, serve};
 pub use spill::{
     MailboxId, Record, Recovered, Spill, SpillError, SpillEvent, SpillFailure, SpillSettings,
+    records_of_segment,
 };

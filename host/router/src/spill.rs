@@ -6,6 +6,8 @@
 //! come back after a crash, which its consumer sees by its counter.
 //! Source: docs/FORMATS.md, "Spill".
 
+#[cfg(test)]
+mod agreement;
 mod copying;
 mod entry;
 mod log;
@@ -25,9 +27,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use sc_transport::Frame;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use self::entry::{Content, MAGIC};
 use self::worker::Command;
 
 /// Whose notices: a consumer in a domain.
@@ -147,6 +151,22 @@ pub enum SpillEvent {
         /// Its number.
         counter: u64,
     },
+}
+
+/// The records that the bytes of one segment hold, each with its number, trimmed ones as well; none if the bytes are no segment.
+///
+/// For tools that look into a folder which no router uses.
+#[must_use]
+pub fn records_of_segment(bytes: &Bytes) -> Vec<(MailboxId, u64, Record)> {
+    let mut found = Vec::new();
+    if bytes.starts_with(&MAGIC) {
+        entry::scan(bytes, |_, _, entry| {
+            if let Content::Record(record) = entry.content {
+                found.push((entry.mailbox, entry.number, record));
+            }
+        });
+    }
+    found
 }
 
 /// The store's handle. Dropping it waits until everything appended is on the disk.
