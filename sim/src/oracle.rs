@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sc_cbr::{Cipher, Control, DomainKey, MessageKind, Receipt, Scope, control_cipher};
+use sc_cbr::{
+    Cipher, Control, DomainKey, MessageKind, PublisherKeys, Receipt, Scope, control_cipher,
+};
 use sc_crypto::{Secret, VerifyingKey};
 use sc_proto::Message as _;
 use sc_proto::cbr::{self, call, reply};
@@ -147,10 +149,13 @@ impl Oracle {
     /// The session, whose key is found when its first message is here.
     fn session(&mut self, kind: MessageKind, sealed: &cbr::Sealed) -> Option<&mut Session> {
         let id = (array(&sealed.domain), sealed.session);
-        if !self.sessions.contains_key(&id) && kind == MessageKind::Control {
+        if !self.sessions.contains_key(&id) {
             let scope = scope_of(sealed);
             let opens = |key: &DomainKey| {
-                let cipher = control_cipher(key, &scope, false);
+                let cipher = match kind {
+                    MessageKind::Control => control_cipher(key, &scope, false),
+                    _ => PublisherKeys::new(&key.publisher_secret(&scope), false).batch,
+                };
                 let mut bytes = sealed.ciphertext.to_vec();
                 cipher
                     .open(&scope, kind, sealed.counter, &mut bytes)
@@ -196,7 +201,7 @@ impl Oracle {
         outcome: &cbr::Outcome,
     ) -> Option<()> {
         let scope = scope_of(sealed);
-        let keys = sc_cbr::PublisherKeys::new(&session.key.publisher_secret(&scope), false);
+        let keys = PublisherKeys::new(&session.key.publisher_secret(&scope), false);
         let cipher = match kind {
             MessageKind::Control => &session.control(),
             _ => &keys.batch,

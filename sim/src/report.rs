@@ -7,6 +7,9 @@ use crate::fault::Faults;
 use crate::trace::TraceHash;
 use crate::violation::Violation;
 
+/// Violations that are shown; the first ones tell most.
+const SHOWN: usize = 12;
+
 /// What a run came to.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -47,8 +50,11 @@ impl fmt::Display for Report {
             out,
             "seed {seed}: trace {trace}, {took:.1} s, {steps} steps, {sessions} sessions, {deliveries} deliveries; {faults}"
         )?;
-        for violation in &self.violations {
+        for violation in self.violations.iter().take(SHOWN) {
             write!(out, "\n  violated: {violation}")?;
+        }
+        if self.violations.len() > SHOWN {
+            write!(out, "\n  and {} more", self.violations.len() - SHOWN)?;
         }
         if !self.violations.is_empty() {
             write!(

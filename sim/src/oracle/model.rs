@@ -234,11 +234,10 @@ impl Model {
             counter,
             origin: batch.origin,
         };
-        let mut matched = std::collections::BTreeSet::new();
+        let mut matched = std::collections::BTreeSet::<u32>::new();
         let mut deliveries = 0;
         for (key, consumer) in &mut self.consumers {
             let entries = truth.matching(&consumer.subscriptions, &articles);
-            matched.extend(entries.iter().map(|(index, ..)| *index));
             if entries.is_empty() {
                 continue;
             }
@@ -248,6 +247,7 @@ impl Model {
                 truth.missed_by(key, entries.iter().map(|(_, article, _)| *article));
                 continue;
             }
+            matched.extend(entries.iter().map(|(index, ..)| *index));
             deliveries += entries
                 .iter()
                 .map(|(.., ids)| ids.len() as u64)

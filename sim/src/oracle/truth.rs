@@ -139,9 +139,11 @@ impl Truth {
     /// nobody knows how is another matter.
     pub(super) fn holds_all_up_to(&self, source: &VerifyingKey, floor: Origin) -> bool {
         let first = Origin { number: 1, ..floor };
+        if floor.number == u64::MAX || floor < first {
+            return true;
+        }
         let taken = self.batches.get(source);
-        let taken = taken.map_or(0, |taken| taken.range(first..=floor).count() as u64);
-        floor.number == u64::MAX || floor < first || taken == floor.number
+        taken.is_some_and(|taken| taken.range(first..=floor).count() as u64 == floor.number)
     }
 
     /// Which of `articles` match `subscriptions`: the entries of the notice.

@@ -24,6 +24,8 @@ pub(super) struct Application {
     /// Where the input that is read now begins and ends, if it can be read again.
     input: Input,
     finished: bool,
+    /// Whether the input was published to its end: the process has nothing to read any more.
+    done: bool,
 }
 
 impl Application {
@@ -33,11 +35,17 @@ impl Application {
             begun: false,
             input: source.rereads.then_some(0),
             finished: false,
+            done: false,
         }
     }
 
     pub(super) fn input(&self) -> Input {
-        self.input
+        self.input.filter(|_| !self.done)
+    }
+
+    /// Whether all publications of a process are from an input that it could read again.
+    pub(super) fn rereads(&self) -> bool {
+        self.input.is_some()
     }
 }
 
@@ -85,7 +93,7 @@ impl Simulation {
             let application = &mut self.applications[source];
             if application.input.is_some() {
                 application.input = Some(1);
-                application.finished = false;
+                (application.finished, application.done) = (false, false);
                 let party = self.ledger.workload().party(source);
                 let end = End {
                     death: Death::Killed,
@@ -105,11 +113,18 @@ impl Simulation {
         self.scenario.publications + epilogue
     }
 
+    /// A source has died.
+    pub(super) fn on_source_death(&mut self, source: usize) {
+        let drained = self.source(source).is_drained();
+        let application = &mut self.applications[source];
+        application.done |= application.finished && drained;
+    }
+
     /// A source was started: its input is read from where it goes on.
     pub(super) fn resume(&mut self, source: usize) {
         let resumed = self.source(source).resumed();
         let application = &mut self.applications[source];
-        if let Some(input) = application.input {
+        if let Some(input) = application.input() {
             let begins = usize::from(input) * self.scenario.publications;
             application.published = begins + resumed;
             application.finished = false;
@@ -154,7 +169,7 @@ impl Simulation {
     /// An input that can be read again has come to its end.
     fn finish(&mut self, source: usize) {
         let application = &mut self.applications[source];
-        if application.input.is_some() && !application.finished {
+        if application.input().is_some() && !application.finished {
             application.finished = true;
             self.source_mut(source).finish();
             self.work(self.ledger.workload().party(source));

@@ -110,7 +110,9 @@ impl Simulation {
         while let Some((party, End { death, down })) = self.world.lives.next_dying() {
             note!(self.world, party, "dies: {death:?}");
             self.count_death(party, death, down);
-            *self.died.entry(party).or_default() += down;
+            if self.rested.is_none() {
+                *self.died.entry(party).or_default() += down;
+            }
             self.disturb(party);
             let until = self.world.now + down;
             self.world.lives.bury(party, until);
@@ -140,6 +142,9 @@ impl Simulation {
     }
 
     fn on_death(&mut self, party: Party, death: Death) {
+        if let Some(source) = self.ledger.workload().source(party) {
+            self.on_source_death(source);
+        }
         let random = &mut self.misfortune;
         let lost = match party {
             Party::Router => {

@@ -20,6 +20,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(12).saturating_add(Duration
 impl Simulation {
     pub(super) fn report(mut self) -> Report {
         self.count_clocks();
+        self.forget_orderly_ends();
         let sessions = self.host.counters().sessions;
         self.judge_links();
         self.judge_withholding();
@@ -61,6 +62,20 @@ impl Simulation {
             steps,
             took: world.now,
         }
+    }
+
+    /// A process that has come to the end of its input, and the next that takes its place, do no harm to anybody.
+    fn forget_orderly_ends(&mut self) {
+        let workload = self.ledger.workload();
+        let rested = self.rested.unwrap_or(Duration::MAX);
+        let is_orderly = |at: Duration, party: Party| {
+            let source = workload.source(party);
+            at >= rested && source.is_some_and(|source| self.applications[source].rereads())
+        };
+        let times = self.world.lost_since.iter();
+        let orderly: Vec<_> = times.map(|(at, party)| is_orderly(*at, *party)).collect();
+        let mut each = orderly.iter();
+        self.world.lost.retain(|_| each.next() != Some(&true));
     }
 
     fn judge_oracle(&mut self) {
