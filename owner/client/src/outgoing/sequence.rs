@@ -100,3 +100,86 @@ impl Sequence {
         is_due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sc_crypto::{DomainId, Secret, VerifyingKey};
+
+    use super::*;
+
+    fn sequence() -> Sequence {
+        let scope = Scope {
+            domain: DomainId::from_bytes([1; 32]),
+            session: 2,
+            party: VerifyingKey::from_bytes([3; 32]),
+            start: 4,
+        };
+        Sequence::new(
+            scope,
+            PublisherKeys::new(&Secret::from_bytes([5; 32]), true),
+        )
+    }
+
+    fn receipt(counter: u64) -> Vec<u8> {
+        let receipt = Receipt {
+            counter,
+            status: sc_cbr::Status::Taken,
+            matched: 0,
+            deliveries: 0,
+        };
+        receipt.encode()
+    }
+
+    #[test]
+    fn no_more_messages_wait_for_receipts_than_the_bound() {
+        let mut sequence = sequence();
+        for counter in 1..=UNRECEIPTED_MAX {
+            assert!(!sequence.is_full());
+            assert_eq!(sequence.take_counter(Duration::ZERO), counter);
+        }
+        assert!(sequence.is_full());
+
+        sequence
+            .open_receipt(Duration::ZERO, 1, &mut receipt(1))
+            .unwrap();
+
+        assert!(!sequence.is_full());
+    }
+
+    #[test]
+    fn what_is_settled_only_grows_and_never_beyond_what_was_sent() {
+        let mut sequence = sequence();
+        for _ in 0..3 {
+            sequence.take_counter(Duration::ZERO);
+        }
+        let mut say = |counter| {
+            sequence.take_settled(&routing::Settled {
+                domain: vec![1; 32].into(),
+                session: 2,
+                start: 4,
+                counter,
+            })
+        };
+
+        assert_eq!(say(4), None);
+        assert_eq!(say(2), Some(2));
+        assert_eq!(say(2), None);
+        assert_eq!(say(1), None);
+        assert_eq!(say(3), Some(3));
+    }
+
+    #[test]
+    fn a_receipt_ends_the_wait_of_those_before_it_and_begins_that_of_the_next() {
+        let mut sequence = sequence();
+        let at = Duration::from_secs;
+        sequence.take_counter(at(0));
+        sequence.take_counter(at(1));
+        assert_eq!(sequence.overdue_at(), Some(RECEIPTS_OVERDUE_AFTER));
+
+        sequence.open_receipt(at(5), 1, &mut receipt(1)).unwrap();
+        assert_eq!(sequence.overdue_at(), Some(at(5) + RECEIPTS_OVERDUE_AFTER));
+        sequence.open_receipt(at(6), 2, &mut receipt(2)).unwrap();
+
+        assert_eq!(sequence.overdue_at(), None);
+    }
+}

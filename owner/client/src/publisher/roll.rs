@@ -353,6 +353,116 @@ mod tests {
         assert_eq!(roll.members().count(), 0);
     }
 
+    /// Long after a lease until 9 has ended.
+    const LATER_MS: u64 = 9 + 24 * 3600 * 1000 + 1;
+
+    fn full() -> Roll {
+        let mut roll = Roll::default();
+        for number in 1..=MEMBERS_MAX as u8 {
+            roll.apply(&taken(ask(number), Some(9)));
+        }
+        roll
+    }
+
+    #[test]
+    fn a_full_roll_forgets_those_whose_lease_ended_long_ago_and_no_others() {
+        let mut roll = full();
+        assert_eq!(roll.forgettable(LATER_MS - 1).len(), 0);
+        let again = Ask {
+            sequence: 2,
+            ..ask(1)
+        };
+        roll.apply(&taken(again, Some(LATER_MS)));
+
+        let records = roll.forgettable(LATER_MS);
+        records.iter().for_each(|record| roll.apply(record));
+
+        assert_eq!(records.len(), MEMBERS_MAX - 1);
+        assert_eq!(roll.members().count(), 1);
+        assert_eq!(judge(&roll, &ask(99)), Ok(()));
+    }
+
+    #[test]
+    fn a_request_of_one_that_was_forgotten_is_not_taken_again() {
+        let mut roll = full();
+        for record in roll.forgettable(LATER_MS) {
+            roll.apply(&record);
+        }
+        let records: Vec<_> = roll.records().collect();
+        let roll = Roll::replay(&records).unwrap();
+        let next = Ask {
+            sequence: 2,
+            ..ask(1)
+        };
+
+        assert_eq!(judge(&roll, &ask(1)), Err(Refusal::Sequence));
+        assert_eq!(judge(&roll, &next), Ok(()));
+    }
+
+    #[test]
+    fn no_more_sequence_numbers_are_kept_of_the_forgotten_than_the_bound() {
+        let mut roll = Roll::default();
+        for number in 0..FORGOTTEN_MAX + MEMBERS_MAX {
+            roll.apply(&taken(ask(number as u8), Some(9)));
+            for record in roll.forgettable(LATER_MS) {
+                roll.apply(&record);
+            }
+        }
+
+        assert_eq!(roll.forgotten.len(), FORGOTTEN_MAX);
+        assert_eq!(roll.members().count(), MEMBERS_MAX);
+        assert_eq!(judge(&roll, &ask(99)), Err(Refusal::Full));
+    }
+
+    fn judge_grant(roll: &Roll, ask: &Ask, grants: &GrantList) -> Result<u64, Refusal> {
+        roll.judge_grant(ask, &ask.identity().unwrap(), grants, 0)
+    }
+
+    fn granted(roll: &mut Roll, number: u8, grants: &GrantList) -> u64 {
+        let start = judge_grant(roll, &ask(number), grants).unwrap();
+        roll.drop_ungranted(grants);
+        roll.apply(&Record::Granted {
+            ask: Box::new(ask(number)),
+            start,
+        });
+        start
+    }
+
+    fn list(numbers: std::ops::RangeInclusive<u8>) -> GrantList {
+        let lines: Vec<_> = numbers
+            .map(|number| ask(number).consumer.fingerprint())
+            .collect();
+        GrantList::parse(&lines.join("\n")).unwrap()
+    }
+
+    #[test]
+    fn start_numbers_of_those_that_publish_ascend_across_restarts() {
+        let grants = list(1..=2);
+        let mut roll = Roll::default();
+
+        let first = granted(&mut roll, 1, &grants);
+        let records: Vec<_> = roll.records().collect();
+        let mut roll = Roll::replay(&records).unwrap();
+        let second = granted(&mut roll, 2, &grants);
+
+        assert!(first < second);
+        assert_eq!(judge_grant(&roll, &ask(1), &grants), Err(Refusal::Sequence));
+    }
+
+    #[test]
+    fn those_that_are_listed_no_longer_make_room_for_others_that_publish() {
+        let everybody = list(1..=3);
+        let mut roll = Roll::default();
+        for number in 1..=GRANTEES_MAX as u8 {
+            granted(&mut roll, number, &everybody);
+        }
+        assert_eq!(judge_grant(&roll, &ask(3), &everybody), Err(Refusal::Full));
+
+        granted(&mut roll, 3, &list(2..=3));
+
+        assert_eq!(roll.grantees.len(), GRANTEES_MAX);
+    }
+
     #[test]
     fn a_consumer_that_changes_its_sealing_key_is_judged_by_the_one_it_uses() {
         let listed = ask(1);

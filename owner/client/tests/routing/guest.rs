@@ -7,6 +7,8 @@ use bytes::Bytes;
 use sc_client::{
     BatchBounds, Clock, Credit, Grantee, GranteeEvent, GranteeMemory, GranteeSettings, Output,
 };
+use sc_proto::Message;
+use sc_proto::routing::{Batch, FromPublisher, Settled, from_publisher};
 use sc_transport::Frame;
 
 use crate::world::{OWNER, entropy, identity, publication};
@@ -20,7 +22,11 @@ pub(crate) struct Guest {
     pub(crate) journal: Vec<Vec<u8>>,
     pub(crate) closed: Vec<String>,
     /// What the router would say is settled.
-    pub(crate) settled: Option<sc_proto::routing::Settled>,
+    pub(crate) settled: Option<Settled>,
+    /// After so many more outputs its process is gone.
+    pub(crate) fuse: Option<usize>,
+    /// Every batch that it sent, with its attachments.
+    pub(crate) batches: Vec<(Batch, Vec<Bytes>)>,
     plain: bool,
 }
 
@@ -34,6 +40,8 @@ impl Guest {
             journal: Vec::new(),
             closed: Vec::new(),
             settled: None,
+            fuse: None,
+            batches: Vec::new(),
             plain,
         }
     }
@@ -76,9 +84,17 @@ impl Guest {
         self.grantee.pump(clock, credit);
         let mut frames = Vec::new();
         for output in self.grantee.take_outputs() {
+            match &mut self.fuse {
+                Some(0) => break,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             match output {
                 Output::Record(record) => self.journal.push(record),
-                Output::Send { frame, .. } => frames.push(frame),
+                Output::Send { frame, .. } => {
+                    self.note_batch(&frame);
+                    frames.push(frame);
+                }
                 Output::Close(reason) => self.closed.push(reason),
                 _ => unreachable!("there are three kinds of outputs"),
             }
@@ -87,6 +103,13 @@ impl Guest {
             self.events.push(event);
         }
         frames
+    }
+
+    fn note_batch(&mut self, frame: &Frame) {
+        let head = FromPublisher::decode(frame.head.clone()).unwrap();
+        if let Some(from_publisher::Frame::Batch(head)) = head.frame {
+            self.batches.push((head, frame.attachments.clone()));
+        }
     }
 
     pub(crate) fn take_events(&mut self) -> Vec<GranteeEvent> {

@@ -91,6 +91,10 @@ pub(crate) struct World {
     pub(crate) sent: Vec<from_publisher::Frame>,
     /// Every request that was carried to the publisher.
     pub(crate) asks: Vec<Frame>,
+    /// Every answer of the owner to one that wants to publish.
+    pub(crate) answers: Vec<Bytes>,
+    /// After so many more outputs the publisher's process is gone.
+    pub(crate) fuse: Option<usize>,
     session: u64,
     /// Whether the router says at the end of each round that all is settled.
     pub(crate) settles: bool,
@@ -124,6 +128,8 @@ impl World {
             closed: Vec::new(),
             sent: Vec::new(),
             asks: Vec::new(),
+            answers: Vec::new(),
+            fuse: None,
             session: 0,
             settles: true,
             settled: None,
@@ -253,6 +259,11 @@ impl World {
 
     pub(crate) fn collect_publisher(&mut self) {
         for output in self.publisher.take_outputs() {
+            match &mut self.fuse {
+                Some(0) => break,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             match output {
                 Output::Record(record) => self.journal.push(record),
                 Output::Send { frame, .. } => self.carry_for_publisher(frame),
@@ -433,6 +444,7 @@ impl World {
                 panic!("an owner does not ask itself")
             }
             from_publisher::Frame::Answer(answer) if answer.publisher => {
+                self.answers.push(first.clone());
                 for guest in &mut self.guests {
                     if guest.key() == answer.consumer {
                         let frame = to_publisher::Frame::Answer(answer.clone());
