@@ -23,6 +23,8 @@ pub(crate) trait SourceCore {
         payload: Bytes,
     ) -> Result<(), PublishError>;
     fn finish(&mut self);
+    fn take_leave(&mut self);
+    fn has_left(&self) -> bool;
     fn resumed(&self) -> usize;
     fn is_drained(&self) -> bool;
 }
@@ -41,6 +43,14 @@ macro_rules! source_core {
 
             fn finish(&mut self) {
                 self.$field.finish();
+            }
+
+            fn take_leave(&mut self) {
+                self.$field.take_leave();
+            }
+
+            fn has_left(&self) -> bool {
+                self.$field.has_left()
             }
 
             fn resumed(&self) -> usize {

@@ -47,11 +47,9 @@ struct ConsumerPage {
     delivered: BTreeSet<Article>,
     /// What it reported, and when; a log that outlives its processes.
     reports: Vec<(Duration, SubscriberEvent)>,
-    /// The session in which it was last admitted.
-    session: u64,
     /// Whether it was told that it gets nothing more: its application gives up.
     ended: Option<Ending>,
-    /// The last notice taken of each session, as its journal says at the end.
+    /// The last notice taken of each session, as its journals said.
     taken: BTreeMap<u64, u64>,
 }
 
@@ -242,8 +240,7 @@ impl Ledger {
     ) -> Option<Ending> {
         let page = &mut self.consumers[number];
         match &event {
-            SubscriberEvent::Admitted { session, .. } => {
-                page.session = *session;
+            SubscriberEvent::Admitted { .. } => {
                 page.ended = page.ended.filter(|ending| *ending == Ending::Revoked);
             }
             SubscriberEvent::Ended(ending) => page.ended = Some(*ending),
@@ -267,16 +264,17 @@ impl Ledger {
         page.ended.filter(|_| ends)
     }
 
-    /// What the journal of a consumer says at the end.
+    /// What the journal of a consumer says at the end of one of its lives.
     pub(crate) fn on_last_word(
         &mut self,
         consumer: usize,
         taken: impl Fn(u64) -> u64,
         truth: &Truth,
     ) {
-        let sessions = truth.opened.iter().map(|(_, session)| *session);
-        self.consumers[consumer].taken =
-            sessions.map(|session| (session, taken(session))).collect();
+        for (_, session) in &truth.opened {
+            let last = self.consumers[consumer].taken.entry(*session).or_default();
+            *last = taken(*session).max(*last);
+        }
     }
 
     /// Whether a source had nothing left to do at the end.
@@ -291,21 +289,6 @@ impl Ledger {
     /// What consumers have reported, for whoever judges whether something was noticed in time.
     pub(crate) fn reports(&self, consumer: usize) -> &[(Duration, SubscriberEvent)] {
         &self.consumers[consumer].reports
-    }
-
-    /// Consumers that are not admitted in the present session of their domain.
-    pub(crate) fn strangers(&self) -> Vec<String> {
-        let pages = self.consumers.iter().zip(&self.workload().consumers);
-        pages
-            .enumerate()
-            .filter(|(_, (page, consumer))| {
-                let session = self.sources[consumer.domain].session;
-                page.ended.is_none() && (page.session == 0 || page.session != session)
-            })
-            .map(|(number, _)| {
-                format!("{} is not admitted in the session", Party::Consumer(number))
-            })
-            .collect()
     }
 
     /// Judges the whole run.

@@ -70,6 +70,9 @@ impl Session {
 pub(crate) struct Oracle {
     /// Each owner's draws, by its domain.
     draws: BTreeMap<[u8; 32], Draws>,
+    /// The time of day when each owner last handed over its keys: the domain's time begins with it.
+    entrusted: BTreeMap<[u8; 32], u64>,
+    began: BTreeMap<([u8; 32], u64), u64>,
     sessions: BTreeMap<([u8; 32], u64), Session>,
     pub(crate) seals: Seals,
     pub(crate) truth: Truth,
@@ -87,6 +90,8 @@ impl Oracle {
             .collect();
         Self {
             draws,
+            entrusted: BTreeMap::new(),
+            began: BTreeMap::new(),
             sessions: BTreeMap::new(),
             seals: Seals::default(),
             truth: Truth::new(workload),
@@ -139,6 +144,8 @@ impl Oracle {
     /// A session number opens once.
     fn on_opened(&mut self, opened: &cbr::Opened) {
         let id = (array(&opened.domain), opened.session);
+        let time_ms = self.entrusted.get(&id.0).copied().unwrap_or_default();
+        self.began.insert(id, time_ms);
         if !self.truth.opened.insert(id) {
             self.violations.push(Violation::SessionReused {
                 session: opened.session,
@@ -162,7 +169,8 @@ impl Oracle {
                     .is_ok()
             };
             let key = self.draws.get(&id.0)?.find(opens)?;
-            let model = Model::new(scope.party);
+            let time_ms = self.began.get(&id).copied().unwrap_or_default();
+            let model = Model::new(scope.party, time_ms);
             let session = Session {
                 key,
                 scope,
@@ -267,7 +275,8 @@ impl Oracle {
                 .map(|left| left.remove(0));
             let opened = session.model.open(&scope, notice);
             match (next, opened) {
-                (Some(next), Some(opened)) if session.model.accepts(&next, &opened) => {
+                (Some(mut next), Some(opened)) if session.model.accepts(&next, &opened) => {
+                    next.kind = opened.kind;
                     self.truth.made(&scope, notice.counter, next);
                 }
                 (next, opened) => self.complain(format!(
@@ -285,6 +294,22 @@ impl Oracle {
                 ));
             }
         }
+    }
+
+    /// The subscriptions that the program holds of a consumer in a session.
+    pub(crate) fn held(
+        &self,
+        domain: &[u8; 32],
+        session: u64,
+        consumer: &VerifyingKey,
+    ) -> Vec<u64> {
+        let session = self.sessions.get(&(*domain, session));
+        session.map_or_else(Vec::new, |session| session.model.held(consumer))
+    }
+
+    /// An owner hands over its keys, at this time of its day.
+    pub(crate) fn on_entrusting(&mut self, domain: [u8; 32], wall_ms: u64) {
+        self.entrusted.insert(domain, wall_ms);
     }
 
     /// What an owner calls settled before a session must have been taken in an earlier one.
@@ -319,7 +344,7 @@ impl Default for Session {
                 party: nobody,
                 start: 0,
             },
-            model: Model::new(nobody),
+            model: Model::new(nobody, 0),
             judged: false,
         }
     }

@@ -375,6 +375,7 @@ impl Simulation {
 
     /// Takes what the core of `party` has reported into the ledger.
     fn note_events(&mut self, party: Party) {
+        self.end_if_left(party);
         match party {
             Party::Router => {}
             Party::Publisher(number) => {
@@ -430,9 +431,28 @@ impl Simulation {
         self.world.now >= since + HEARTBEATS * TICK && self.waiting().is_empty()
     }
 
+    /// Consumers of which the program does not hold what they want, in the present session of their domain.
+    fn strangers(&self) -> Vec<String> {
+        let workload = self.ledger.workload();
+        let is_stranger = |number: &usize| {
+            let consumer = &workload.consumers[*number];
+            let owner = &workload.sources[consumer.domain].identity;
+            let domain = *owner.public().domain_id().as_bytes();
+            let key = consumer.identity.signing_key().verifying_key();
+            let session = self.ledger.session_since(consumer.domain);
+            let oracle = &self.world.oracle;
+            let held = session.map(|(session, _)| oracle.held(&domain, session, &key));
+            !self.ledger.has_ended(*number) && held != Some(self.ledger.answers().wanted(*number))
+        };
+        let strangers = (0..self.consumers.len()).filter(is_stranger);
+        strangers
+            .map(|number| format!("{} is not admitted in the session", Party::Consumer(number)))
+            .collect()
+    }
+
     /// What a run at rest would not show.
     fn waiting(&self) -> Vec<String> {
-        let mut waiting = self.ledger.strangers();
+        let mut waiting = self.strangers();
         if self.world.lives.anybody_dead() {
             waiting.push("somebody is dead".into());
         }

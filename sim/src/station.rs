@@ -38,6 +38,8 @@ pub(crate) trait Core {
 pub(crate) struct Station<C> {
     party: Party,
     key: VerifyingKey,
+    /// The domain that its identity owns, if it publishes there.
+    domain: [u8; 32],
     pub(crate) core: C,
     dialer: Dialer,
     link: Option<LinkId>,
@@ -59,11 +61,13 @@ impl<C: Core> Station<C> {
             _ => Role::Subscriber,
         };
         let key = VerifyingKey::from_bytes(signer.public_key());
+        let domain = *signer.0.public().domain_id().as_bytes();
         let entropy = entropy.into_entropy();
         let dialer = Dialer::new(now, role, settings, signer, entropy);
         Self {
             party,
             key,
+            domain,
             core,
             dialer,
             link: None,
@@ -218,9 +222,13 @@ impl<C: Core> Station<C> {
     /// Everything that is sealed under a counter is noted where it leaves, whether it arrives or not.
     fn note_seals(&self, world: &mut World, frame: &Frame) {
         let key = self.key;
-        let seals = &mut world.oracle.seals;
         let message = FromPublisher::decode(frame.head.clone());
         let message = message.ok().and_then(|message| message.frame);
+        if let Some(from_publisher::Frame::Secrets(_)) = message {
+            let wall_ms = world.clock(self.party).wall_ms;
+            return world.oracle.on_entrusting(self.domain, wall_ms);
+        }
+        let seals = &mut world.oracle.seals;
         let (Some(message), Some(first)) = (message, frame.attachments.first()) else {
             return;
         };

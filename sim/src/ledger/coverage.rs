@@ -20,6 +20,12 @@ impl ConsumerPage {
         })
     }
 
+    /// Whether its journal has ever said that it has taken the notice at `place`.
+    fn took(&self, place: Place) -> bool {
+        let taken = self.taken.get(&place.session).copied().unwrap_or_default();
+        taken >= place.counter && !self.misses(place)
+    }
+
     fn was_suspended_in(&self, session: u64) -> bool {
         self.reported(
             |event| matches!(event, SubscriberEvent::Suspended { session: of } if *of == session),
@@ -48,6 +54,9 @@ impl Ledger {
     /// - `PassedOver`, of its batch;
     /// - `Silent`, after the notice was made, when nothing of that session was taken any more;
     /// - `Ended` or `Lapsed`, where no notice was made of it at all.
+    ///
+    /// One gap is known: before a consumer has taken a notice that names a publisher, it knows nothing of it, and what it lacks of it from
+    /// then is not reported. Nothing is demanded there.
     pub(super) fn covers(&self, consumer: usize, article: Article, truth: &Truth) -> bool {
         let page = &self.consumers[consumer];
         let told = truth.told(consumer, article);
@@ -75,7 +84,11 @@ impl Ledger {
                     SubscriberEvent::Ended(_) | SubscriberEvent::Lapsed { .. }
                 )
             });
-        by_notice || by_suspension || by_end || self.is_uncovered(consumer, article, truth)
+        by_notice
+            || by_suspension
+            || by_end
+            || self.is_uncovered(consumer, article, truth)
+            || !truth.had_named(consumer, article, |place| page.took(place))
     }
 
     fn is_uncovered(&self, consumer: usize, article: Article, truth: &Truth) -> bool {

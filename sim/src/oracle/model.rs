@@ -42,7 +42,7 @@ impl Expected {
 /// A notice that was made.
 #[derive(Debug)]
 pub(super) struct Opened {
-    kind: NoticeKind,
+    pub(super) kind: NoticeKind,
     entries: Vec<(u32, Vec<u64>)>,
 }
 
@@ -83,10 +83,10 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(owner: VerifyingKey) -> Self {
+    pub(super) fn new(owner: VerifyingKey, time_ms: u64) -> Self {
         Self {
             owner,
-            time_ms: 0,
+            time_ms,
             consumers: BTreeMap::new(),
             floor: None,
             taken: Origin::default(),
@@ -191,7 +191,11 @@ impl Model {
     }
 
     fn advance(&mut self, time_ms: u64, effect: &mut Effect) {
-        self.time_ms = self.time_ms.max(time_ms);
+        // A lease that was over when it was given ends when time passes.
+        if time_ms <= self.time_ms {
+            return;
+        }
+        self.time_ms = time_ms;
         for (key, consumer) in &mut self.consumers {
             if consumer
                 .lease_until_ms
@@ -303,6 +307,14 @@ impl Model {
         Some(Opened {
             kind: notice.kind,
             entries,
+        })
+    }
+
+    /// The subscriptions of a consumer, ascending.
+    pub(super) fn held(&self, consumer: &VerifyingKey) -> Vec<u64> {
+        let consumer = self.consumers.get(consumer);
+        consumer.map_or_else(Vec::new, |consumer| {
+            consumer.subscriptions.keys().copied().collect()
         })
     }
 

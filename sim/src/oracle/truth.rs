@@ -66,10 +66,14 @@ pub(crate) struct Truth {
     pub(crate) opened: BTreeSet<([u8; 32], u64)>,
     /// In which batches each article went through the door.
     pub(crate) origins: BTreeMap<Article, BTreeSet<Origin>>,
+    /// When each article first did.
+    first: BTreeMap<Article, Duration>,
     /// Which batches of each source went through the door.
     batches: BTreeMap<VerifyingKey, BTreeSet<Origin>>,
     told: BTreeMap<(usize, Article), Vec<Told>>,
     missed: BTreeMap<(usize, Article), Vec<Place>>,
+    /// The notices that named a source to a consumer, and when they were made.
+    named: BTreeMap<(usize, VerifyingKey), Vec<(Place, Duration)>>,
     /// The last suspension of each consumer.
     suspended: BTreeMap<usize, Place>,
     /// Consumers that were ever suspended.
@@ -105,9 +109,11 @@ impl Truth {
                 .collect(),
             opened: BTreeSet::new(),
             origins: BTreeMap::new(),
+            first: BTreeMap::new(),
             batches: BTreeMap::new(),
             told: BTreeMap::new(),
             missed: BTreeMap::new(),
+            named: BTreeMap::new(),
             suspended: BTreeMap::new(),
             ever_suspended: BTreeSet::new(),
             made: BTreeMap::new(),
@@ -132,6 +138,7 @@ impl Truth {
         self.batches.entry(scope.party).or_default().insert(origin);
         for article in articles {
             self.origins.entry(*article).or_default().insert(origin);
+            self.first.entry(*article).or_insert(self.now);
         }
     }
 
@@ -175,7 +182,17 @@ impl Truth {
         };
         self.made.insert(place, self.now);
         match expected.kind {
-            NoticeKind::Matches { origin, .. } => {
+            NoticeKind::Heartbeat { publishers } => {
+                for coverage in publishers {
+                    let named = self.named.entry((consumer, coverage.publisher));
+                    named.or_default().push((place, self.now));
+                }
+            }
+            NoticeKind::Matches {
+                origin, publisher, ..
+            } => {
+                let named = self.named.entry((consumer, publisher));
+                named.or_default().push((place, self.now));
                 for (index, article, subscriptions) in expected.entries {
                     let told = Told {
                         place,
@@ -192,6 +209,22 @@ impl Truth {
             }
             _ => {}
         }
+    }
+
+    /// Whether a notice that `is_taken` had named the article's source to `consumer` before the article went through the door, or was
+    /// lost before it did.
+    pub(crate) fn had_named(
+        &self,
+        consumer: usize,
+        article: Article,
+        is_taken: impl Fn(Place) -> bool,
+    ) -> bool {
+        let key = *self.key(article.source);
+        let first = self.first.get(&article).copied().unwrap_or(Duration::MAX);
+        let named = self.named.get(&(consumer, key)).into_iter().flatten();
+        named
+            .into_iter()
+            .any(|(place, at)| *at <= first && is_taken(*place))
     }
 
     /// When a notice was made; never, if it was not.

@@ -26,6 +26,8 @@ pub(super) struct Application {
     finished: bool,
     /// Whether the input was published to its end: the process has nothing to read any more.
     done: bool,
+    /// Whether the process takes its leave.
+    leaving: bool,
 }
 
 impl Application {
@@ -36,6 +38,7 @@ impl Application {
             input: source.rereads.then_some(0),
             finished: false,
             done: false,
+            leaving: false,
         }
     }
 
@@ -94,16 +97,29 @@ impl Simulation {
             if application.input.is_some() {
                 application.input = Some(1);
                 (application.finished, application.done) = (false, false);
-                let party = self.ledger.workload().party(source);
-                let end = End {
-                    death: Death::Killed,
-                    down: Duration::from_millis(10),
-                };
-                self.world.lives.kill(party, end);
+                application.leaving = true;
+                self.source_mut(source).take_leave();
+                self.work(self.ledger.workload().party(source));
+            } else {
+                self.world
+                    .queue
+                    .at(self.world.now, Happening::Publish(source));
             }
-            self.world
-                .queue
-                .at(self.world.now, Happening::Publish(source));
+        }
+    }
+
+    /// A process that has taken leave is at its end, and the next takes its place.
+    pub(super) fn end_if_left(&mut self, party: Party) {
+        let Some(source) = self.ledger.workload().source(party) else {
+            return;
+        };
+        if self.applications[source].leaving && self.source(source).has_left() {
+            self.applications[source].leaving = false;
+            let end = End {
+                death: Death::Killed,
+                down: Duration::from_millis(10),
+            };
+            self.world.lives.kill(party, end);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sc_client::Ending;
+use sc_client::{Ending, Memory};
 
 use super::Simulation;
 use crate::cast::{self, Life};
@@ -166,6 +166,10 @@ impl Simulation {
                 let left = station.disk.records().len();
                 let forgotten = station.core.forgotten(left);
                 self.ledger.on_rollback(number, &forgotten);
+                let memory = Memory::replay(station.disk.records());
+                let truth = &self.world.oracle.truth;
+                self.ledger
+                    .on_last_word(number, |session| memory.taken(session), truth);
                 lost
             }
         };

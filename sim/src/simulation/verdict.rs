@@ -108,14 +108,14 @@ impl Simulation {
             return;
         }
         let outages = self.outages();
+        let may_disconnect = self.scenario.slow == sc_cbr::SlowPolicy::Disconnect;
         for (party, reason) in self.world.lost.clone() {
-            if !outages.contains(&party) {
+            let is_slow = reason.contains("does not keep up") && may_disconnect;
+            if !outages.contains(&party) && !is_slow {
                 self.ledger.violate(Violation::LinkLost { party, reason });
             }
         }
         let counters = self.host.counters();
-        let may_disconnect = self.scenario.slow == sc_cbr::SlowPolicy::Disconnect
-            && self.world.faults != Faults::default();
         if counters.undeliverable > 0 || (counters.disconnected > 0 && !may_disconnect) {
             let what = format!(
                 "{} undeliverable, {} disconnected",
