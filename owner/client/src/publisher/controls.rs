@@ -3,7 +3,7 @@
 //! Invariant: a consumer's answer stands before the admission that it announces; what many requests ask for is kept once, in the roll,
 //! when it would take more room here than it may.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use sc_cbr::ControlBody;
 use sc_crypto::{OwnerPublic, VerifyingKey};
@@ -75,8 +75,8 @@ impl Queued {
 pub(super) struct Controls {
     queue: VecDeque<Queued>,
     bytes: usize,
-    /// Consumers with a readmission that has not begun: a second one would say the same.
-    readmitting: BTreeSet<VerifyingKey>,
+    /// Consumers with a readmission that has not begun, and whether they are known to be there: a second one would say the same.
+    readmitting: BTreeMap<VerifyingKey, bool>,
 }
 
 impl Controls {
@@ -99,10 +99,15 @@ impl Controls {
     }
 
     pub(super) fn push(&mut self, queued: Queued) {
-        if let Queued::Readmit { consumer, .. } = &queued
-            && !self.readmitting.insert(*consumer)
+        if let Queued::Readmit {
+            consumer, is_here, ..
+        } = &queued
         {
-            return;
+            let waits = self.readmitting.contains_key(consumer);
+            *self.readmitting.entry(*consumer).or_default() |= is_here;
+            if waits {
+                return;
+            }
         }
         self.bytes += queued.bytes();
         self.queue.push_back(queued);
@@ -112,27 +117,35 @@ impl Controls {
     pub(super) fn put_back(&mut self, queued: Queued) {
         if let Queued::Readmit {
             consumer,
+            is_here,
             after: None,
-            ..
         } = &queued
         {
-            self.readmitting.insert(*consumer);
+            self.readmitting.insert(*consumer, *is_here);
         }
         self.bytes += queued.bytes();
         self.queue.push_front(queued);
     }
 
     pub(super) fn pop(&mut self) -> Option<Queued> {
-        let queued = self.queue.pop_front()?;
+        let mut queued = self.queue.pop_front()?;
         self.bytes -= queued.bytes();
-        if let Queued::Readmit { consumer, .. } = &queued {
-            self.readmitting.remove(consumer);
+        if let Queued::Readmit {
+            consumer,
+            is_here,
+            after: None,
+        } = &mut queued
+        {
+            *is_here = self.readmitting.remove(consumer).unwrap_or(*is_here);
         }
         Some(queued)
     }
 
     /// Whoever was expelled is not complete when what waits for it is carried out.
     pub(super) fn completes_no_more(&mut self, identity: &VerifyingKey) {
+        if let Some(is_here) = self.readmitting.get_mut(identity) {
+            *is_here = false;
+        }
         for queued in &mut self.queue {
             match queued {
                 Queued::Control { completes, .. } if *completes == Some(*identity) => {
@@ -179,6 +192,23 @@ mod tests {
 
         let left = std::iter::from_fn(|| controls.pop()).count();
         assert_eq!(left, 2, "the first has begun, so a later one may be needed");
+    }
+
+    #[test]
+    fn a_consumer_that_is_known_to_be_there_once_is_there_when_it_is_readmitted() {
+        let mut controls = Controls::default();
+        let unknown = Queued::Readmit {
+            consumer: VerifyingKey::from_bytes([1; 32]),
+            is_here: false,
+            after: None,
+        };
+        controls.push(unknown);
+        controls.push(readmit(1, None));
+
+        assert!(matches!(
+            controls.pop(),
+            Some(Queued::Readmit { is_here: true, .. })
+        ));
     }
 
     #[test]

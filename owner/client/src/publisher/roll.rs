@@ -8,7 +8,7 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sc_cbr::CONSUMERS_MAX;
+use sc_cbr::{CONSUMERS_MAX, PUBLISHERS_MAX};
 use sc_crypto::{OwnerPublic, VerifyingKey};
 
 pub(crate) use member::Member;
@@ -24,7 +24,7 @@ const MEMBERS_MAX: usize = if cfg!(test) { 4 } else { CONSUMERS_MAX };
 /// Identities of which only the last sequence number is remembered.
 const FORGOTTEN_MAX: usize = 4 * MEMBERS_MAX;
 /// Identities that publish in the domain besides its owner.
-pub(crate) const GRANTEES_MAX: usize = if cfg!(test) { 2 } else { 64 };
+pub(crate) const GRANTEES_MAX: usize = if cfg!(test) { 2 } else { PUBLISHERS_MAX };
 /// One that publishes in the domain besides its owner.
 struct Grantee {
     public: OwnerPublic,

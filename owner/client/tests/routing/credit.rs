@@ -362,3 +362,36 @@ fn a_router_that_gives_no_credit_for_control_is_left() {
 
     assert!(pumps > 250_000);
 }
+
+#[test]
+fn requests_that_wait_for_credit_take_a_bounded_room_and_none_is_lost() {
+    // Each request carries 240 kB, and 32 MiB may wait.
+    let texts: Vec<String> = (0..4)
+        .map(|number| format!("i a = \"{number}{}\"", "x".repeat(60_000)))
+        .collect();
+    let wanted: Vec<_> = (0..).zip(texts.iter().map(|text| &text[..])).collect();
+    let mut world = World::open(PublisherSettings {
+        lease: Duration::from_secs(10_000_000),
+        ..settings()
+    });
+    world.credit = NONE;
+    world.join(2, &wanted);
+    let requests = 160;
+    for _ in 0..requests {
+        world.advance(Duration::from_secs(600));
+        world.work_subscribers();
+        world.deliver_to_publisher();
+    }
+    assert!(world.asks.len() >= requests);
+    assert!(world.closed.is_empty());
+    let before = world.sent.len();
+
+    world.credit = PLENTY;
+    world.run();
+
+    let messages = counters(&world.sent[before..]).len();
+    let ticks = requests + 1;
+    assert!(messages < ticks + 142, "{messages} messages");
+    world.publish_and_run(&texts[3].replace("= ", ""), "found");
+    assert_eq!(world.parties[0].payloads(), ["found"]);
+}
