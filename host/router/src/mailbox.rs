@@ -354,8 +354,12 @@ impl Mailbox {
         let Some(reader) = &self.reader else {
             return self.suspend(out);
         };
-        let allowed = if !reader.is_ready() {
-            // It has not said yet what it holds the keys of; it is given the time to.
+        let awaited = self
+            .tail
+            .front()
+            .is_some_and(|held| reader.awaits(held.place.0));
+        let allowed = if awaited {
+            // It has not said yet that it holds the keys; it is given the time to.
             ALLOWANCE
         } else if self.gauge.is_pressed() {
             // It is not this consumer that has used up the memory.

@@ -120,7 +120,7 @@ mod tests {
     fn a_publisher_is_told_once_of_all_that_was_settled_without_a_gap() {
         let mut settled = Settled::default();
         let stream = settled.open(LinkId(1), Bytes::new(), 1, 1);
-        let mut settle = |settled: &mut Settled, counter| {
+        let settle = |settled: &mut Settled, counter| {
             settled.settle(Message { stream, counter });
         };
 

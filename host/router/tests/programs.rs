@@ -3,16 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::future::pending;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use prost::Message;
 use sc_enclave::Program;
-use sc_launcher::{Door, Platform};
+use sc_launcher::{Door, LaunchError, Platform};
 use sc_proto::cbr::{self, reply::Reply};
 use sc_router::{Counters, Router, RouterError, RouterNews, RouterSettings, serve};
 use sc_transport::{Attach, Driver, LinkKey, LinkSettings, Links};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 /// Longer than anything here takes; what hangs fails by it.
@@ -56,23 +58,35 @@ async fn driver() -> Driver<Links> {
         .unwrap()
 }
 
-/// Runs a router over `door` until `stop`; returns how it ended and what it told.
+/// Runs a router over what `launch` starts until `stop`; returns how it ended and what it told, but for the numbers.
 async fn run(
-    door: Door,
+    launch: impl FnMut() -> Result<Door, LaunchError>,
     stop: impl Future<Output = ()>,
 ) -> (Result<Counters, RouterError>, Vec<RouterNews>) {
     let router = Router::new(RouterSettings::default());
     let mut news = Vec::new();
-    let serving = serve(router, driver().await, door, stop, |told| news.push(told));
+    let tell = |told| {
+        if !matches!(told, RouterNews::Measured { .. }) {
+            news.push(told);
+        }
+    };
+    let serving = serve(router, driver().await, launch, None, stop, tell);
     let ended = timeout(PATIENCE, serving).await.unwrap();
     (ended, news)
+}
+
+/// Starts these, one after another.
+fn each(programs: impl IntoIterator<Item = Door>) -> impl FnMut() -> Result<Door, LaunchError> {
+    let mut programs: Vec<Door> = programs.into_iter().collect();
+    programs.reverse();
+    move || Ok(programs.pop().expect("started more often than meant"))
 }
 
 #[tokio::test]
 async fn the_routing_program_of_this_version_is_served_until_the_stop() {
     let stop = sleep(Duration::from_millis(20));
 
-    let (ended, news) = run(inline(describing("sc-cbr", VERSION)), stop).await;
+    let (ended, news) = run(each([inline(describing("sc-cbr", VERSION))]), stop).await;
 
     assert_eq!(ended.unwrap(), Counters::default());
     assert!(matches!(
@@ -99,7 +113,7 @@ async fn another_program_or_version_is_not_served() {
         ),
     ];
     for program in unfit {
-        let (ended, news) = run(inline(program), pending()).await;
+        let (ended, news) = run(each([inline(program)]), pending()).await;
 
         assert!(matches!(ended, Err(RouterError::Unfit(_))), "{ended:?}");
         assert!(news.is_empty());
@@ -107,14 +121,78 @@ async fn another_program_or_version_is_not_served() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_gone_ends_the_router() {
+async fn a_program_that_ends_before_it_has_said_what_it_is_ends_the_router() {
     let door = Door::start(Platform::Process {
         binary: "/bin/false".into(),
     });
 
-    let (ended, _) = run(door.unwrap(), pending()).await;
+    let (ended, _) = run(each([door.unwrap()]), pending()).await;
 
-    assert!(matches!(ended, Err(RouterError::Program(_))), "{ended:?}");
+    assert!(matches!(ended, Err(RouterError::Program)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_start_ends_the_router_and_says_why() {
+    let launch = || {
+        Door::start(Platform::Process {
+            binary: "/no/such/program".into(),
+        })
+    };
+
+    let (ended, _) = run(launch, pending()).await;
+
+    assert!(matches!(ended, Err(RouterError::Launch(_))), "{ended:?}");
+}
+
+/// A child that says what it is, and ends.
+fn ending() -> Door {
+    let reply = describing("sc-cbr", VERSION).0;
+    let mut frame = BytesMut::new();
+    sc_launcher::push_frame(&mut frame, 0, &reply);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answer");
+    std::fs::write(&path, &frame).unwrap();
+    let script = folder.path().join("program");
+    let text = format!("#!/bin/sh\nexec cat {}\n", path.display());
+    std::fs::write(&script, text).unwrap();
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).unwrap();
+    // The folder has to outlive the child's start.
+    let _ = folder.keep();
+    Door::start(Platform::Process { binary: script }).unwrap()
+}
+
+#[tokio::test]
+async fn a_program_that_ends_is_started_again_and_told_of_each_time() {
+    let last = Arc::new(Notify::new());
+    let serving = Arc::clone(&last);
+    let mut started = 0;
+    let launch = move || {
+        started += 1;
+        if started == 3 {
+            serving.notify_one();
+            return Ok(inline(describing("sc-cbr", VERSION)));
+        }
+        Ok(ending())
+    };
+    let stop = async move {
+        last.notified().await;
+        sleep(Duration::from_millis(20)).await;
+    };
+
+    let (ended, news) = run(launch, stop).await;
+
+    assert_eq!(ended.unwrap().programs_lost, 2);
+    let pauses: Vec<u64> = news
+        .iter()
+        .filter_map(|told| match told {
+            RouterNews::ProgramLost { pause, .. } => Some(pause.as_secs()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pauses, [0, 1]);
+    let ready = |told: &&RouterNews| matches!(told, RouterNews::Program { .. });
+    assert_eq!(news.iter().filter(ready).count(), 3);
 }
 
 #[tokio::test]
@@ -127,7 +205,7 @@ async fn a_silent_program_does_not_keep_a_router_from_ending() {
         }
     }
 
-    let (ended, _) = run(inline(Silent), sleep(Duration::from_millis(20))).await;
+    let (ended, _) = run(each([inline(Silent)]), sleep(Duration::from_millis(20))).await;
 
     assert!(ended.is_ok());
 }

@@ -38,8 +38,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn is_ready(&self) -> bool {
-        !self.named.is_empty()
+    /// Whether the consumer has still to name this session.
+    pub(super) fn awaits(&self, session: u64) -> bool {
+        self.named.last().is_none_or(|newest| session > *newest)
     }
 
     pub(super) fn serves(&self, session: u64) -> Verdict {

@@ -66,7 +66,7 @@ fn a_request_that_would_be_too_large_for_the_owners_link_is_refused() {
 fn a_request_goes_to_the_link_that_opened_the_present_session() {
     let mut house = House::open();
     let later = LinkId(53);
-    house.router.on_event(LinkEvent::Established {
+    house.event(LinkEvent::Established {
         link: later,
         peer: key(OWNER),
         role: Role::Publisher,
@@ -143,7 +143,7 @@ fn an_answer_to_a_consumer_that_is_not_there_or_never_wanted_the_domain_is_unrea
 fn a_consumers_newer_link_gets_its_answers_and_the_end_of_the_older_changes_nothing() {
     let mut house = House::open();
     let newer = LinkId(4);
-    house.router.on_event(LinkEvent::Established {
+    house.event(LinkEvent::Established {
         link: newer,
         peer: key(ALICE),
         role: Role::Subscriber,

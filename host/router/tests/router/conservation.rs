@@ -5,12 +5,13 @@
 //! answered and acknowledged, every account is even.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 use sc_proto::cbr::{self, call::Call, reply::Reply};
-use sc_proto::routing::{self, from_publisher, from_subscriber};
-use sc_router::{Output, Router, RouterSettings};
+use sc_proto::routing::{self, from_publisher, from_subscriber, to_subscriber};
+use sc_router::{Output, Router, RouterSettings, SpillEvent, SpillFailure};
 use sc_transport::{CloseReason, Frame, FrameClass, LinkEvent, LinkId, PeerKey, Role, SendError};
 
 const LIVES: u64 = 150;
@@ -63,6 +64,15 @@ struct Life {
     calls: Vec<(u64, Call)>,
     on_their_way: BTreeMap<(LinkId, FrameClass), Vec<u64>>,
     gone: BTreeSet<LinkId>,
+    now: Duration,
+    /// The last notice that came on a link in an owner's domain: session and counter.
+    taken: BTreeMap<(LinkId, u64), (u64, u64)>,
+    /// What was last said of it, at rest.
+    said: BTreeMap<(LinkId, u64), (u64, u64)>,
+    /// The last counter that the program has given to a consumer's notice.
+    counters: BTreeMap<(u64, u64, u64), u64>,
+    /// What the store has to say.
+    disk: Vec<SpillEvent>,
     /// Whether links may end and frames be lost.
     rough: bool,
 }
@@ -70,7 +80,10 @@ struct Life {
 impl Life {
     fn new(seed: u64, rough: bool) -> Self {
         Self {
-            router: Router::new(RouterSettings::default()),
+            router: Router::new(RouterSettings {
+                has_store: true,
+                ..RouterSettings::default()
+            }),
             dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1),
             next_link: 1,
             owners: BTreeMap::new(),
@@ -81,19 +94,27 @@ impl Life {
             calls: Vec::new(),
             on_their_way: BTreeMap::new(),
             gone: BTreeSet::new(),
+            now: Duration::ZERO,
+            taken: BTreeMap::new(),
+            said: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            disk: Vec::new(),
             rough,
         }
     }
 
     fn step(&mut self) {
-        match self.dice.below(12) {
+        match self.dice.below(16) {
             0 => self.come(),
             1 if self.rough => self.go(),
             2 => self.provision(),
             3..=5 => self.publish(),
             6 => self.subscribe(),
             7 => self.garble(),
-            8..=9 => self.reply(),
+            8..=10 => self.reply(),
+            11..=12 => self.take(),
+            13 => self.store(),
+            14 => self.wait(),
             _ => self.acknowledge(),
         }
         self.collect();
@@ -115,8 +136,7 @@ impl Life {
             return;
         }
         self.next_link += 1;
-        self.router
-            .on_event(LinkEvent::Established { link, peer, role });
+        self.event(LinkEvent::Established { link, peer, role });
         let replaced = match role {
             Role::Publisher => self.owners.insert(number, link),
             _ => self.consumers.insert(number - OWNERS, link),
@@ -146,7 +166,7 @@ impl Life {
         self.gone.insert(link);
         self.on_their_way.retain(|(of, _), _| *of != link);
         let reason = CloseReason::Forgotten;
-        self.router.on_event(LinkEvent::Closed { link, reason });
+        self.event(LinkEvent::Closed { link, reason });
     }
 
     fn frame(&mut self, link: LinkId, class: FrameClass, head: Vec<u8>, parts: Vec<Bytes>) {
@@ -156,7 +176,7 @@ impl Life {
             head: head.into(),
             attachments: parts,
         };
-        self.router.on_event(LinkEvent::Frame {
+        self.event(LinkEvent::Frame {
             link,
             class,
             frame,
@@ -295,8 +315,8 @@ impl Life {
     /// The program answers its oldest call, well or badly; sometimes it invents an answer.
     fn reply(&mut self) {
         if self.dice.chance(5) {
-            self.router
-                .on_reply(1 << 40, Bytes::from_static(b"invented"));
+            let invented = Bytes::from_static(b"invented");
+            self.router.on_reply(self.now, 1 << 40, invented);
         }
         if self.calls.is_empty() {
             return;
@@ -308,7 +328,8 @@ impl Life {
             _ => Some(self.fitting(call)),
         };
         let reply = cbr::Reply { reply };
-        self.router.on_reply(token, reply.encode_to_vec().into());
+        let reply = reply.encode_to_vec().into();
+        self.router.on_reply(self.now, token, reply);
     }
 
     fn fitting(&mut self, call: Call) -> Reply {
@@ -332,14 +353,37 @@ impl Life {
                     plain,
                 })
             }
-            Call::Close(_) => Reply::Closed(cbr::Closed {}),
-            _ => {
+            Call::Close(_) | Call::Describe(_) => Reply::Closed(cbr::Closed {}),
+            Call::Suspend(cbr::Suspend {
+                domain,
+                session,
+                consumer,
+            })
+            | Call::Resume(cbr::Resume {
+                domain,
+                session,
+                consumer,
+            }) => {
+                let (owner, consumer) = (domain[0] - 0xd0, consumer[0] - 0x80);
+                let notice = self.notice(owner.into(), session, consumer.into());
+                Reply::Outcome(cbr::Outcome {
+                    notices: vec![notice],
+                    ..Default::default()
+                })
+            }
+            Call::Control(sealed) | Call::Batch(sealed) => {
+                let owner = u64::from(sealed.domain[0] - 0xd0);
                 let count = self.dice.below(4);
-                let notices = (0..count).map(|_| self.notice()).collect();
+                let notices = (0..count)
+                    .map(|_| {
+                        let consumer = self.dice.below(CONSUMERS + 1);
+                        self.notice(owner, sealed.session, consumer)
+                    })
+                    .collect();
                 let admitted = self.dice.chance(20).then(|| cbr::Admitted {
-                    retention_ms: 0,
+                    retention_ms: 35_000,
                     consumer: Bytes::copy_from_slice(&consumer_key(self.dice.below(CONSUMERS)).0),
-                    slow: 1 + self.dice.below(2) as i32,
+                    slow: 1 + self.dice.below(3) as i32,
                 });
                 Reply::Outcome(cbr::Outcome {
                     registered: None,
@@ -351,11 +395,12 @@ impl Life {
         }
     }
 
-    fn notice(&mut self) -> cbr::Notice {
-        let consumer = consumer_key(self.dice.below(CONSUMERS + 1));
+    fn notice(&mut self, owner: u64, session: u64, consumer: u64) -> cbr::Notice {
+        let counter = self.counters.entry((owner, session, consumer)).or_default();
+        *counter += 1;
         cbr::Notice {
-            consumer: Bytes::copy_from_slice(&consumer.0),
-            counter: 1,
+            consumer: Bytes::copy_from_slice(&consumer_key(consumer).0),
+            counter: *counter,
             ciphertext: "n".into(),
             payloads: (0..self.dice.below(5) as u32).collect(),
         }
@@ -375,8 +420,72 @@ impl Life {
         if tokens.is_empty() {
             self.on_their_way.remove(&(link, class));
         }
-        self.router
-            .on_event(LinkEvent::Acked { link, class, token });
+        self.event(LinkEvent::Acked { link, class, token });
+    }
+
+    fn event(&mut self, event: LinkEvent) {
+        self.router.on_event(self.now, event);
+    }
+
+    /// Some consumer says how far it has come in some domain, truly or not.
+    fn take(&mut self) {
+        let links: Vec<_> = self.consumers.values().copied().collect();
+        if links.is_empty() {
+            return;
+        }
+        let link = links[self.dice.below(links.len() as u64) as usize];
+        let owner = self.dice.below(OWNERS);
+        let session = self
+            .sessions
+            .get(&owner)
+            .map_or(1, |(session, ..)| *session);
+        let (session, counter) = match self.dice.below(10) {
+            0 => (session.saturating_sub(1), self.dice.below(5)),
+            1 => (session + 1, 0),
+            2 => (session, u64::MAX),
+            3 => (session, 0),
+            _ => {
+                let taken = self.taken.get(&(link, owner)).copied();
+                taken.unwrap_or((session, 0))
+            }
+        };
+        self.ack(link, owner, session, counter);
+    }
+
+    fn ack(&mut self, link: LinkId, owner: u64, session: u64, counter: u64) {
+        let ack = routing::Ack {
+            domain: domain(owner),
+            session,
+            counter,
+        };
+        let frame = Some(from_subscriber::Frame::Ack(ack));
+        let head = routing::FromSubscriber { frame }.encode_to_vec();
+        self.frame(link, FrameClass::Control, head, vec![]);
+    }
+
+    /// Time passes: mostly little.
+    fn wait(&mut self) {
+        let seconds = if self.dice.chance(10) { 40 } else { 1 };
+        self.now += Duration::from_secs(seconds);
+        self.router.on_timeout(self.now);
+    }
+
+    /// The store says what it has done: mostly well.
+    fn store(&mut self) {
+        while let Some(event) = self.disk.pop() {
+            let event = match event {
+                SpillEvent::Stored { mailbox, token } if self.rough && self.dice.chance(5) => {
+                    let why = SpillFailure::Full;
+                    SpillEvent::Failed {
+                        mailbox,
+                        token,
+                        why,
+                    }
+                }
+                event => event,
+            };
+            self.router.on_spill(event);
+        }
     }
 
     /// Does what the router wants done, as its loop does.
@@ -409,6 +518,20 @@ impl Life {
                         self.consumers.retain(|_, of| *of != link);
                         self.end(link);
                     }
+                    Output::Store { mailbox, token, .. } => {
+                        // The newest is the last to be taken out.
+                        self.disk.insert(0, SpillEvent::Stored { mailbox, token });
+                    }
+                    Output::Fetch { mailbox, .. } => {
+                        // A store that has lost everything: what it held owes nobody anything any more.
+                        let fetched = SpillEvent::Fetched {
+                            mailbox,
+                            records: vec![],
+                            more: false,
+                        };
+                        self.disk.insert(0, fetched);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -416,31 +539,87 @@ impl Life {
 
     fn send(&mut self, link: LinkId, class: FrameClass, frame: Frame, token: u64) {
         let is_gone = self.gone.contains(&link);
-        let is_full = self.rough && self.dice.chance(5);
-        let way = &mut self.on_their_way;
-        self.router
-            .deliver(link, class, frame, token, 1 << 20, |_| {
-                if is_gone {
-                    return Err(SendError::Closed);
-                }
-                if is_full {
-                    return Err(SendError::Full);
-                }
-                way.entry((link, class)).or_default().push(token);
-                Ok(())
-            });
+        let is_full = self.rough && class == FrameClass::Data && self.dice.chance(5);
+        let came = (!is_gone && !is_full).then(|| frame.head.clone());
+        self.router.deliver(link, class, frame, token, |_| {
+            if is_gone {
+                return Err(SendError::Closed);
+            }
+            if is_full {
+                return Err(SendError::Full);
+            }
+            Ok(())
+        });
+        if let Some(head) = came {
+            let way = self.on_their_way.entry((link, class)).or_default();
+            way.push(token);
+            self.note(link, head);
+        }
         if is_full {
-            self.router.on_event(LinkEvent::Writable { link, class });
+            self.event(LinkEvent::Writable { link, class });
+        }
+    }
+
+    /// A consumer remembers which notice has come.
+    fn note(&mut self, link: LinkId, head: Bytes) {
+        let is_consumer = self.consumers.values().any(|of| *of == link);
+        let head = routing::ToSubscriber::decode(head).ok();
+        let frame = head.filter(|_| is_consumer).and_then(|head| head.frame);
+        if let Some(to_subscriber::Frame::Notice(notice)) = frame {
+            let owner = u64::from(notice.domain[0] - 0xd0);
+            let place = (notice.session, notice.counter);
+            self.taken.insert((link, owner), place);
         }
     }
 
     /// Everything is answered and acknowledged.
     fn come_to_rest(&mut self) {
-        while !self.calls.is_empty() || !self.on_their_way.is_empty() {
-            self.reply();
-            self.acknowledge();
+        // Every consumer gets the keys of the present sessions.
+        let sessions: Vec<_> = self
+            .sessions
+            .iter()
+            .map(|(owner, it)| (*owner, it.0))
+            .collect();
+        for link in self.consumers.values().copied().collect::<Vec<_>>() {
+            for (owner, session) in &sessions {
+                self.ack(link, *owner, *session, 0);
+            }
+        }
+        self.collect();
+        loop {
+            while !self.is_at_rest() {
+                self.reply();
+                self.acknowledge();
+                self.store();
+                self.collect();
+            }
+            if !self.take_all() {
+                break;
+            }
             self.collect();
         }
+        // Consumers that have not come by now do not come in time.
+        self.now += Duration::from_secs(60);
+        self.router.on_timeout(self.now);
+        self.collect();
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.calls.is_empty() && self.on_their_way.is_empty() && self.disk.is_empty()
+    }
+
+    /// Every consumer takes what it has been sent, and says so once; returns whether anyone had anything to say.
+    fn take_all(&mut self) -> bool {
+        let mut spoke = false;
+        for ((link, owner), (session, counter)) in self.taken.clone() {
+            let word = (session, counter);
+            let is_new = self.said.insert((link, owner), word) != Some(word);
+            if is_new && !self.gone.contains(&link) {
+                self.ack(link, owner, session, counter);
+                spoke = true;
+            }
+        }
+        spoke
     }
 
     fn is_even(&self) -> bool {

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod acks;
 mod answers;
 mod conservation;
 mod house;
 mod notices;
 mod ordering;
+mod policies;
+mod program;
 mod provisioning;
 mod queues;
+mod registered;
+mod settled;
+mod store;

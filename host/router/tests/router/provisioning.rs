@@ -249,9 +249,9 @@ fn each_refusal_of_the_program_reaches_its_publisher() {
         house.reply(token, refusal(reason));
 
         let done = house.done();
-        let [Sent::ToPublisher(OWNER, to_publisher::Frame::Refused(refused), _)] = &done.sent[..]
+        let Sent::ToPublisher(OWNER, to_publisher::Frame::Refused(refused), _) = &done.sent[0]
         else {
-            panic!("not one refusal: {:?}", done.sent);
+            panic!("no refusal first: {:?}", done.sent);
         };
         assert_eq!(refused.cause(), Cause::Program);
         assert_eq!(refused.refusal.unwrap().reason(), reason);
@@ -280,7 +280,7 @@ fn a_reply_that_does_not_fit_its_call_is_refused() {
     let mut house = House::open();
     house.control(OWNER, 1, 1);
     let (token, _) = house.done().call();
-    house.router.on_reply(token, "garbage".into());
+    house.router.on_reply(house.now, token, "garbage".into());
     assert_eq!(house.done().causes(), [Cause::Program]);
 }
 
@@ -290,7 +290,7 @@ fn publishers_and_subscribers_are_counted_apart() {
     assert_eq!(house.router.peers(), (1, 2));
 
     // A second link of the same subscriber, before the end of the first is known.
-    house.router.on_event(sc_transport::LinkEvent::Established {
+    house.event(sc_transport::LinkEvent::Established {
         link: LinkId(4),
         peer: key(ALICE),
         role: Role::Subscriber,

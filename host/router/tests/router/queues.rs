@@ -1,162 +1,204 @@
-//! Consumers that do not keep up: waited for or dropped, as the publisher of their domain chose.
+//! Links whose queues are full, or that never take what is for them.
 
 use std::cell::RefCell;
 
-use sc_proto::cbr::SlowPolicy;
+use sc_proto::cbr::call::Call;
+use sc_proto::routing::refused::Cause;
+use sc_router::Output;
 use sc_transport::{Frame, FrameClass, LinkEvent, LinkId, Role, SendError};
 
-use crate::house::{ALICE, House, OWNER, admission};
+use crate::house::{ALICE, BOB, House, OWNER, notice};
 
-const OTHER_OWNER: LinkId = LinkId(51);
 const DATA: FrameClass = FrameClass::Data;
 
-/// A house in which the owner has admitted Alice under `slow`.
-fn admitted(slow: SlowPolicy) -> House {
+/// Has the owner publish `counters`, with a notice for Alice each, and sends what comes of it over a link that answers each notice as
+/// `answer` says. Returns the places, from 0, of the notices that were tried.
+fn try_each(
+    house: &mut House,
+    counters: std::ops::RangeInclusive<u64>,
+    answer: impl Fn(usize) -> Result<(), SendError>,
+) -> Vec<usize> {
+    for counter in counters {
+        house.publish(OWNER, counter, vec![notice(ALICE, counter, &[0])]);
+    }
+    deliver(house, answer)
+}
+
+fn deliver(house: &mut House, answer: impl Fn(usize) -> Result<(), SendError>) -> Vec<usize> {
+    let tried = RefCell::new(Vec::new());
+    let mut place = 0;
+    for output in house.router.take_outputs() {
+        if let Output::Send {
+            link: ALICE,
+            class: DATA,
+            frame,
+            token,
+        } = output
+        {
+            let this = place;
+            house.router.deliver(ALICE, DATA, frame, token, |_| {
+                tried.borrow_mut().push(this);
+                answer(this)
+            });
+            place += 1;
+        }
+    }
+    tried.into_inner()
+}
+
+/// Batches of whose notices all are in one round of outputs: the calls are answered first.
+fn published(count: u64) -> House {
     let mut house = House::open();
-    admit(&mut house, OWNER, 1, slow);
+    for counter in 1..=count {
+        house.batch(OWNER, counter, &["payload"]);
+    }
+    let calls = house.done().calls;
+    for ((token, _), counter) in calls.into_iter().zip(1..) {
+        let notices = vec![notice(ALICE, counter, &[0])];
+        house.reply(token, crate::house::outcome(notices));
+    }
     house
 }
-
-fn admit(house: &mut House, owner: LinkId, counter: u64, slow: SlowPolicy) {
-    house.control(owner, 1, counter);
-    let (token, _) = house.done().call();
-    house.reply(token, admission(ALICE, slow));
-    house.done();
-}
-
-/// Delivers a frame over a link that answers `result` and would send `available` bytes at once; returns the links to be closed.
-fn deliver(house: &mut House, available: u64, result: Result<(), SendError>) -> Vec<LinkId> {
-    let send = |_| result;
-    house
-        .router
-        .deliver(ALICE, DATA, Frame::new("frame"), 7, available, send);
-    house.done().closed
-}
-
-const FULL: Result<(), SendError> = Err(SendError::Full);
 
 #[test]
-fn a_patient_publishers_frame_waits_for_room_and_goes_first_then() {
-    let mut house = admitted(SlowPolicy::Block);
-    assert_eq!(deliver(&mut house, 0, FULL), []);
-    // While one waits, the next does not overtake it.
-    let tried = RefCell::new(0);
-    let send = |_| {
-        *tried.borrow_mut() += 1;
-        Ok(())
-    };
-    let second = Frame::new("second");
-    house.router.deliver(ALICE, DATA, second, 8, 1000, send);
-    assert_eq!(*tried.borrow(), 0);
+fn what_finds_no_room_waits_with_all_that_follows_it_and_leaves_in_order() {
+    let mut house = published(4);
 
-    let class = DATA;
-    house
-        .router
-        .on_event(LinkEvent::Writable { link: ALICE, class });
+    let tried = deliver(&mut house, |place| match place {
+        1 => Err(SendError::Full),
+        _ => Ok(()),
+    });
+    assert_eq!(tried, [0, 1], "none overtakes the second");
+    assert!(house.done().notices().is_empty());
+    house.event(LinkEvent::Writable {
+        link: ALICE,
+        class: DATA,
+    });
 
-    let tokens: Vec<_> = house
-        .router
-        .take_outputs()
-        .into_iter()
-        .map(|output| match output {
-            sc_router::Output::Send { token, .. } => token,
-            other => panic!("no frame: {other:?}"),
-        })
-        .collect();
-    assert_eq!(tokens, [7, 8]);
+    assert_eq!(house.done().counters(ALICE), [2, 3, 4]);
     assert_eq!(house.router.counters().disconnected, 0);
 }
 
 #[test]
-fn a_frame_that_comes_of_the_round_in_which_there_is_room_again_does_not_overtake_those_that_wait() {
-    let mut house = admitted(SlowPolicy::Block);
-    assert_eq!(deliver(&mut house, 0, FULL), []);
+fn a_consumer_may_take_what_was_sent_while_the_rest_waits_for_room() {
+    let mut house = published(3);
+    deliver(&mut house, |place| match place {
+        0 => Ok(()),
+        _ => Err(SendError::Full),
+    });
 
-    // The state of the domain, for the same link, comes first; then the room.
-    house.attach(ALICE, OWNER);
-    let class = DATA;
-    house
-        .router
-        .on_event(LinkEvent::Writable { link: ALICE, class });
+    house.take(ALICE, OWNER, 1, 1);
+    assert!(house.done().notices().is_empty());
+    house.event(LinkEvent::Writable {
+        link: ALICE,
+        class: DATA,
+    });
 
-    let outputs = house.router.take_outputs();
+    assert_eq!(house.done().counters(ALICE), [2, 3]);
+}
+
+#[test]
+fn a_notice_larger_than_a_consumer_takes_is_given_up_and_tried_no_more() {
+    let too_large = SendError::TooLarge { size: 2, max: 1 };
+    let mut house = published(3);
+
+    deliver(&mut house, |place| match place {
+        1 => Err(too_large),
+        _ => Ok(()),
+    });
+
+    let done = house.done();
+    assert_eq!(done.closed, [ALICE]);
     assert!(
-        matches!(outputs[0], sc_router::Output::Send { token: 7, .. }),
-        "{outputs:?}"
+        matches!(done.call().1, Call::Suspend(_)),
+        "it is told under seal"
     );
-    assert!(outputs.len() > 1, "{outputs:?}");
-}
-
-#[test]
-fn an_impatient_publishers_consumer_is_dropped_when_it_falls_behind() {
-    assert_eq!(
-        deliver(&mut admitted(SlowPolicy::Disconnect), 0, FULL),
-        [ALICE]
-    );
-    assert_eq!(
-        deliver(&mut admitted(SlowPolicy::Disconnect), 10, Ok(())),
-        [ALICE]
-    );
-    assert_eq!(
-        deliver(&mut admitted(SlowPolicy::Disconnect), 1000, Ok(())),
-        []
-    );
-    assert_eq!(deliver(&mut admitted(SlowPolicy::Block), 10, Ok(())), []);
-}
-
-#[test]
-fn a_frame_larger_than_a_peer_takes_ends_its_link() {
-    let too_large = Err(SendError::TooLarge { size: 2, max: 1 });
-
-    assert_eq!(
-        deliver(&mut admitted(SlowPolicy::Block), 1000, too_large),
-        [ALICE]
-    );
-}
-
-#[test]
-fn a_link_that_is_being_closed_is_closed_and_counted_once() {
-    let mut house = admitted(SlowPolicy::Disconnect);
-
-    assert_eq!(deliver(&mut house, 0, FULL), [ALICE]);
-    assert_eq!(deliver(&mut house, 0, FULL), []);
-
+    house.close(ALICE);
+    house.establish_as(LinkId(4), ALICE, Role::Subscriber);
+    house.attach(LinkId(4), OWNER);
+    house.take(LinkId(4), OWNER, 1, 0);
+    assert_eq!(house.done().counters(LinkId(4)), [1, 3]);
     assert_eq!(house.router.counters().disconnected, 1);
 }
 
 #[test]
-fn the_choice_of_the_last_admission_counts() {
-    let mut house = admitted(SlowPolicy::Disconnect);
-    admit(&mut house, OWNER, 2, SlowPolicy::Block);
-    assert_eq!(deliver(&mut house, 10, Ok(())), []);
-
-    // A new session starts without a choice.
-    let mut house = admitted(SlowPolicy::Disconnect);
-    house.provision(OWNER, 2);
-    house.done();
-    assert_eq!(deliver(&mut house, 10, Ok(())), []);
-}
-
-#[test]
-fn an_owner_cannot_have_the_consumers_of_another_dropped() {
-    let mut house = admitted(SlowPolicy::Block);
-    house.establish(OTHER_OWNER, Role::Publisher);
-    house.provision(OTHER_OWNER, 1);
-    house.done();
-
-    // Alice never attached to that domain; its owner admits her all the same, to be dropped when slow.
-    admit(&mut house, OTHER_OWNER, 1, SlowPolicy::Disconnect);
-
-    assert_eq!(deliver(&mut house, 10, Ok(())), []);
-}
-
-#[test]
 fn a_link_that_has_closed_meanwhile_is_left_to_report_it() {
-    let closed = Err(SendError::Closed);
+    let mut house = House::open();
 
-    assert_eq!(deliver(&mut admitted(SlowPolicy::Block), 1000, closed), []);
-    assert_eq!(
-        deliver(&mut admitted(SlowPolicy::Disconnect), 1000, closed),
-        []
-    );
+    let tried = try_each(&mut house, 1..=1, |_| Err(SendError::Closed));
+
+    assert_eq!(tried, [0]);
+    assert!(house.done().closed.is_empty());
+    assert_eq!(house.router.counters().disconnected, 0);
+}
+
+#[test]
+fn a_peer_that_does_not_take_what_its_own_frames_led_to_is_disconnected_once() {
+    let mut house = House::open();
+    house.attach(ALICE, OWNER);
+    house.attach(ALICE, OWNER);
+
+    for output in house.router.take_outputs() {
+        if let Output::Send {
+            link,
+            class,
+            frame,
+            token,
+        } = output
+        {
+            let full = |_| Err(SendError::Full);
+            house.router.deliver(link, class, frame, token, full);
+        }
+    }
+
+    assert_eq!(house.done().closed, [ALICE]);
+    assert_eq!(house.router.counters().disconnected, 1);
+}
+
+/// The owner's link takes nothing; Bob asks. Returns what the router says.
+fn ask_of_a_silent_owner(asks: usize) -> (House, Vec<Cause>) {
+    let mut house = House::open();
+    let mut causes = Vec::new();
+    for _ in 0..asks {
+        house.ask(BOB, OWNER);
+        for output in house.router.take_outputs() {
+            let Output::Send {
+                link,
+                class,
+                frame,
+                token,
+            } = output
+            else {
+                continue;
+            };
+            let refusal = is_refusal(&frame);
+            house.router.deliver(link, class, frame, token, |_| {
+                if link == OWNER {
+                    return Err(SendError::Full);
+                }
+                Ok(())
+            });
+            causes.extend(refusal);
+        }
+        causes.extend(house.done().causes());
+    }
+    (house, causes)
+}
+
+fn is_refusal(frame: &Frame) -> Option<Cause> {
+    use prost::Message;
+    use sc_proto::routing::{ToSubscriber, to_subscriber};
+    match ToSubscriber::decode(frame.head.clone()).ok()?.frame? {
+        to_subscriber::Frame::Refused(refused) => Some(refused.cause()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_request_for_which_the_owners_link_has_no_room_is_refused_and_the_link_stays() {
+    let (mut house, causes) = ask_of_a_silent_owner(2);
+
+    assert_eq!(causes, [Cause::Limit, Cause::Limit]);
+    assert!(house.done().closed.is_empty());
+    assert_eq!(house.router.counters().disconnected, 0);
 }
