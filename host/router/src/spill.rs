@@ -37,7 +37,7 @@ use self::worker::Command;
 /// Whose notices: a consumer in a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId {
-    /// The domain: its owner's key.
+    /// The domain, by its id.
     pub domain: [u8; 32],
     /// The consumer's key.
     pub consumer: [u8; 32],

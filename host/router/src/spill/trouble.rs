@@ -14,7 +14,7 @@ use super::recovery::recover;
 use super::store::Store;
 use super::{MailboxId, Record, Recovered, SpillEvent, SpillFailure};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Content {
     bytes: Vec<u8>,
     synced: Vec<u8>,
@@ -249,7 +249,9 @@ fn nothing_counts_as_stored_when_the_disk_does_not_sync() {
     assert_eq!(counters(&mut store, mailbox(1)), [1]);
     disk.0.borrow_mut().fails_to_sync = false;
     store.append(mailbox(2), 3, &record(1, 10));
-    assert_eq!(store.finish(), [stored(mailbox(2), 3)]);
+    store.append(mailbox(1), 4, &record(3, 10));
+    let refused = failed(mailbox(1), 4, SpillFailure::Io);
+    assert_eq!(store.finish(), [stored(mailbox(2), 3), refused]);
     drop(store);
     disk.0.borrow_mut().lose_power(0);
     assert_eq!(open(&disk).1.len(), 2);
@@ -293,4 +295,30 @@ fn what_is_trimmed_before_it_was_written_is_answered_and_gone() {
         [stored(mailbox(1), 1), stored(mailbox(1), 2)]
     );
     assert_eq!(counters(&mut store, mailbox(1)), [2]);
+}
+
+#[test]
+fn a_record_that_a_crash_leaves_twice_while_it_is_moved_counts_once() {
+    let disk = Shared::default();
+    let (mut store, _) = open(&disk);
+    for counter in 1..=20 {
+        store.append(mailbox(1), counter, &record(counter, 100));
+        store.append(mailbox(2), counter, &record(counter, 3500));
+    }
+    store.finish();
+    store.trim(mailbox(2), (9, 9));
+    let before = disk.0.borrow().files.clone();
+    while store.tidy() {}
+    assert!(
+        disk.0.borrow().files.len() < before.len() / 2,
+        "it was moved"
+    );
+    drop(store);
+
+    for (segment, file) in before {
+        disk.0.borrow_mut().files.entry(segment).or_insert(file);
+    }
+    let (mut store, _) = open(&disk);
+
+    assert_eq!(counters(&mut store, mailbox(1)), Vec::from_iter(1..=20));
 }
