@@ -142,7 +142,8 @@ impl Answers {
             if !must.is_empty() {
                 interest.must.insert(article, must);
             }
-            if !barred.is_empty() {
+            // What another than the owner publishes is in no order with what the owner tells the program.
+            if !barred.is_empty() && source < self.workload.owners {
                 interest.barred.insert(article, barred);
             }
         }

@@ -317,14 +317,25 @@ impl Ledger {
                 // It is its publisher's still.
                 continue;
             }
+            let must = self.answers.must(consumer).contains_key(article);
+            if !must && truth.was_taken_before(consumer, *article) {
+                // When it was matched first, this consumer was not there: a heartbeat may have told it so.
+                continue;
+            }
             if !self.covers(consumer, *article, truth) {
                 found.push(Violation::NotCovered {
                     consumer,
                     source_number: source,
                     serial,
+                    told: truth.whereabouts(consumer, *article),
                 });
             } else if self.honest && !self.may_lack(consumer, *article, truth, causes) {
-                found.push(Violation::NotDelivered { consumer, serial });
+                found.push(Violation::NotDelivered {
+                    consumer,
+                    source_number: source,
+                    serial,
+                    told: truth.whereabouts(consumer, *article),
+                });
             }
         }
         self.violations.append(&mut found);

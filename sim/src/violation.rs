@@ -7,12 +7,18 @@ use crate::party::Party;
 #[non_exhaustive]
 pub enum Violation {
     /// A match was never delivered, and no fault explains that.
-    #[error("consumer {consumer} never got publication {serial}")]
+    #[error(
+        "consumer {consumer} never got publication {serial} of source {source_number}, told of in {told}"
+    )]
     NotDelivered {
         /// Who lacks it.
         consumer: usize,
+        /// Whose.
+        source_number: usize,
         /// Which.
         serial: usize,
+        /// The notices that told of it, and the suspensions in which it was missed.
+        told: String,
     },
     /// A publication came twice.
     #[error("consumer {consumer} got publication {serial} twice")]
@@ -92,7 +98,7 @@ pub enum Violation {
     },
     /// A match was neither delivered nor reported by anything that covers it.
     #[error(
-        "consumer {consumer} never got publication {serial} of source {source_number}, and no report covers that"
+        "consumer {consumer} never got publication {serial} of source {source_number}, told of in {told}, and no report covers that"
     )]
     NotCovered {
         /// Who lacks it.
@@ -101,6 +107,8 @@ pub enum Violation {
         source_number: usize,
         /// Which.
         serial: usize,
+        /// The notices that told of it, and the suspensions in which it was missed.
+        told: String,
     },
     /// Something was withheld, and nobody said so in time.
     #[error("{party} did not notice in time that {what} was withheld")]

@@ -84,11 +84,13 @@ impl Ledger {
                     SubscriberEvent::Ended(_) | SubscriberEvent::Lapsed { .. }
                 )
             });
+        let published = self.sources[article.source].published.get(&article);
+        let published = published.copied().unwrap_or_default();
         by_notice
             || by_suspension
             || by_end
             || self.is_uncovered(consumer, article, truth)
-            || !truth.had_named(consumer, article, |place| page.took(place))
+            || !truth.had_named(consumer, article, published, |place| page.took(place))
     }
 
     fn is_uncovered(&self, consumer: usize, article: Article, truth: &Truth) -> bool {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `Waiting`, `Admitted` | none |
 //! | `Unanswered`, `Silent`, `ReceiptsOverdue`, `Unreachable` | any fault |
-//! | `Uncovered` | a second session of the domain, so a publisher, the router or the program began anew, or a link was lost |
+//! | `Uncovered` | a second session of the domain: a publisher, the router or the program began anew, or a link was lost |
 //! | `Missing` | a suspension of this consumer: its notices were given up |
 //! | `Suspended`, `Missed` | away for 30 s or more; or no room on the router's disk; or the policy `disconnect` and any fault |
 //! | `Ended(Expired)`, `Lapsed`, `NotCarriedOut(UnknownConsumer)` | a clock was wrong, or somebody was away for long |
@@ -38,6 +38,8 @@ pub(crate) struct Causes<'a> {
     pub(crate) lost: BTreeSet<Party>,
     /// Parties that died, and for how long in all.
     pub(crate) died: BTreeMap<Party, Duration>,
+    /// Whether processes have come to the end of their input, and others taken their place.
+    pub(crate) orderly_ends: bool,
     /// Consumers that were revoked.
     pub(crate) revoked: BTreeSet<usize>,
     /// Whether the run ended before it came to rest, because the host is hostile to the end.
@@ -81,7 +83,7 @@ impl Causes<'_> {
         match event {
             SubscriberEvent::Waiting | SubscriberEvent::Admitted { .. } => true,
             SubscriberEvent::Unanswered | SubscriberEvent::Silent => self.any(),
-            SubscriberEvent::Uncovered { .. } => self.anything_began_anew(),
+            SubscriberEvent::Uncovered { .. } => self.anything_began_anew() || self.orderly_ends,
             SubscriberEvent::Missing { .. } => suspended,
             SubscriberEvent::Suspended { .. } | SubscriberEvent::Missed { .. } => {
                 self.may_be_suspended(consumer)

@@ -212,19 +212,28 @@ impl Truth {
     }
 
     /// Whether a notice that `is_taken` had named the article's source to `consumer` before the article went through the door, or was
-    /// lost before it did.
+    /// `published` if it never did.
     pub(crate) fn had_named(
         &self,
         consumer: usize,
         article: Article,
+        published: Duration,
         is_taken: impl Fn(Place) -> bool,
     ) -> bool {
         let key = *self.key(article.source);
-        let first = self.first.get(&article).copied().unwrap_or(Duration::MAX);
+        let first = self.first.get(&article).copied().unwrap_or(published);
         let named = self.named.get(&(consumer, key)).into_iter().flatten();
         named
             .into_iter()
             .any(|(place, at)| *at <= first && is_taken(*place))
+    }
+
+    /// Whether `article` went through the door before the first notice told `consumer` of it.
+    pub(crate) fn was_taken_before(&self, consumer: usize, article: Article) -> bool {
+        let first = self.first.get(&article).copied().unwrap_or(Duration::MAX);
+        let told = self.told(consumer, article).iter();
+        let told = told.map(|told| self.made_at(told.place)).min();
+        told.is_some_and(|told| first < told)
     }
 
     /// When a notice was made; never, if it was not.
@@ -262,6 +271,22 @@ impl Truth {
             let missed = self.missed.entry((consumer, article)).or_default();
             missed.push(suspended);
         }
+    }
+
+    /// Where `consumer` was told of `article`, in words.
+    pub(crate) fn whereabouts(&self, consumer: usize, article: Article) -> String {
+        let told = self.told(consumer, article).iter();
+        let told = told.map(|told| {
+            let Place {
+                session, counter, ..
+            } = told.place;
+            let Origin { start, number } = told.origin;
+            format!("{session}/{counter} of batch {start}/{number}")
+        });
+        let missed = self.missed(consumer, article).iter();
+        let missed =
+            missed.map(|place| format!("suspended in {}/{}", place.session, place.counter));
+        told.chain(missed).collect::<Vec<_>>().join(", ")
     }
 
     /// Where `consumer` was told that it is suspended, for each time that it missed `article`.

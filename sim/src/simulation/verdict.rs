@@ -6,6 +6,7 @@ use std::time::Duration;
 use sc_client::SubscriberEvent;
 
 use super::Simulation;
+use super::applications::Application;
 use crate::fault::Faults;
 use crate::ledger::Causes;
 use crate::malice::Withheld;
@@ -38,14 +39,19 @@ impl Simulation {
             revoked,
             steps,
             cut_short,
+            rested,
+            applications,
             ..
         } = self;
         let deliveries = ledger.deliveries();
+        let rereads = |application: &Application| application.rereads();
+        let orderly_ends = rested.is_some() && applications.iter().any(rereads);
         let causes = Causes {
             scenario: &scenario,
             faults: &world.faults,
             lost: world.lost.iter().map(|(party, _)| *party).collect(),
             died,
+            orderly_ends,
             revoked,
             is_cut_short: cut_short,
         };
