@@ -333,17 +333,16 @@ impl Mailbox {
         if self.tail.is_empty() {
             return;
         }
+        let is_pressed = self.gauge.is_pressed();
         match (self.policy, self.flow) {
             (Policy::Spill, Flow::Open | Flow::Gone) => {
                 let behind = self.disk.is_used() || self.tail_cost > ALLOWANCE;
-                if behind || self.reader.is_none() || self.gauge.is_pressed() {
+                if behind || self.reader.is_none() || is_pressed {
                     self.append_all(out);
                 }
             }
-            (Policy::Block, Flow::Open) => {
-                if self.gauge.is_pressed() && self.tail_cost > PRESSED_MAX {
-                    self.suspend(out);
-                }
+            (Policy::Block, Flow::Open) if is_pressed && self.tail_cost > PRESSED_MAX => {
+                self.suspend(out);
             }
             (Policy::Disconnect, Flow::Open) => self.drop_if_behind(out),
             _ => {}

@@ -17,6 +17,8 @@ pub(super) struct Disk {
     used: bool,
     /// The last record that is stored.
     last: Place,
+    /// The last record that was appended, whatever became of it.
+    appended: Place,
     /// Appended, and no word of it yet.
     pending: VecDeque<(u64, Place)>,
     last_token: u64,
@@ -45,6 +47,7 @@ impl Mailbox {
     pub(crate) fn recover(&mut self, last: Place) {
         self.disk.used = true;
         self.disk.last = last;
+        self.disk.appended = last;
         self.queued = last;
         self.sent = last;
         self.session = last.0;
@@ -74,6 +77,7 @@ impl Mailbox {
             disk.last_token += 1;
             disk.pending.push_back((disk.last_token, held.place));
             disk.used = true;
+            disk.appended = held.place;
             held.kept = Kept::Storing;
             let (session, counter) = held.place;
             let record = Record {
@@ -94,6 +98,7 @@ impl Mailbox {
             }
         }
         super::shrink(&mut self.disk.pending);
+        self.note_emptiness();
         self.pump(out);
     }
 
@@ -116,6 +121,11 @@ impl Mailbox {
             return;
         };
         let (_, first) = pending[at];
+        if first <= self.acked {
+            // The consumer has it; of those after it the store says so one by one.
+            pending.remove(at);
+            return self.note_emptiness();
+        }
         pending.truncate(at);
         self.disk.failed = true;
         for held in self.held().filter(|held| held.place >= first) {
@@ -214,7 +224,12 @@ impl Mailbox {
             return;
         }
         out.push(Effect::Trim(self.acked));
-        if self.disk.pending.is_empty() && self.disk.last <= self.acked {
+        self.note_emptiness();
+    }
+
+    /// Once all that was ever appended is taken, and the store has said what became of it, the disk holds nothing.
+    fn note_emptiness(&mut self) {
+        if self.disk.pending.is_empty() && self.disk.appended <= self.acked {
             self.disk.used = false;
             self.disk.failed = false;
         }
