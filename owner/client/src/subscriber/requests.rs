@@ -129,6 +129,8 @@ impl Subscriber {
 
     pub(super) fn on_refused(&mut self, clock: Clock, refused: &routing::Refused) {
         if refused.cause() == Cause::UnknownDomain {
+            // What they asked for the owner has not heard of.
+            self.admitted &= !self.requests.is_open();
             self.requests.supersede_all();
             self.requests.ask_again = Some(clock.now + ASK_AGAIN_AFTER);
             return self.report(SubscriberEvent::Waiting);
@@ -290,6 +292,9 @@ impl Subscriber {
             // The owner is at work on the others.
             let postponed = clock.now + ASK_AGAIN_AFTER;
             self.requests.ask_again = self.requests.ask_again.map(|_| postponed);
+        } else if lease_ms.is_none() && !self.admitted {
+            // The owner goes by an older request than the last, which is still to be made again.
+            self.requests.ask_again = Some(clock.now);
         } else if remaining == 0 {
             self.requests.ask_again = None;
             if is_new || !self.admitted {
