@@ -96,7 +96,9 @@ impl Door {
         let (token, request) = self.calls.pop_front()?;
         let reply = self.ask(request.clone());
         world.oracle.on_call(world.now, &request, &reply);
-        self.ask_second(&request);
+        if self.ask_second(&request) {
+            world.faults.count(Fault::TwoEnclaves);
+        }
         let reply = world.plants.reply(&world.oracle, &request, reply);
         note!(
             world,
@@ -112,16 +114,16 @@ impl Door {
         self.enclave.ask(request)
     }
 
-    /// A second enclave must refuse what the first was given the keys of.
-    fn ask_second(&mut self, request: &Bytes) {
+    /// A second enclave must refuse what the first was given the keys of; whether there is one that was asked.
+    fn ask_second(&mut self, request: &Bytes) -> bool {
         let Some(second) = &mut self.second else {
-            return;
+            return false;
         };
         let call = cbr::Call::decode(request.clone()).ok();
         let Some(call::Call::Secrets(_) | call::Call::Control(_) | call::Call::Batch(_)) =
             call.and_then(|call| call.call)
         else {
-            return;
+            return false;
         };
         let answer = cbr::Reply::decode(second.ask(request.clone())).ok();
         let answer = answer.and_then(|reply| reply.reply);
@@ -129,6 +131,7 @@ impl Door {
             let what = format!("{} bytes", request.len());
             self.violations.push(Violation::SecondEnclave { what });
         }
+        true
     }
 
     pub(crate) fn is_idle(&self) -> bool {

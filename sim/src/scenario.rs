@@ -6,7 +6,8 @@ use sc_cbr::SlowPolicy;
 use sc_client::BatchBounds;
 use sc_transport::Terms;
 
-use crate::fault::{Silence, Weather};
+use crate::disk::Death;
+use crate::fault::{Fault, Silence, Weather};
 use crate::malice::Malice;
 use crate::party::Party;
 use crate::plant::Plant;
@@ -186,12 +187,18 @@ impl Scenario {
             4 | 5 => {
                 self.draw_trials(&mut more, Kinds::Machines);
                 self.draw_clocks(&mut more);
+                if more.chance(300) {
+                    self.fill_spill(&mut more);
+                }
             }
             _ => {
                 self.weather = Weather::default();
                 self.storm = Duration::from_secs(more.within(40..70) as u64);
                 self.malice = Some(Malice::draw(&mut more, self.storm));
-                if more.chance(300) {
+                let steals = |malice: &Malice| malice.schemes.contains(&Fault::DropSpill);
+                if self.malice.as_ref().is_some_and(steals) {
+                    self.send_away(Duration::from_secs(2));
+                } else if more.chance(300) {
                     self.draw_trials(&mut more, Kinds::Processes);
                 }
             }
@@ -210,6 +217,31 @@ impl Scenario {
         self.trials = trial::draw(random, self.cast(), self.storm, kinds);
         let ends = self.trials.iter().map(|(at, trial)| *at + trial.lasting());
         self.storm = self.storm.max(ends.max().unwrap_or_default());
+    }
+
+    /// A consumer is away, and the router's disk has no room for what it misses.
+    fn fill_spill(&mut self, random: &mut Random) {
+        let from = random.time(Duration::from_secs(1), Duration::from_secs(5));
+        self.send_away(from);
+        let full = Trial::DiskFull {
+            party: Party::Router,
+            lasting: Duration::from_secs(12),
+        };
+        self.trials.push((from, full));
+    }
+
+    /// A consumer is away for a while, and its notices go to the router's disk.
+    fn send_away(&mut self, from: Duration) {
+        self.slow = SlowPolicy::Spill;
+        let down = Duration::from_secs(15);
+        let away = Trial::Crash {
+            party: Party::Consumer(0),
+            death: Death::Killed,
+            outputs: 0,
+            down,
+        };
+        self.trials.push((from, away));
+        self.storm = self.storm.max(from + down);
     }
 
     fn draw_clocks(&mut self, random: &mut Random) {

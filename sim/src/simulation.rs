@@ -434,20 +434,24 @@ impl Simulation {
     /// Consumers of which the program does not hold what they want, in the present session of their domain.
     fn strangers(&self) -> Vec<String> {
         let workload = self.ledger.workload();
-        let is_stranger = |number: &usize| {
-            let consumer = &workload.consumers[*number];
+        let found = (0..self.consumers.len()).filter_map(|number| {
+            let consumer = &workload.consumers[number];
             let owner = &workload.sources[consumer.domain].identity;
             let domain = *owner.public().domain_id().as_bytes();
             let key = consumer.identity.signing_key().verifying_key();
             let session = self.ledger.session_since(consumer.domain);
             let oracle = &self.world.oracle;
             let held = session.map(|(session, _)| oracle.held(&domain, session, &key));
-            !self.ledger.has_ended(*number) && held != Some(self.ledger.answers().wanted(*number))
-        };
-        let strangers = (0..self.consumers.len()).filter(is_stranger);
-        strangers
-            .map(|number| format!("{} is not admitted in the session", Party::Consumer(number)))
-            .collect()
+            let wanted = self.ledger.answers().wanted(number);
+            if self.ledger.has_ended(number) || held.as_ref() == Some(&wanted) {
+                return None;
+            }
+            let party = Party::Consumer(number);
+            Some(format!(
+                "{party} has {held:?} instead of {wanted:?} in the session"
+            ))
+        });
+        found.collect()
     }
 
     /// What a run at rest would not show.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the answer comes from `Subscription::matches`, the meaning of the language, and from nothing of the system under test.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -72,11 +73,13 @@ impl Workload {
         matching.map(|(id, _)| *id).collect()
     }
 
-    /// Consumers of this domain that are there from the beginning.
-    pub(crate) fn first_consumers_of(&self, domain: usize) -> usize {
-        self.consumers
-            .iter()
-            .filter(|consumer| consumer.domain == domain && consumer.joins_after == 0)
+    /// Consumers of this domain that are there from the beginning and not `revoked`.
+    pub(crate) fn first_consumers_of(&self, domain: usize, revoked: &BTreeSet<usize>) -> usize {
+        let consumers = self.consumers.iter().enumerate();
+        let of_domain = consumers
+            .filter(|(_, consumer)| consumer.domain == domain && consumer.joins_after == 0);
+        of_domain
+            .filter(|(number, _)| !revoked.contains(number))
             .count()
     }
 

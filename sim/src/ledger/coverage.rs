@@ -119,7 +119,7 @@ impl Ledger {
 
     /// Whether an honest host and whole disks still let `consumer` lack `article`: its publisher has died, or has lost its power, with an
     /// input that cannot be read again; or the consumer was suspended, for which there has to be a cause of its own; or its lease had
-    /// run out.
+    /// run out; or the notice was stored for it in a session that began and ended while it was not there to be given the keys.
     pub(super) fn may_lack(
         &self,
         consumer: usize,
@@ -131,7 +131,14 @@ impl Ledger {
         let party = self.workload().party(article.source);
         let is_gone_for_ever = !source.rereads && causes.has_died(party);
         let page = &self.consumers[consumer];
+        let told = truth.told(consumer, article);
+        let had_no_keys = causes.anything_began_anew()
+            && told.iter().any(|told| {
+                let taken = page.taken.get(&told.place.session);
+                taken.copied().unwrap_or_default() == 0
+            });
         is_gone_for_ever
+            || had_no_keys
             || truth.ever_suspended.contains(&consumer)
             || page.reported(|event| {
                 matches!(

@@ -6,7 +6,7 @@
 //! | report | cause |
 //! |---|---|
 //! | `Waiting`, `Admitted` | none |
-//! | `Unanswered`, `Silent`, `ReceiptsOverdue`, `Unreachable` | any fault |
+//! | `Unanswered`, `Silent`, `ReceiptsOverdue`, `Unreachable`, a publisher's `NotTaken` | any fault |
 //! | `Uncovered` | a second session of the domain: a publisher, the router or the program began anew, or a link was lost |
 //! | `Missing` | a suspension of this consumer: its notices were given up |
 //! | `Suspended`, `Missed` | away for 30 s or more; or no room on the router's disk; or the policy `disconnect` and any fault |
@@ -55,7 +55,7 @@ impl Causes<'_> {
         *self.faults != Faults::default()
     }
 
-    fn anything_began_anew(&self) -> bool {
+    pub(super) fn anything_began_anew(&self) -> bool {
         !self.died.is_empty() || !self.lost.is_empty() || self.faults.of(Fault::ProgramCrash) > 0
     }
 
@@ -105,13 +105,13 @@ impl Causes<'_> {
     /// Whether what a publisher reports has a cause.
     fn explain_words(&self, what: &str) -> bool {
         let starts = |words: &[&str]| words.iter().any(|word| what.starts_with(word));
-        if starts(&["ReceiptsOverdue", "Unanswered", "Unreachable"]) {
+        if starts(&["ReceiptsOverdue", "Unanswered", "Unreachable", "NotTaken"]) {
             self.any()
         } else if starts(&["NotCarriedOut(UnknownConsumer)"]) {
             self.leases_may_end()
         } else if starts(&["RefusedConsumer"]) {
             !self.revoked.is_empty()
-        } else if starts(&["UnreadableAsk", "RouterRefused", "NotTaken"]) {
+        } else if starts(&["UnreadableAsk", "RouterRefused"]) {
             self.anything_began_anew()
         } else {
             false

@@ -71,7 +71,9 @@ impl Simulation {
     pub(super) fn begin_publishing(&mut self, domain: usize) {
         let complete = self.publishers[domain].core.publisher.complete_consumers();
         let workload = self.ledger.workload();
-        if self.applications[domain].begun || complete < workload.first_consumers_of(domain) {
+        if self.applications[domain].begun
+            || complete < workload.first_consumers_of(domain, &self.revoked)
+        {
             return;
         }
         for source in 0..self.applications.len() {
