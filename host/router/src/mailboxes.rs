@@ -26,20 +26,26 @@ pub(crate) struct Mailboxes {
     tenants: HashMap<DomainId, Tenant>,
     timers: BTreeSet<(Duration, MailboxId)>,
     total: Arc<Gauge>,
+    max: usize,
 }
 
 impl Default for Mailboxes {
     fn default() -> Self {
+        Self::of_at_most(MAILBOXES_MAX)
+    }
+}
+
+impl Mailboxes {
+    fn of_at_most(max: usize) -> Self {
         Self {
+            max,
             boxes: HashMap::new(),
             tenants: HashMap::new(),
             timers: BTreeSet::new(),
             total: Gauge::total(),
         }
     }
-}
 
-impl Mailboxes {
     pub(crate) fn len(&self) -> usize {
         self.boxes.len()
     }
@@ -59,7 +65,7 @@ impl Mailboxes {
 
     /// Makes a mailbox, if there may be one more.
     pub(crate) fn add(&mut self, now: Duration, id: MailboxId) -> Option<&mut Mailbox> {
-        if self.boxes.len() == MAILBOXES_MAX {
+        if self.boxes.len() >= self.max {
             return None;
         }
         let Self { tenants, total, .. } = self;
@@ -132,5 +138,54 @@ impl Mailboxes {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&MailboxId, &mut Mailbox)> {
         self.boxes.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(domain: u8, consumer: u8) -> MailboxId {
+        MailboxId {
+            domain: [domain; 32],
+            consumer: [consumer; 32],
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_mailboxes_than_the_bound_and_one_that_goes_makes_room() {
+        let mut mailboxes = Mailboxes::of_at_most(3);
+        for consumer in 0..3 {
+            assert!(mailboxes.add(Duration::ZERO, id(1, consumer)).is_some());
+        }
+        assert!(mailboxes.add(Duration::ZERO, id(2, 9)).is_none());
+
+        mailboxes.remove(&id(1, 0));
+
+        assert!(mailboxes.add(Duration::ZERO, id(2, 9)).is_some());
+        assert_eq!(mailboxes.len(), 3);
+    }
+
+    #[test]
+    fn timers_come_in_order_and_end_with_their_mailboxes() {
+        let mut mailboxes = Mailboxes::default();
+        for consumer in [3, 1, 2] {
+            mailboxes.add(Duration::from_secs(consumer.into()), id(1, consumer));
+            mailboxes.refresh(&id(1, consumer));
+        }
+        mailboxes.remove(&id(1, 1));
+
+        assert_eq!(mailboxes.next_timeout(), Some(Duration::from_secs(32)));
+        assert_eq!(mailboxes.due(Duration::from_secs(31)), None);
+        assert_eq!(mailboxes.due(Duration::from_secs(40)), Some(id(1, 2)));
+    }
+
+    #[test]
+    fn a_domain_without_mailboxes_takes_nothing() {
+        let mut mailboxes = Mailboxes::default();
+        mailboxes.add(Duration::ZERO, id(1, 1));
+        mailboxes.remove(&id(1, 1));
+
+        assert!(mailboxes.tenants.is_empty() && mailboxes.timers.is_empty());
     }
 }

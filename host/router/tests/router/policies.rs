@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sc_proto::cbr::{self, SlowPolicy, call::Call, refusal::Reason, reply::Reply};
-use sc_router::{FLIGHT_MAX, RETENTION_MIN};
+use sc_router::{DOMAIN_MEMORY_MAX, FLIGHT_MAX, RETENTION_MIN};
 use sc_transport::{FrameClass, LinkId, Role};
 
 use crate::house::{
@@ -391,4 +391,70 @@ fn a_disk_without_room_suspends_and_keeps_what_it_has() {
     assert!(matches!(done.store[..], [Stored::Fetch(of, _)] if of == id));
     house.fetched(id, &[1], false);
     assert_eq!(house.done().counters(AGAIN), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_domain_that_uses_up_its_memory_has_its_own_waiting_consumers_suspended_and_no_others() {
+    let mut house = admitted(SlowPolicy::Block);
+    house.establish(OTHER_OWNER, Role::Publisher);
+    house.provision(OTHER_OWNER, 1);
+    house.attach(BOB, OTHER_OWNER);
+    house.take(BOB, OTHER_OWNER, 1, 0);
+    house.close(ALICE);
+    house.done();
+    let payload = "x".repeat(1 << 20);
+
+    let mut counter = 0;
+    let done = loop {
+        counter += 1;
+        house.batch(OWNER, counter + 1, &[&payload]);
+        let (token, _) = house.done().call();
+        house.reply(token, outcome(vec![notice(ALICE, counter, &[0])]));
+        let done = house.done();
+        if !done.calls.is_empty() {
+            break done;
+        }
+        assert!(
+            house.router.gauges().memory_bytes <= DOMAIN_MEMORY_MAX,
+            "{counter}"
+        );
+    };
+
+    suspension(&done);
+    assert_eq!(
+        credit_of_owner(&done),
+        counter * COST,
+        "nobody waits for it"
+    );
+    for counter in 1..=2 {
+        house.publish(OTHER_OWNER, counter, vec![notice(BOB, counter, &[0])]);
+        assert_eq!(
+            house.done().counters(BOB),
+            [counter],
+            "as if nothing had been"
+        );
+    }
+}
+
+#[test]
+fn under_pressure_each_consumer_is_sent_one_notice_at_a_time() {
+    let mut house = admitted(SlowPolicy::Block);
+    house.close(ALICE);
+    let payload = "x".repeat(1 << 20);
+    for counter in 1..=DOMAIN_MEMORY_MAX >> 20 {
+        house.batch(OWNER, counter + 1, &[&payload]);
+        let (token, _) = house.done().call();
+        house.reply(token, outcome(vec![notice(ALICE, counter, &[0])]));
+        house.done();
+    }
+    let next = (DOMAIN_MEMORY_MAX >> 20) + 2;
+
+    for counter in 1..=2 {
+        house.publish(OWNER, next + counter - 1, vec![notice(BOB, counter, &[0])]);
+        let sent = house.done().counters(BOB);
+        assert_eq!(sent.is_empty(), counter == 2);
+    }
+    house.take(BOB, OWNER, 1, 1);
+
+    assert_eq!(house.done().counters(BOB), [2]);
 }

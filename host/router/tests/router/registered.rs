@@ -2,6 +2,7 @@
 
 use sc_proto::cbr::{self, call::Call, reply::Reply};
 use sc_proto::routing::{self, from_publisher, refused::Cause, to_publisher};
+use sc_router::REGISTERED_MAX;
 use sc_transport::{FrameClass, LinkId, Role};
 
 use crate::house::{ALICE, COST, Done, House, OWNER, Sent, domain, key, notice, outcome};
@@ -26,10 +27,14 @@ fn attach(house: &mut House, link: LinkId) {
 
 /// The owner has it registered, or dismissed with start 0, as its message `counter`.
 fn register(house: &mut House, counter: u64, start: u64) {
+    register_key(house, GUEST, counter, start);
+}
+
+fn register_key(house: &mut House, guest: LinkId, counter: u64, start: u64) {
     house.control(OWNER, 1, counter);
     let (token, _) = house.done().call();
     let registered = cbr::Registered {
-        publisher: key(GUEST).0.to_vec().into(),
+        publisher: key(guest).0.to_vec().into(),
         start,
     };
     house.reply(
@@ -279,4 +284,22 @@ fn an_owner_that_stands_on_no_starts_but_its_first_in_a_session() {
         [Cause::UnknownDomain]
     );
     assert_eq!(batch(&mut house, OWNER, 1, 2).calls.len(), 1);
+}
+
+#[test]
+fn no_more_publishers_are_served_in_a_domain_than_the_bound() {
+    let mut house = House::open();
+    let mut served = 0;
+    for number in 0..=REGISTERED_MAX as u64 {
+        let link = LinkId(60 + number);
+        house.establish(link, Role::Publisher);
+        let attach = routing::Attach {
+            domain: domain(OWNER),
+        };
+        house.publisher_says(link, from_publisher::Frame::Attach(attach), vec![]);
+        register_key(&mut house, link, number + 1, 7);
+        served += batch(&mut house, link, 7, 1).calls.len();
+    }
+
+    assert_eq!(served, REGISTERED_MAX);
 }
