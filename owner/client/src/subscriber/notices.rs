@@ -98,6 +98,8 @@ impl Subscriber {
     fn expire(&mut self, session: u64, time_ms: u64) {
         let renewed = self.sessions.get_mut(session);
         if renewed.is_some_and(|session| session.terms.lease_until_ms >= time_ms) {
+            // An owner whose clock has gone back meanwhile has given less than before: a renewal shows it.
+            self.requests.renew_now();
             return self.report(SubscriberEvent::Lapsed { session });
         }
         if self.requests.is_open() {

@@ -89,6 +89,11 @@ impl Requests {
         self.supersede(open.into_keys());
     }
 
+    /// The lease is to be renewed at the next opportunity.
+    pub(super) fn renew_now(&mut self) {
+        self.renew_at = Some(Duration::ZERO);
+    }
+
     /// An answer to one of these requests may still come, late.
     fn supersede(&mut self, requests: impl IntoIterator<Item = [u8; 32]>) {
         self.superseded.extend(requests);
