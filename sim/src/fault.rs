@@ -286,6 +286,14 @@ impl Faults {
         self.counts[fault as usize]
     }
 
+    /// One line for each kind.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let lines =
+            Fault::ALL.map(|fault| format!("{:<22}{:>9}\n", fault.to_string(), self.of(fault)));
+        lines.concat()
+    }
+
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {

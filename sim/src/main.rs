@@ -41,7 +41,8 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> io::Result<bool> {
         failed += u64::from(!report.violations.is_empty());
     }
     if arguments.seeds > 1 {
-        writeln!(out, "{} runs, {failed} failed; {faults}", arguments.seeds)?;
+        let table = faults.table();
+        writeln!(out, "{} runs, {failed} failed\n{table}", arguments.seeds)?;
     }
     Ok(failed == 0)
 }
