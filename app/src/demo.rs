@@ -135,7 +135,11 @@ async fn run_processes(
     tell: &impl Fn(&str),
 ) -> anyhow::Result<Outcome> {
     let flags: &[&str] = if plain { &["--plain"] } else { &[] };
-    let mut router = Role::start(folder, "scbr", &[&["-a", "localhost:0"], flags].concat())?;
+    let mut router = Role::start(
+        folder,
+        "scbr",
+        &[&["-a", "localhost:0", "--spill", "spill"], flags].concat(),
+    )?;
     let address = endpoint(&router.event("endpoints", PATIENCE).await?)?;
     let ready = router.event("ready", PATIENCE).await?;
     let tee = ready["tee"].as_str().unwrap_or_default().to_owned();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use sc_client::{BatchBounds, Journal, LinkNews, News, PublishingCore, PublishingLoop};
 use sc_crypto::OwnerSecret;
+use sc_matching::bound::ITEM_BYTES_MAX;
 use sc_transport::Role;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,7 +29,6 @@ pub(crate) use feed::now_ns;
 trait Core: PublishingCore + Sized {
     fn is_open(&self) -> bool;
     fn is_full(&self) -> bool;
-    fn is_drained(&self) -> bool;
     fn finish(&mut self);
     fn resumed_publications(&self) -> u64;
     /// Whether so many consumers are there.
@@ -117,6 +117,11 @@ fn batch_bounds(arguments: &SourceArgs) -> BatchBounds {
         bytes: (arguments.link.max_message / 4) as usize,
         linger: Duration::from_micros(arguments.linger),
     }
+}
+
+/// One publication at most: `--max-message` bounds its payload, and its header has a bound of its own.
+fn publication_bytes(arguments: &SourceArgs) -> usize {
+    arguments.link.max_message as usize + ITEM_BYTES_MAX
 }
 
 fn read_text(path: &Path) -> anyhow::Result<String> {

@@ -11,7 +11,7 @@ const NONE: &str = "none";
 /// The folder of this router; none if its operator wants none.
 ///
 /// # Errors
-/// None was named and the environment names no home.
+/// None was named, and the environment names no home or the home cannot be written.
 pub(crate) fn folder(arguments: &ScbrArgs) -> anyhow::Result<Option<PathBuf>> {
     match &arguments.spill {
         Some(folder) if folder == Path::new(NONE) => Ok(None),
@@ -20,8 +20,15 @@ pub(crate) fn folder(arguments: &ScbrArgs) -> anyhow::Result<Option<PathBuf>> {
             let state = state_folder().ok_or_else(|| {
                 wrong_use("neither XDG_STATE_HOME nor HOME is set: name a folder with --spill, or say --spill none")
             })?;
+            let of_all = state.join("securecloud/spill");
+            std::fs::create_dir_all(&of_all).map_err(|error| {
+                wrong_use(format!(
+                    "{}: {error}: name a folder with --spill, or say --spill none",
+                    of_all.display()
+                ))
+            })?;
             let name = name(&arguments.address, &arguments.connect);
-            Ok(Some(state.join("securecloud/spill").join(name)))
+            Ok(Some(of_all.join(name)))
         }
     }
 }

@@ -9,7 +9,7 @@ use sc_client::{
 use sc_crypto::OwnerSecret;
 use serde_json::json;
 
-use super::{Core, Progress, batch_bounds, tell_overdue};
+use super::{Core, Progress, batch_bounds, publication_bytes, tell_overdue};
 use crate::cli::SourceArgs;
 use crate::keys::{beside, read_public};
 use crate::report::Report;
@@ -47,7 +47,7 @@ pub(super) fn open(
     report.event(&json!({ "event": "identity", "fingerprint": identity.public().fingerprint() }));
     let settings = GranteeSettings {
         batch: batch_bounds(arguments),
-        publication_bytes: arguments.link.max_message as usize,
+        publication_bytes: publication_bytes(arguments),
         plain: arguments.link.plain,
         ..GranteeSettings::default()
     };
@@ -62,10 +62,6 @@ impl Core for Grantee {
 
     fn is_full(&self) -> bool {
         self.is_full()
-    }
-
-    fn is_drained(&self) -> bool {
-        self.is_drained()
     }
 
     fn finish(&mut self) {

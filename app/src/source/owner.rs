@@ -12,7 +12,7 @@ use sc_client::{
 use sc_crypto::OwnerSecret;
 use serde_json::json;
 
-use super::{Core, Progress, batch_bounds, read_text};
+use super::{Core, Progress, batch_bounds, publication_bytes, read_text};
 use crate::cli::{Slow, SourceArgs};
 use crate::keys::beside;
 use crate::report::Report;
@@ -55,7 +55,7 @@ fn settings(arguments: &SourceArgs, report: &Report) -> anyhow::Result<Publisher
         },
         retention_max: arguments.retention_max,
         batch: batch_bounds(arguments),
-        publication_bytes: arguments.link.max_message as usize,
+        publication_bytes: publication_bytes(arguments),
         plain: arguments.link.plain,
         ..PublisherSettings::default()
     })
@@ -115,10 +115,6 @@ impl Core for Publisher {
 
     fn is_full(&self) -> bool {
         self.is_full()
-    }
-
-    fn is_drained(&self) -> bool {
-        self.is_drained()
     }
 
     fn finish(&mut self) {

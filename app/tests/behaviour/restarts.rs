@@ -90,14 +90,14 @@ fn everything_arrives_in_whichever_order_the_roles_start() {
 }
 
 #[test]
-fn a_consumer_that_crashed_goes_on_in_the_same_session_and_says_what_it_missed() {
+fn a_consumer_that_crashed_goes_on_in_the_same_session_and_misses_nothing() {
     let folder = Folder::with_numbers();
     let _router = router(&folder);
     let mut source = source(&folder, "-");
     let mut witness = consumer(&folder, "witness");
     let mut first = consumer(&folder, "me");
     witness.event("admitted");
-    first.event("admitted");
+    let session = first.event("admitted")["session"].clone();
     source.write(&numbers(0..1));
     witness.event("delivery");
     first.event("delivery");
@@ -110,18 +110,19 @@ fn a_consumer_that_crashed_goes_on_in_the_same_session_and_says_what_it_missed()
     source.write(&numbers(4..5));
     witness.event("delivery");
     let mut second = consumer(&folder, "me");
-    let admitted = second.event("admitted");
+    // What was shown and not yet written down is shown again.
+    let mut delivery = second.event("delivery");
+    if delivery["payload"] == numbers(2..3).trim_end() {
+        delivery = second.event("delivery");
+    }
+    assert_eq!(delivery["payload"], numbers(4..5).trim_end());
+    assert_eq!(second.event("admitted")["session"], session);
     source.write(&numbers(6..7));
-    let delivery = second.event("delivery");
-    let missing = second.event("missing");
-
-    assert_eq!(admitted["session"], 1);
-    assert_eq!(delivery["payload"], numbers(6..7).trim_end());
-    assert!(
-        missing["from"].as_u64().unwrap() > 1,
-        "the first was taken: {missing}"
+    assert_eq!(
+        second.event("delivery")["payload"],
+        numbers(6..7).trim_end()
     );
-    second.told("withheld by the router, or sent while this consumer was away");
+    assert_eq!(second.interrupt().events("missing").len(), 0);
 }
 
 #[test]
@@ -187,17 +188,14 @@ fn a_copied_identity_takes_the_place_of_the_first_which_is_told() {
     let mut first = consumer(&folder, "me.prv");
     first.event("admitted");
 
-    let second = consumer(&folder, "copy.prv");
+    let mut second = consumer(&folder, "copy.prv");
 
     first.end().assert_failed(
         1,
         &["another process has connected under the same identity; it has taken this one's place"],
     );
-    // It knows nothing of the numbers that the first has used.
-    second.end().assert_failed(
-        1,
-        &["the request's sequence number was used before: is another consumer running under this identity?"],
-    );
+    // It knows nothing of the numbers that the first has used, and goes beyond them.
+    second.event("admitted");
 }
 
 #[test]
@@ -206,15 +204,16 @@ fn a_source_that_crashed_opens_a_greater_session_and_its_consumer_goes_on() {
     let _router = router(&folder);
     let mut first = source(&folder, "-");
     let mut consumer = consumer(&folder, "me");
-    assert_eq!(consumer.event("admitted")["session"], 1);
+    let session = consumer.event("admitted")["session"].as_u64();
     first.write(&numbers(100..101));
     consumer.event("delivery");
 
     first.kill();
     let mut second = source(&folder, "pubs");
 
-    assert_eq!(second.event("opened")["session"], 2);
-    assert_eq!(consumer.event("admitted")["session"], 2);
+    let opened = second.event("opened")["session"].as_u64();
+    assert!(opened > session);
+    assert_eq!(consumer.event("admitted")["session"].as_u64(), opened);
     assert_all_arrive(&mut consumer);
     assert_eq!(second.event("summary")["deliveries"], DELIVERIES);
 }
@@ -233,8 +232,8 @@ fn a_router_that_crashed_is_given_the_keys_again_and_everyone_goes_on() {
     first.kill();
     let _second = router(&folder);
 
-    assert_eq!(source.event("opened")["session"], 2);
-    assert_eq!(consumer.event("admitted")["session"], 2);
+    let opened = source.event("opened")["session"].clone();
+    assert_eq!(consumer.event("admitted")["session"], opened);
     source.write(&numbers(2..3));
     assert_eq!(
         consumer.event("delivery")["payload"],
@@ -271,7 +270,7 @@ fn a_domain_is_gone_with_its_source_and_consumers_wait_for_it() {
     first.interrupt().succeeded();
     let mut second = source(&folder, "pubs");
 
-    assert_eq!(second.event("opened")["session"], 2);
+    second.event("opened");
     assert_all_arrive(&mut consumer);
 }
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -37,17 +37,21 @@ struct Told {
 impl Role {
     /// Starts `securecloud NAME --json ARGUMENTS` in `folder`.
     pub(crate) fn start(folder: &Folder, name: &str, arguments: &[&str]) -> Self {
-        Self::spawn(folder, name, &[&[name, "--json"], arguments].concat())
+        let arguments = [&[name, "--json"], arguments].concat();
+        Self::of(name, command(folder, &arguments))
     }
 
     /// Starts a role as people do, without events.
     pub(crate) fn start_as_people_do(folder: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(folder, arguments[0], arguments)
+        Self::of(arguments[0], command(folder, arguments))
     }
 
-    fn spawn(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let mut child = command(folder, arguments)
+    /// Starts any other program that tells events in the same way; its standard streams are taken.
+    pub(crate) fn of(name: &str, mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .unwrap();

@@ -66,6 +66,8 @@ pub enum News<E> {
     Event(E),
     /// Publications were delivered.
     Delivered,
+    /// Everything published so far is settled.
+    Settled,
 }
 
 /// Fills buffers from the operating system's random generator.

@@ -10,7 +10,7 @@ use crate::consumers::{Consumers, Missed, Place, Row};
 use crate::notice::NoticeWriter;
 
 /// Bytes of the entries in one notice, without the payloads that go along. Few in this crate's unit tests, which reach the bound.
-pub const NOTICE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 1 << 20 };
+pub const NOTICE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 16 << 20 };
 /// Bytes of notices that one message may lead to, about: far below what the stream to the host carries in one piece. Few in this
 /// crate's unit tests, which reach the bound.
 pub const NOTICES_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };

@@ -45,6 +45,8 @@ pub trait PublishingCore {
         publication: Publication,
         payload: Bytes,
     ) -> Result<(), PublishError>;
+    /// Whether everything published is settled, and every report was taken.
+    fn is_drained(&self) -> bool;
     /// Begins an orderly end.
     fn take_leave(&mut self);
     /// Whether it is reached.
@@ -89,6 +91,9 @@ macro_rules! publishing_core {
             ) -> Result<(), PublishError> {
                 self.publish(clock, publication, payload)
             }
+            fn is_drained(&self) -> bool {
+                self.is_drained()
+            }
             fn take_leave(&mut self) {
                 self.take_leave();
             }
@@ -119,6 +124,8 @@ pub type GranteeLoop = PublishingLoop<Grantee>;
 pub struct PublishingLoop<C> {
     shell: Shell,
     publisher: C,
+    /// Whether the caller knows that everything is settled.
+    was_drained: bool,
 }
 
 impl<C: PublishingCore> PublishingLoop<C> {
@@ -128,6 +135,7 @@ impl<C: PublishingCore> PublishingLoop<C> {
         Self {
             shell: Shell::new(driver, journal),
             publisher,
+            was_drained: true,
         }
     }
 
@@ -159,6 +167,10 @@ impl<C: PublishingCore> PublishingLoop<C> {
             self.work()?;
             if let Some(event) = self.publisher.poll_event() {
                 return Ok(News::Event(event));
+            }
+            let is_drained = self.publisher.is_drained();
+            if core::mem::replace(&mut self.was_drained, is_drained) != is_drained && is_drained {
+                return Ok(News::Settled);
             }
             let event = self.shell.wait(self.publisher.next_timeout()).await?;
             if let Some(news) = event

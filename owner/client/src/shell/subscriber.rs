@@ -9,6 +9,9 @@ use super::{ClientError, LinkNews, News, Shell};
 use crate::journal::Journal;
 use crate::subscriber::{Delivery, Subscriber, SubscriberEvent};
 
+/// Cost of the frames that are taken in one round, about: what a crash before the next has the application given again.
+const ROUND_BYTES: u64 = 64 << 10;
+
 /// A subscriber at work.
 pub struct SubscriberLoop {
     shell: Shell,
@@ -55,8 +58,12 @@ impl SubscriberLoop {
             };
             // From here to the return nothing is awaited: who drops this future has been given nothing.
             let mut delivered = false;
+            let mut taken = 0;
             let mut next = Some(event);
             while let Some(event) = next {
+                if let LinkEvent::Frame { credit, .. } = &event {
+                    taken += credit;
+                }
                 let news = self.on_event(event, &mut |delivery| {
                     delivered = true;
                     deliver(delivery);
@@ -64,7 +71,11 @@ impl SubscriberLoop {
                 if let Some(news) = news {
                     return Ok(News::Link(news));
                 }
-                next = self.shell.driver.try_next();
+                next = if taken < ROUND_BYTES {
+                    self.shell.driver.try_next()
+                } else {
+                    None
+                };
             }
             if delivered {
                 return Ok(News::Delivered);
