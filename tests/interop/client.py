@@ -1,6 +1,6 @@
 """A subscriber and a publisher of SecureCloud, written from docs/FORMATS.md and proto/securecloud/*.proto alone.
 
-    client.py subscribe --owner OWNER.pub --identity MINE.prv --connect tcp://HOST:PORT --input FILTERS [--count N]
+    client.py subscribe --owner OWNER.pub --identity MINE.prv --connect tcp://HOST:PORT --input FILTERS
     client.py publish   --owner OWNER.pub --identity MINE.prv --connect tcp://HOST:PORT --input PUBLICATIONS
 
 It tells what happens as JSON, one event a line, and refuses what the document says is to be refused. It keeps no
@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import signal
-import struct
 import sys
 import time
 
@@ -26,7 +25,6 @@ PER_ASK, SESSIONS_MAX, AGAIN_S = 1000, 4, 1.0
 MATCHES, HEARTBEAT, EXPIRED, REVOKED, SUSPENDED, MISSED = range(6)
 ADMITTED, GRANTED = 0, 7
 UNREACHABLE, UNKNOWN_DOMAIN = 6, 2
-ENDED = 2**64 - 1
 
 
 def tell(event, **fields):
@@ -39,7 +37,7 @@ class Party:
     def __init__(self, options, role):
         self.owner, self.identity = Owner(options.owner), Identity(options.identity)
         self.domain = self.owner.domain
-        self.requests, self.session_open, self.ask_at, self.done = set(), 0, None, False
+        self.requests, self.session_open, self.ask_at, self.done, self.what = set(), 0, None, False, "frame"
         self.link = Link(options.connect, role, self.identity, options.link_keys, tell)
         self.link.on_up = self.on_up
 
@@ -79,12 +77,15 @@ class Party:
         if refused[1] in (UNREACHABLE, UNKNOWN_DOMAIN):
             self.ask_at = time.monotonic() + AGAIN_S
 
+    def stop(self, *_):
+        self.done = True
+
     def run(self):
         while not self.done:
             for head, attachments in self.link.turn():
                 try:
                     self.take(*chosen(head), attachments)
-                except (Refused, IndexError, struct.error) as why:
+                except (Refused, IndexError) as why:
                     tell("refused", what=self.what, why=str(why))
             if self.ask_at is not None and time.monotonic() >= self.ask_at and self.session_open:
                 self.ask_at = None
@@ -96,7 +97,6 @@ class Subscriber(Party):
     def __init__(self, options):
         super().__init__(options, SUBSCRIBER)
         self.filters = [(int(words[1]), encode_subscription(words)) for words, _ in items(options.input)]
-        self.left = options.count
         self.sessions, self.covered, self.heard_of, self.unacked = {}, {}, set(), set()
         self.heartbeat_s, self.heard, self.silent = None, 0.0, False
 
@@ -117,9 +117,6 @@ class Subscriber(Party):
         if self.heartbeat_s and not self.silent and time.monotonic() - self.heard > 2 * self.heartbeat_s + 2:
             self.silent = True
             tell("silent")
-        if self.left == 0:
-            self.done = True
-            self.link.turn()
 
     def ask(self):
         for at in range(0, max(len(self.filters), 1), PER_ASK):
@@ -218,7 +215,6 @@ class Subscriber(Party):
                 continue
             payload = unseal(key, ONCE, sealed, transcript("payload", *scope, le64(counter), le64(index)))
             tell("publication", publisher=scope[2].hex(), ids=ids, payload=payload.decode("utf-8", "replace"))
-            self.left = self.left and self.left - 1
         reader.end()
 
     def on_heartbeat(self, session, floors):
@@ -337,15 +333,13 @@ def main():
     for name in ("owner", "identity", "connect", "input"):
         words.add_argument(f"--{name}", required=True)
     words.add_argument("--link-keys")
-    words.add_argument("--count", type=int, help="publications after which a subscriber ends")
     words.add_argument("--batch", type=int, default=50, help="publications in one batch")
     options = words.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     party = (Subscriber if options.role == "subscribe" else Publisher)(options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, party.stop)
     try:
         party.run()
-    except KeyboardInterrupt:
-        tell("interrupted")
     except Replaced as why:
         tell("replaced", why=str(why))
         return 1

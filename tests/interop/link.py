@@ -14,6 +14,7 @@ from pathlib import Path
 import zmq
 from formats import Refused, chosen, field, le32, le64, part, proto, unproto, verify
 from zmq.utils import z85
+from zmq.utils.monitor import recv_monitor_message
 
 ROUTER, PUBLISHER, SUBSCRIBER = 1, 2, 3
 CONTROL, DATA = 1, 2
@@ -53,6 +54,7 @@ class Link:
         self.curve_key, self.router_curve_key = b"", b""
         if keys:
             self.use_curve(Path(keys).read_text())
+        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self.socket.connect(endpoint)
         self.hello()
 
@@ -90,6 +92,7 @@ class Link:
     def close(self):
         if self.id:
             self.speak(datagram(CLOSE, proto(f1=self.id, f2=b"done", f3=DONE)))
+        self.socket.disable_monitor()
         self.socket.close()
 
     def turn(self):
@@ -127,6 +130,10 @@ class Link:
             self.question = self.question or (self.asked, self.sent)
             self.progress, self.patience, self.due = now, min(2 * self.patience, 6.4), True
         self.due = self.due or now - self.spoken > IDLE_S / 3
+        while self.monitor.poll(0):
+            # A connection made anew may lead to a router that knows no link: a word finds that out.
+            recv_monitor_message(self.monitor)
+            self.due = True
 
     def end(self, pause):
         self.id, self.stands, self.again, self.again_at = None, False, None, time.monotonic() + pause

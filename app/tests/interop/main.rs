@@ -33,6 +33,42 @@ const FILTERS: &str = include_str!("../../data/quotes.subs");
 /// What a source needs where its router may be on another machine; [`link_keys`] writes the policy.
 const TRUSTING: &[&str] = &["--policy", "policy", "--allow-simulation"];
 
+/// Filters with every operator, on what [`every_value`] publishes.
+const EVERY_OPERATOR: &str = r#"0 1 S i n = -128
+0 200 S i n != 40000
+0 20000 S i n < -0.5
+0 3000000000 S i n <= 128
+0 5 S i n > 2147483647
+0 6 S i n >= 1e300
+0 7 S i text ^= "a \"b\\"
+0 8 S i text in {"\u{fc}\tx", 7, -129, 3.5} i "odd name" exists
+0 9 S i n in {7, -129, "seven", 3.5, -0}
+0 18446744073709551615 S i a199 = 199 i a0 exists
+0 0 S
+"#;
+
+/// Publications with values at the bounds of their forms, texts with escapes and of every length, and more than 128 names, written as a
+/// source writes them.
+fn every_value() -> String {
+    let numbers = "0 7 127 128 -128 -129 32767 32768 -32768 -32769 40000 2147483647 2147483648 -2147483648 -2147483649 3.5 \
+                   -0.25 1e300 9.007199254740992e15 1.5e-7";
+    let mut text: String = numbers
+        .split_whitespace()
+        .map(|number| format!("0 0 P i n {number}\n"))
+        .collect();
+    for value in [
+        r#"a \"b\\c"#,
+        r"ü\tx",
+        "",
+        &"a".repeat(255),
+        &"ü".repeat(200),
+    ] {
+        text += &format!("0 0 P i text \"{value}\" i \"odd name\" 1\n");
+    }
+    let many: String = (0..200).map(|n| format!(" i a{n} {n}")).collect();
+    text + "0 0 P" + &many + "\n"
+}
+
 /// A publication's line, and the filters that it matched.
 type Matched = (String, Vec<u64>);
 
@@ -49,7 +85,7 @@ impl House {
         Self::of(Folder::with_keys(), "localhost:0", &[])
     }
 
-    /// Starts the router of the folder's owner.
+    /// Starts the router of the folder's owner, and gives everyone the quotes and their filters.
     fn of(folder: Folder, address: &str, flags: &[&str]) -> Self {
         folder.write("pubs", QUOTES);
         folder.write("subs", FILTERS);
@@ -136,7 +172,8 @@ impl House {
             .succeeded()
             .lines()
             .map(|line| serde_json::from_str::<Vec<u64>>(line).unwrap());
-        let lines = QUOTES.lines().filter(|line| !line.starts_with('#'));
+        let text = self.folder.read("pubs");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
         lines
             .map(str::to_owned)
             .zip(ids)

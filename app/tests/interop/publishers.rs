@@ -1,8 +1,9 @@
 //! A foreign publisher, under an owner's grant, reaches every consumer.
 
-use crate::support::{Folder, Role};
+use crate::support::{Folder, Role, Signal};
 use crate::{
-    House, Matched, TRUSTING, assert_nothing_amiss, assert_same, delivered, link_keys, router, told,
+    EVERY_OPERATOR, House, Matched, TRUSTING, assert_nothing_amiss, assert_same, delivered,
+    every_value, link_keys, router, told,
 };
 
 /// Lets the owner and the foreign publisher publish to both kinds of consumers; everyone calls with its flags.
@@ -20,7 +21,8 @@ fn assert_both_are_heard_by_both(house: House, flags: fn(&'static str) -> Vec<&'
     publisher.succeeded();
     let expected = house.expected();
     let published = publisher.event("published");
-    assert_eq!(published["publications"], 1000);
+    let lines = house.folder.read("pubs").lines().count();
+    assert_eq!(published["publications"].as_u64(), Some(lines as u64));
     assert_eq!(published["pairs"].as_u64(), Some(2 * pairs(&expected)));
     house.router.interrupt().succeeded();
     let (consumer, subscriber) = (consumer.interrupt(), subscriber.interrupt());
@@ -37,6 +39,15 @@ fn pairs(matched: &[Matched]) -> u64 {
 #[test]
 fn what_a_foreign_publisher_publishes_reaches_every_consumer() {
     assert_both_are_heard_by_both(House::open(), |_| Vec::new());
+}
+
+#[test]
+fn it_writes_every_kind_of_value() {
+    let house = House::open();
+    house.folder.write("subs", EVERY_OPERATOR);
+    house.folder.write("pubs", every_value());
+
+    assert_both_are_heard_by_both(house, |_| Vec::new());
 }
 
 #[test]
@@ -69,6 +80,21 @@ fn without_a_grant_it_may_not_publish() {
     assert_eq!(denied["verdict"], 5);
     let publisher = publisher.interrupt();
     assert_eq!(publisher.events("published").len(), 0);
+}
+
+#[test]
+fn who_is_taken_off_the_list_hears_of_it() {
+    let house = House::open();
+    let source = house.source(&[]);
+    // Without its receipts it stays, to publish again.
+    let mut meddler = house.meddler(&["receipt"]);
+    let mut publisher = house.publisher_at(&meddler.endpoint(), &[]);
+    publisher.event("refused");
+
+    house.folder.write("writer.list", "# nobody any more\n");
+    source.signal(Signal::HUP);
+
+    assert_eq!(publisher.event("denied")["verdict"], 5);
 }
 
 #[test]

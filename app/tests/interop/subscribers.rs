@@ -1,7 +1,10 @@
 //! A foreign subscriber gets exactly what an offline match of the same files says.
 
 use crate::support::{Folder, securecloud};
-use crate::{House, TRUSTING, assert_nothing_amiss, assert_same, link_keys, told};
+use crate::{
+    EVERY_OPERATOR, House, TRUSTING, assert_nothing_amiss, assert_same, every_value, link_keys,
+    told,
+};
 
 /// Lets the foreign subscriber hear the quotes from the first to the last.
 #[track_caller]
@@ -31,6 +34,26 @@ fn it_understands_an_owner_with_an_rsa_key() {
     securecloud(&folder, &["keygen", "--rsa", "2048"]).succeeded();
 
     assert_all_is_told(House::of(folder, "localhost:0", &[]), &[], &[]);
+}
+
+#[test]
+fn its_filters_may_take_several_requests() {
+    let house = House::open();
+    let filter = |id: u64| format!("0 {id} S i volume >= {}\n", id * 40_000);
+    house
+        .folder
+        .write("subs", (0..2500).map(filter).collect::<String>());
+
+    assert_all_is_told(house, &[], &[]);
+}
+
+#[test]
+fn it_writes_every_operator_and_every_kind_of_value() {
+    let house = House::open();
+    house.folder.write("subs", EVERY_OPERATOR);
+    house.folder.write("pubs", every_value());
+
+    assert_all_is_told(house, &[], &[]);
 }
 
 #[test]
