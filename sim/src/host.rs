@@ -265,7 +265,11 @@ impl Host {
                 record,
             } => {
                 let full = world.lives.is_full(Party::Router, now);
-                let due = self.spill.append(now, mailbox, token, record, full);
+                let due = if world.plants.stores_nothing() {
+                    self.spill.pretend(now, mailbox, token)
+                } else {
+                    self.spill.append(now, mailbox, token, record, full)
+                };
                 world.queue.at(due, Happening::Spill(self.life));
                 if let Some(victim) = self
                     .villain
@@ -276,7 +280,8 @@ impl Host {
                 }
             }
             Output::Fetch { mailbox, bytes_max } => {
-                let due = self.spill.fetch(now, mailbox, bytes_max);
+                let backwards = world.plants.reads_backwards();
+                let due = self.spill.fetch(now, mailbox, bytes_max, backwards);
                 world.queue.at(due, Happening::Spill(self.life));
             }
             Output::Rewind { mailbox } => self.spill.rewind(mailbox),

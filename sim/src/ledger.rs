@@ -296,6 +296,7 @@ impl Ledger {
         for number in 0..self.consumers.len() {
             self.judge_consumer(number, truth, causes);
         }
+        self.judge_counts(truth);
         self.judge_reports(truth, causes);
         self.violations
     }

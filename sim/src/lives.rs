@@ -88,7 +88,8 @@ impl Lives {
     }
 
     pub(crate) fn stop(&mut self, party: Party, until: Duration) {
-        self.stopped.insert(party, until);
+        let latest = self.stopped.entry(party).or_default();
+        *latest = until.max(*latest);
     }
 
     /// Until when `party` is stopped, if it is.

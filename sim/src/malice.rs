@@ -319,11 +319,6 @@ impl Villain {
     pub(crate) fn has_second_enclave(&self) -> bool {
         self.plan.schemes.contains(&Fault::TwoEnclaves)
     }
-
-    /// When it stops.
-    pub(crate) fn until(&self) -> Option<Duration> {
-        self.plan.until
-    }
 }
 
 fn pick<'a, T>(random: &mut Random, seen: &'a VecDeque<T>) -> Option<&'a T> {

@@ -255,7 +255,10 @@ impl Simulation {
         if let Some(party) = self.concerns(&happening)
             && let Some(until) = self.world.lives.stopped(party, self.world.now)
         {
-            return self.world.queue.at(until, happening);
+            return match happening {
+                Happening::Wake(party) => self.world.queue.wake(party, until),
+                other => self.world.queue.at(until, other),
+            };
         }
         match happening {
             Happening::Arrival {

@@ -71,6 +71,11 @@ impl SpillDisk {
         }
     }
 
+    /// Says that a record is stored that is not: a bug to plant.
+    pub(crate) fn pretend(&mut self, now: Duration, mailbox: MailboxId, token: u64) -> Duration {
+        self.say(now, SYNC, SpillEvent::Stored { mailbox, token })
+    }
+
     /// Stores a record, unless the disk is `full`; returns when the next event is due.
     pub(crate) fn append(
         &mut self,
@@ -103,7 +108,14 @@ impl SpillDisk {
         self.say(now, took, SpillEvent::Stored { mailbox, token })
     }
 
-    pub(crate) fn fetch(&mut self, now: Duration, mailbox: MailboxId, bytes_max: u64) -> Duration {
+    /// Reads on; `backwards` is a bug to plant.
+    pub(crate) fn fetch(
+        &mut self,
+        now: Duration,
+        mailbox: MailboxId,
+        bytes_max: u64,
+        backwards: bool,
+    ) -> Duration {
         let of = self.mailboxes.entry(mailbox).or_default();
         let mut records = Vec::new();
         let mut left = bytes_max;
@@ -115,6 +127,9 @@ impl SpillDisk {
             left = left.saturating_sub(cost);
             records.push(kept.record.clone());
             of.read += 1;
+        }
+        if backwards {
+            records.reverse();
         }
         let more = of.read < of.records.len();
         self.say(
@@ -259,7 +274,7 @@ mod tests {
     fn counters(disk: &mut SpillDisk) -> Vec<u64> {
         disk.rewind(ID);
         disk.events.clear();
-        disk.fetch(Duration::ZERO, ID, u64::MAX);
+        disk.fetch(Duration::ZERO, ID, u64::MAX, false);
         match disk.next_event() {
             Some(SpillEvent::Fetched { records, .. }) => {
                 records.iter().map(|record| record.counter).collect()

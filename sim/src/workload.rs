@@ -99,14 +99,6 @@ impl Workload {
             _ => None,
         }
     }
-
-    /// The domain that a party belongs to; none for the router, which serves all.
-    pub(crate) fn domain(&self, party: Party) -> Option<usize> {
-        match party {
-            Party::Consumer(number) => Some(self.consumers[number].domain),
-            _ => self.source(party).map(|source| self.sources[source].domain),
-        }
-    }
 }
 
 fn draw_source(seed: u64, scenario: &Scenario, number: usize) -> Source {

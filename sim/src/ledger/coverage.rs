@@ -6,6 +6,8 @@ use sc_client::{SubscriberEvent, UNKNOWN_END};
 use super::reports::Causes;
 use super::{ConsumerPage, Ledger};
 use crate::oracle::{Article, Place, Truth};
+use crate::party::Party;
+use crate::violation::Violation;
 
 impl ConsumerPage {
     fn reported(&self, is_it: impl Fn(&SubscriberEvent) -> bool) -> bool {
@@ -91,6 +93,24 @@ impl Ledger {
             || by_end
             || self.is_uncovered(consumer, article, truth)
             || !truth.had_named(consumer, article, published, |place| page.took(place))
+    }
+
+    /// What was missed is told in numbers, at the end of each suspension.
+    pub(super) fn judge_counts(&mut self, truth: &Truth) {
+        let mut found = Vec::new();
+        for (place, publications) in &truth.counted {
+            let page = &self.consumers[place.consumer];
+            let told = page.reported(|event| {
+                matches!(event, SubscriberEvent::Missed { publications: of, .. } if of == publications)
+            });
+            if page.took(*place) && !told {
+                found.push(Violation::NotNoticed {
+                    party: Party::Consumer(place.consumer),
+                    what: format!("how many publications it has missed, {publications},"),
+                });
+            }
+        }
+        self.violations.append(&mut found);
     }
 
     fn is_uncovered(&self, consumer: usize, article: Article, truth: &Truth) -> bool {

@@ -74,6 +74,8 @@ pub(crate) struct Truth {
     missed: BTreeMap<(usize, Article), Vec<Place>>,
     /// The notices that named a source to a consumer, and when they were made.
     named: BTreeMap<(usize, VerifyingKey), Vec<(Place, Duration)>>,
+    /// Notices that told a consumer how many publications it had missed.
+    pub(crate) counted: Vec<(Place, u64)>,
     /// The last suspension of each consumer.
     suspended: BTreeMap<usize, Place>,
     /// Consumers that were ever suspended.
@@ -114,6 +116,7 @@ impl Truth {
             told: BTreeMap::new(),
             missed: BTreeMap::new(),
             named: BTreeMap::new(),
+            counted: Vec::new(),
             suspended: BTreeMap::new(),
             ever_suspended: BTreeSet::new(),
             made: BTreeMap::new(),
@@ -203,6 +206,7 @@ impl Truth {
                     self.told.entry((consumer, article)).or_default().push(told);
                 }
             }
+            NoticeKind::Missed { publications, .. } => self.counted.push((place, publications)),
             NoticeKind::Suspended => {
                 self.suspended.insert(consumer, place);
                 self.ever_suspended.insert(consumer);

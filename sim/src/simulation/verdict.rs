@@ -7,7 +7,6 @@ use sc_client::SubscriberEvent;
 
 use super::Simulation;
 use super::applications::Application;
-use crate::fault::Faults;
 use crate::ledger::Causes;
 use crate::malice::Withheld;
 use crate::party::Party;
@@ -116,7 +115,7 @@ impl Simulation {
         let outages = self.outages();
         let may_disconnect = self.scenario.slow == sc_cbr::SlowPolicy::Disconnect;
         for (party, reason) in self.world.lost.clone() {
-            let is_slow = reason.contains("does not keep up") && may_disconnect;
+            let is_slow = may_disconnect && matches!(party, Party::Consumer(_));
             if !outages.contains(&party) && !is_slow {
                 self.ledger.violate(Violation::LinkLost { party, reason });
             }
