@@ -1,7 +1,8 @@
 //! How far a consumer has come with each publisher, across sessions.
 //!
 //! Invariants: an origin is taken once; what a publisher had settled before a session began, and this side has neither taken nor been
-//! told of, is reported at the session's first heartbeat that lists it. Within a session the notices' counter leaves no gap.
+//! told of, is reported at the session's first heartbeat that lists it. Within a session the notices' counter leaves no gap; what a
+//! further publisher has lost that crashed and began anew in it is reported too.
 
 use std::collections::BTreeMap;
 
@@ -107,8 +108,11 @@ impl Covered {
                 unproved: None,
             });
             known.enter(session);
+            // Within a session the counter proves all but what a further publisher has lost that began anew.
+            let crashed = one.floor.number == UNKNOWN_END;
+            let upto = crashed.then_some(known.upto);
             if known.session == session
-                && let Some(from) = known.unproved.take()
+                && let Some(from) = known.unproved.take().or(upto)
                 && from < one.floor
             {
                 uncovered.push(Uncovered {
