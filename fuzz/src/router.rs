@@ -1,6 +1,7 @@
 //! A target for the router's core: frames of hostile peers, replies of a broken program.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sc_router::{Output, Router, RouterSettings};
@@ -11,6 +12,8 @@ use crate::pieces::Pieces;
 
 /// What each frame costs its sender.
 const COST: u64 = 100;
+/// What passes between two things that happen.
+const STEP: Duration = Duration::from_secs(1);
 const OWNER: LinkId = LinkId(1);
 const CONSUMER: LinkId = LinkId(2);
 const STRANGER: LinkId = LinkId(3);
@@ -35,7 +38,7 @@ impl Books {
                     token,
                 } => {
                     let sent = &mut self.sent;
-                    router.deliver(link, class, frame, token, 1 << 20, |_| {
+                    router.deliver(link, class, frame, token, |_| {
                         sent.push_back((link, class, token));
                         Ok::<(), SendError>(())
                     });
@@ -44,7 +47,8 @@ impl Books {
                 Output::Release { link, class, bytes } => {
                     *self.paid.entry((link, class)).or_default() += bytes;
                 }
-                Output::Close { .. } => {}
+                // There is no store.
+                _ => {}
             }
         }
     }
@@ -59,7 +63,10 @@ pub fn frames(bytes: &[u8]) {
     establish(&mut router);
     let mut books = Books::default();
     let mut pieces = Pieces::new(bytes);
+    let mut now = Duration::ZERO;
     while let Some(kind) = pieces.byte() {
+        now += STEP;
+        router.on_timeout(now);
         match kind % 8 {
             0..=4 => {
                 let link = [OWNER, OWNER, CONSUMER, CONSUMER, STRANGER][usize::from(kind % 8)];
@@ -70,30 +77,33 @@ pub fn frames(bytes: &[u8]) {
                     .map_while(|_| pieces.piece().map(Bytes::copy_from_slice))
                     .collect();
                 *books.spent.entry((link, class)).or_default() += COST;
-                router.on_event(LinkEvent::Frame {
-                    link,
-                    class,
-                    frame: Frame {
-                        head: Bytes::copy_from_slice(head),
-                        attachments,
+                router.on_event(
+                    now,
+                    LinkEvent::Frame {
+                        link,
+                        class,
+                        frame: Frame {
+                            head: Bytes::copy_from_slice(head),
+                            attachments,
+                        },
+                        credit: COST,
                     },
-                    credit: COST,
-                });
+                );
             }
             5..=6 => {
                 let reply = pieces.piece().unwrap_or_default();
                 let token = books.calls.pop_front().unwrap_or(u64::MAX);
-                router.on_reply(token, Bytes::copy_from_slice(reply));
+                router.on_reply(now, token, Bytes::copy_from_slice(reply));
             }
             _ => {
                 if let Some((link, class, token)) = books.sent.pop_front() {
-                    router.on_event(LinkEvent::Acked { link, class, token });
+                    router.on_event(now, LinkEvent::Acked { link, class, token });
                 }
             }
         }
         books.collect(&mut router);
     }
-    end(&mut router, &mut books);
+    end(&mut router, &mut books, now);
     assert_eq!(books.spent, books.paid);
 }
 
@@ -103,19 +113,23 @@ fn establish(router: &mut Router) {
         (OWNER, key, Role::Publisher),
         (CONSUMER, PeerKey([2; 32]), Role::Subscriber),
     ] {
-        router.on_event(LinkEvent::Established { link, peer, role });
+        router.on_event(Duration::ZERO, LinkEvent::Established { link, peer, role });
     }
 }
 
-/// Every link ends and every call is answered.
-fn end(router: &mut Router, books: &mut Books) {
+/// Every link ends, every call is answered, and whoever is away stays away.
+fn end(router: &mut Router, books: &mut Books, now: Duration) {
     for link in [OWNER, CONSUMER, STRANGER] {
         let reason = CloseReason::Forgotten;
-        router.on_event(LinkEvent::Closed { link, reason });
+        router.on_event(now, LinkEvent::Closed { link, reason });
         books.collect(router);
     }
-    while let Some(token) = books.calls.pop_front() {
-        router.on_reply(token, Bytes::new());
+    for _ in 0..2 {
+        while let Some(token) = books.calls.pop_front() {
+            router.on_reply(now, token, Bytes::new());
+            books.collect(router);
+        }
+        router.on_timeout(Duration::MAX);
         books.collect(router);
     }
 }
