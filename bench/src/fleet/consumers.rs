@@ -201,7 +201,7 @@ async fn consume(consumer: Consumer, shared: &Shared) -> anyhow::Result<()> {
             }
             News::Link(other) => tally.on_fault(format!("{other:?}")),
             News::Event(event) => tally.on_event(place, &event, now_ns()),
-            News::Delivered => {}
+            News::Delivered | News::Settled => {}
         }
         drop(tally);
         say_all(shared);

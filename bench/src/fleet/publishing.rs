@@ -149,7 +149,7 @@ impl Source {
             News::Event(PublisherEvent::Opened { .. } | PublisherEvent::Admitted { .. }) => {}
             News::Link(other) => bail!("{other:?}"),
             News::Event(other) => bail!("{other:?}"),
-            News::Delivered => {}
+            News::Delivered | News::Settled => {}
         }
         Ok(())
     }
