@@ -73,9 +73,9 @@ impl Domains {
         of_link.filter_map(|domain| domain.lane.take()).collect()
     }
 
-    /// All domains, none of which is open any more.
-    pub(crate) fn close_all(&mut self) -> HashMap<DomainId, Domain> {
-        core::mem::take(&mut self.open)
+    /// All domains, in the order of their names, none of which is open any more.
+    pub(crate) fn close_all(&mut self) -> BTreeMap<DomainId, Domain> {
+        core::mem::take(&mut self.open).into_iter().collect()
     }
 
     pub(crate) fn get(&self, id: &[u8]) -> Option<&Domain> {

@@ -30,8 +30,9 @@ impl Router {
                 self.tell_state(link, &id);
             }
         }
-        let calls = core::mem::take(&mut self.calls);
-        let debts = calls.into_values().filter_map(|call| call.origin);
+        let mut calls: Vec<_> = core::mem::take(&mut self.calls).into_iter().collect();
+        calls.sort_unstable_by_key(|(token, _)| *token);
+        let debts = calls.into_iter().filter_map(|(_, call)| call.origin);
         debts.for_each(|(_, debt)| self.settle(debt));
         self.mailboxes
             .iter_mut()
