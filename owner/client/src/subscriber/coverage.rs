@@ -87,6 +87,10 @@ impl Covered {
         };
         known.enter(session);
         let standing = if origin > known.upto {
+            if origin.start > known.upto.start {
+                // How far the start before came the next heartbeat tells.
+                known.unproved = Some(known.unproved.unwrap_or(known.upto));
+            }
             known.upto = origin;
             Standing::New
         } else if origin.start == known.upto.start {
