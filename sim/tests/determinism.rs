@@ -4,7 +4,7 @@ use sc_sim::{Scenario, Simulation};
 
 #[test]
 fn the_same_seed_gives_the_same_trace_and_the_same_words() {
-    for seed in 0..10 {
+    for seed in 0..16 {
         let first = Simulation::new(seed, Scenario::draw(seed))
             .with_text()
             .run();
