@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     ));
     let settings = SubscriberSettings {
         plain: arguments.link.plain,
-        ..SubscriberSettings::default()
+        retention: arguments.durable.unwrap_or_default(),
     };
     let subscriber = Subscriber::new(
         owner,
@@ -244,10 +244,19 @@ fn tell_uncovered(report: &Report, publisher: &VerifyingKey, from: Origin, to: O
         from.number, from.start
     ));
     report.event(&json!({
-        "event": "uncovered", "publisher": publisher.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        "event": "uncovered", "publisher": hex(publisher),
         "from": { "start": from.start, "batch": from.number },
         "to": { "start": to.start, "batch": is_known.then_some(to.number) },
     }));
+}
+
+/// A publisher's key as the events have it.
+fn hex(publisher: &VerifyingKey) -> String {
+    let mut text = String::with_capacity(2 * publisher.as_bytes().len());
+    for byte in publisher.as_bytes() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// What has come, and where it is shown.
@@ -367,7 +376,7 @@ fn write_delivery(line: &mut String, delivery: &Delivery<'_>, json: bool) {
     let payload = String::from_utf8_lossy(delivery.payload);
     if json {
         let event = json!({
-            "event": "delivery", "subscriptions": delivery.subscriptions, "start": delivery.origin.start, "batch": delivery.origin.number,
+            "event": "delivery", "subscriptions": delivery.subscriptions, "publisher": hex(&delivery.publisher), "start": delivery.origin.start, "batch": delivery.origin.number,
             "index": delivery.index, "payload": payload,
         });
         let _ = writeln!(line, "{event}");
