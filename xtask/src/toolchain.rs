@@ -1,4 +1,4 @@
-//! What has to be installed before anything builds: a C and a C++ compiler, and nothing else.
+//! What has to be installed before anything builds or is tested: a C and a C++ compiler, and Python for the tests of foreign clients.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub struct Needed {
     pub fedora: &'static str,
 }
 
-/// The cryptographic library is built from its C, C++ and assembly sources.
+/// The cryptographic library is built from its C, C++ and assembly sources; `app/tests/interop` runs Python and its pip.
 pub const NEEDED: &[Needed] = &[
     Needed {
         program: "gcc",
@@ -25,6 +25,11 @@ pub const NEEDED: &[Needed] = &[
         program: "g++",
         debian: "g++",
         fedora: "gcc-c++",
+    },
+    Needed {
+        program: "python3",
+        debian: "python3-pip",
+        fedora: "python3-pip",
     },
 ];
 
@@ -53,10 +58,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_path_misses_both_compilers_and_names_their_packages() {
+    fn an_empty_path_misses_everything_and_names_the_packages() {
         let missing = missing(OsStr::new("/nowhere"));
 
-        assert_eq!(missing.len(), 2);
+        assert_eq!(missing.len(), 3);
         assert_eq!(
             missing[1],
             "g++ is missing: install the package g++ (Debian, Ubuntu) or gcc-c++ (Fedora)"
