@@ -253,10 +253,8 @@ impl Host {
                 token,
             } => self.send(world, link, class, frame, token),
             Output::Call { token, request } => self.call(world, token, request),
-            Output::Release { link, class, bytes } => {
-                if !world.plants.keeps_credit(Party::Router) {
-                    self.links.release(now, link, class, bytes);
-                }
+            Output::Release { link, class, bytes } if !world.plants.keeps_credit(Party::Router) => {
+                self.links.release(now, link, class, bytes);
             }
             Output::Close { link, reason } => self.links.close(now, link, reason),
             Output::Store {

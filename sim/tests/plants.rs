@@ -35,7 +35,7 @@ fn is_loss(violation: &Violation) -> bool {
 #[test]
 fn a_dropped_notice_is_found_by_the_gap_and_by_what_was_not_delivered() {
     finds(Plant::DropNotice, |found| is_complaint_of(found, "Missing"));
-    finds(Plant::DropNotice, |found| is_loss(found));
+    finds(Plant::DropNotice, is_loss);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn notices_of_two_consumers_that_changed_places_are_found() {
     finds(Plant::SwapNotices, |found| {
         is_complaint_of(found, "NotTaken")
     });
-    finds(Plant::SwapNotices, |found| is_loss(found));
+    finds(Plant::SwapNotices, is_loss);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_dropped_receipt_is_found() {
 
 #[test]
 fn a_delivery_lost_in_silence_is_found() {
-    finds(Plant::LoseDelivery, |found| is_loss(found));
+    finds(Plant::LoseDelivery, is_loss);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_delivery_made_twice_is_found() {
 
 #[test]
 fn a_delivery_to_somebody_else_is_found() {
-    finds(Plant::MisdirectDelivery, |found| is_loss(found));
+    finds(Plant::MisdirectDelivery, is_loss);
     finds(Plant::MisdirectDelivery, |found| {
         matches!(
             found,
