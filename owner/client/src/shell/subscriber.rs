@@ -48,10 +48,11 @@ impl SubscriberLoop {
         deliver: &mut dyn FnMut(Delivery<'_>),
     ) -> Result<News<SubscriberEvent>, ClientError> {
         loop {
-            self.work()?;
+            // Before anything is written down: a process that dies between would never say what its journal holds for said.
             if let Some(event) = self.subscriber.poll_event() {
                 return Ok(News::Event(event));
             }
+            self.work()?;
             let Some(event) = self.shell.wait(self.subscriber.next_timeout()).await? else {
                 self.subscriber.on_timeout(self.shell.clock());
                 continue;
