@@ -16,12 +16,13 @@ import sys
 import time
 
 from formats import (
-    ONCE, Identity, Owner, Reader, Refused, chosen, counter_nonce, derive, encode_block, encode_subscription, field, items,
-    le32, le64, part, payload_key, proto, seal, transcript, unproto, unseal, varint, verify,
+    ONCE, Identity, Owner, Reader, Refused, chosen, counter_nonce, derive, encode_block, encode_subscription, field,
+    items, le32, le64, part, payload_key, proto, seal, transcript, unseal, varint, verify,
 )
 from link import CONTROL, DATA, PUBLISHER, SUBSCRIBER, Link, Replaced
 
-PER_ASK, SESSIONS_MAX, AGAIN_S = 1000, 4, 1.0
+PER_ASK, SESSIONS_MAX = 1000, 4
+UNCARRIED_S, UNANSWERED_S, UNANSWERED_MAX_S = 1.0, 5.0, 60.0
 MATCHES, HEARTBEAT, EXPIRED, REVOKED, SUSPENDED, MISSED = range(6)
 ADMITTED, GRANTED = 0, 7
 UNREACHABLE, UNKNOWN_DOMAIN = 6, 2
@@ -37,7 +38,8 @@ class Party:
     def __init__(self, options, role):
         self.owner, self.identity = Owner(options.owner), Identity(options.identity)
         self.domain = self.owner.domain
-        self.requests, self.session_open, self.ask_at, self.done, self.what = set(), 0, None, False, "frame"
+        self.requests, self.session_open, self.done, self.what = set(), 0, False, "frame"
+        self.ask_at, self.patience = None, UNANSWERED_S
         self.link = Link(options.connect, role, self.identity, options.link_keys, tell)
         self.link.on_up = self.on_up
 
@@ -63,6 +65,7 @@ class Party:
         verify(key, signature, transcript("answer", self.domain, self.identity.encoded, body))
         if reader.take(32) not in self.requests:
             raise Refused("an answer to no request of this program")
+        self.ask_at, self.patience = None, UNANSWERED_S
         return reader.number(8), reader.number(1), reader
 
     def on_state(self, state):
@@ -75,7 +78,7 @@ class Party:
     def on_refused(self, refused):
         tell("not_carried", cause=refused[1], what=part(refused, 2).decode("utf-8", "replace"))
         if refused[1] in (UNREACHABLE, UNKNOWN_DOMAIN):
-            self.ask_at = time.monotonic() + AGAIN_S
+            self.ask_at = time.monotonic() + UNCARRIED_S
 
     def stop(self, *_):
         self.done = True
@@ -85,10 +88,11 @@ class Party:
             for head, attachments in self.link.turn():
                 try:
                     self.take(*chosen(head), attachments)
-                except (Refused, IndexError) as why:
+                except (Refused, IndexError, TypeError) as why:
                     tell("refused", what=self.what, why=str(why))
             if self.ask_at is not None and time.monotonic() >= self.ask_at and self.session_open:
-                self.ask_at = None
+                self.ask_at = time.monotonic() + self.patience
+                self.patience = min(2 * self.patience, UNANSWERED_MAX_S)
                 self.ask()
             self.finish_round()
 
@@ -140,9 +144,9 @@ class Subscriber(Party):
         session, verdict, reader = self.answer(envelope)
         if verdict != ADMITTED:
             return tell("denied", verdict=verdict)
-        delivery, lease, _, _, retention, heartbeat = (
-            reader.take(32), reader.number(8), reader.number(8), reader.expect(1, 2, 3), reader.number(8), reader.number(8)
-        )
+        delivery, lease, _ = reader.take(32), reader.number(8), reader.number(8)
+        reader.expect(1, 2, 3)
+        retention, heartbeat = reader.number(8), reader.number(8)
         reader.end()
         if session not in self.sessions:
             key = derive(delivery, "notice", self.domain, le64(session), self.identity.key)
@@ -252,7 +256,8 @@ class Publisher(Party):
         self.send(CONTROL, 6, proto(f1=self.domain))
 
     def ask(self):
-        number = min(self.kept, default=len(self.kept) + 1) - 1
+        number = min(self.kept) - 1
+        self.requests.clear()
         self.request(7, b"\4" + le64(self.start) + le64(number))
 
     def take(self, kind, message, attachments):

@@ -244,9 +244,10 @@ def items(path):
 
 
 def text(token):
-    escapes = {"n": "\n", "t": "\t"}
-    whole = lambda found: chr(int(found[2], 16)) if found[2] else escapes.get(found[1], found[1])  # noqa: E731
-    return re.sub(r"\\(u\{([0-9A-Fa-f]+)\}|.)", whole, token[1:-1]) if token[0] == '"' else token
+    def escaped(found):
+        return chr(int(found[2], 16)) if found[2] else {"n": "\n", "t": "\t"}.get(found[1], found[1])
+
+    return re.sub(r"\\(u\{([0-9A-Fa-f]+)\}|.)", escaped, token[1:-1]) if token[0] == '"' else token
 
 
 def encode_name(token):

@@ -106,7 +106,7 @@ class Link:
             wait = 0
             try:
                 self.take(self.socket.recv_multipart(), frames)
-            except Refused as why:
+            except (Refused, IndexError, TypeError) as why:
                 self.tell("refused", what="datagram", why=str(why))
             if self.taken[DATA] - self.released[DATA] > WINDOWS[1] // 4:
                 break

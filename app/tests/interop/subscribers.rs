@@ -1,6 +1,6 @@
 //! A foreign subscriber gets exactly what an offline match of the same files says.
 
-use crate::support::{Folder, securecloud};
+use crate::support::{Folder, Signal, securecloud};
 use crate::{
     EVERY_OPERATOR, House, TRUSTING, assert_nothing_amiss, assert_same, every_value, link_keys,
     told,
@@ -116,4 +116,16 @@ fn it_follows_the_owner_into_the_next_session() {
     let subscriber = subscriber.interrupt();
     assert_same(&told(&subscriber), &[expected.clone(), expected].concat());
     assert_nothing_amiss(&subscriber);
+}
+
+#[test]
+fn it_says_that_an_owner_has_fallen_silent() {
+    let house = House::open();
+    let mut subscriber = house.subscriber();
+    let source = house.source(&[]);
+    subscriber.event("heartbeat");
+
+    source.signal(Signal::STOP);
+
+    subscriber.event("silent");
 }
