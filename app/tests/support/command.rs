@@ -87,6 +87,24 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same, begun by a shell that does `first` before.
+pub(crate) fn command_through(first: &str, folder: &Path, arguments: &[&str]) -> Command {
+    let direct = command(folder, arguments);
+    let mut through = Command::new("sh");
+    through
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+        .arg(direct.get_program())
+        .args(direct.get_args())
+        .current_dir(folder);
+    for (name, value) in direct.get_envs() {
+        match value {
+            Some(value) => through.env(name, value),
+            None => through.env_remove(name),
+        };
+    }
+    through
+}
+
 /// Runs `securecloud` in `folder` to its end.
 #[track_caller]
 pub(crate) fn securecloud(folder: &Path, arguments: &[&str]) -> Finished {

@@ -6,11 +6,16 @@ mod command;
 mod folder;
 mod role;
 mod run;
+mod site;
+mod tally;
 
-pub(crate) use command::{Finished, command, securecloud, securecloud_with, with_stdin};
+pub(crate) use command::{
+    Finished, command, command_through, securecloud, securecloud_with, with_stdin,
+};
 pub(crate) use folder::{DATASETS, DELIVERIES, Folder, SUBSCRIPTIONS, VECTORS, numbers};
 pub(crate) use role::{Role, Signal, send_signal};
 pub(crate) use run::{Flags, Run};
+pub(crate) use tally::{Matches, Tally, matches};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -90,6 +90,17 @@ impl Role {
         }
     }
 
+    /// Whether an event of this kind has come and was not taken yet; what came so far is passed over.
+    pub(crate) fn has_said(&mut self, kind: &str) -> bool {
+        let lines: Vec<String> = self.lines.try_iter().collect();
+        lines.iter().fold(false, |said, line| {
+            self.stdout.push_str(line);
+            self.stdout.push('\n');
+            let event: Value = serde_json::from_str(line).unwrap();
+            said || event["event"] == kind
+        })
+    }
+
     /// The next line on standard output.
     #[track_caller]
     pub(crate) fn line(&mut self, awaited: &str) -> String {
