@@ -146,7 +146,12 @@ impl Source {
             News::Event(PublisherEvent::Published { deliveries, .. }) => {
                 self.tell(Told::Published(deliveries));
             }
-            News::Event(PublisherEvent::Opened { .. } | PublisherEvent::Admitted { .. }) => {}
+            // Slow, and no loss: the clocks say how slow.
+            News::Event(
+                PublisherEvent::Opened { .. }
+                | PublisherEvent::Admitted { .. }
+                | PublisherEvent::ReceiptsOverdue,
+            ) => {}
             News::Link(other) => bail!("{other:?}"),
             News::Event(other) => bail!("{other:?}"),
             News::Delivered | News::Settled => {}

@@ -23,13 +23,24 @@ const ASK_AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Requests made again without an answer whose answers are still taken; older ones are forgotten.
 const SUPERSEDED_MAX: usize = 64;
 
+/// A request that was made again.
+struct Superseded {
+    request: [u8; 32],
+    /// How many subscriptions follow in further requests.
+    remaining: u32,
+    /// Of what was asked for.
+    edition: u64,
+}
+
 /// What was asked and what waits.
 #[derive(Default)]
 pub(super) struct Requests {
     /// Requests that wait for an answer, by hash, with how many subscriptions follow.
     open: BTreeMap<[u8; 32], u32>,
     /// Requests that were made again before their answer came, oldest first: it may still come, with the keys of a session.
-    superseded: VecDeque<[u8; 32]>,
+    superseded: VecDeque<Superseded>,
+    /// How often the subscriptions that are asked for have changed.
+    edition: u64,
     /// The last request that was answered with an admission: answers of later sessions name it.
     answered: Option<[u8; 32]>,
     ask_again: Option<Duration>,
@@ -86,7 +97,8 @@ impl Requests {
     /// Whatever waits for an answer is asked again, or will be.
     fn supersede_all(&mut self) {
         let open = core::mem::take(&mut self.open);
-        self.supersede(open.into_keys());
+        open.into_iter()
+            .for_each(|(request, remaining)| self.supersede(request, remaining));
     }
 
     /// The lease is to be renewed at the next opportunity.
@@ -94,18 +106,22 @@ impl Requests {
         self.renew_at = Some(Duration::ZERO);
     }
 
-    /// An answer to one of these requests may still come, late.
-    fn supersede(&mut self, requests: impl IntoIterator<Item = [u8; 32]>) {
-        self.superseded.extend(requests);
+    /// An answer to this request may still come, late.
+    fn supersede(&mut self, request: [u8; 32], remaining: u32) {
+        self.superseded.push_back(Superseded {
+            request,
+            remaining,
+            edition: self.edition,
+        });
         while self.superseded.len() > SUPERSEDED_MAX {
             self.superseded.pop_front();
         }
     }
 
-    /// Whether it was made again before its answer came; from now on it is answered.
-    fn take_superseded(&mut self, request: &[u8; 32]) -> bool {
-        let place = self.superseded.iter().position(|hash| hash == request);
-        place.is_some_and(|place| self.superseded.remove(place).is_some())
+    /// The request, if it was made again before its answer came; from now on it is answered.
+    fn take_superseded(&mut self, request: &[u8; 32]) -> Option<Superseded> {
+        let place = self.superseded.iter().position(|it| it.request == *request);
+        self.superseded.remove(place?)
     }
 }
 
@@ -163,7 +179,8 @@ impl Subscriber {
             if let Some(unanswered) = self.requests.renewing.take()
                 && self.requests.open.remove(&unanswered).is_some()
             {
-                self.requests.supersede([unanswered]);
+                // It says nothing of what is subscribed.
+                self.requests.supersede(unanswered, u32::MAX);
             }
             self.requests.renewing = Some(self.ask(Operation::Renew, 0));
         }
@@ -194,6 +211,7 @@ impl Subscriber {
     pub fn unsubscribe(&mut self, ids: Vec<u64>) {
         self.subscriptions
             .retain(|(id, _)| !ids.is_empty() && !ids.contains(id));
+        self.requests.edition += 1;
         if self.attached {
             self.ask(Operation::Unsubscribe { ids }, 0);
         } else {
@@ -264,7 +282,7 @@ impl Subscriber {
         if refusal == Refusal::Sequence && !self.requests.is_sequence_doubted {
             self.requests.is_sequence_doubted = true;
             // The answer to the first copy may still come.
-            self.requests.supersede([request]);
+            self.requests.supersede(request, u32::MAX);
             self.requests.supersede_all();
             self.requests.ask_again = Some(clock.now);
             return self.do_requests(clock);
@@ -308,14 +326,22 @@ impl Subscriber {
         }
     }
 
-    /// Takes the keys from an answer to a request that was made again meanwhile: notices under them may come before the later answer,
-    /// which says the rest and which is now given the time that this one has needed.
+    /// Takes an answer to a request that was made again meanwhile: notices under its keys may come before the later answer. If it answers
+    /// the last request for all that is still wanted, this side is admitted: an owner with very many consumers needs longer than they have
+    /// patience, and what they ask for again meanwhile changes nothing.
     fn on_late_answer(&mut self, clock: Clock, answer: &Answer, sealed: &Bytes, newest: u64) {
-        if !self.requests.take_superseded(&answer.request) {
+        let Some(late) = self.requests.take_superseded(&answer.request) else {
             return self.report(SubscriberEvent::NotTaken);
-        }
-        if granted(&answer.verdict).is_none() || answer.session < newest {
+        };
+        let Verdict::Admitted { lease_ms, .. } = &answer.verdict else {
             return;
+        };
+        if answer.session < newest {
+            return;
+        }
+        if late.remaining == 0 && late.edition == self.requests.edition && !self.admitted {
+            self.requests.supersede_all();
+            return self.on_admission(clock, answer, sealed, Some(*lease_ms), 0);
         }
         self.requests.answered = Some(answer.request);
         if self.requests.is_open() {

@@ -94,3 +94,38 @@ fn a_new_session_may_be_answered_under_a_renewal_that_was_made_again() {
     assert!(!events.contains(&SubscriberEvent::NotTaken), "{events:?}");
     assert_eq!(world.parties[0].payloads(), ["after"]);
 }
+
+#[test]
+fn a_late_answer_to_all_that_is_wanted_admits_and_nothing_is_asked_for_again() {
+    let mut world = impatient();
+    let first = world.inbox.pop_front().unwrap();
+    world.hand_to_publisher(first);
+    world.work_publisher();
+    world.deliver_to_subscribers();
+
+    let events = world.parties[0].take_events();
+    assert_eq!(events.last(), Some(&admitted_in(1)), "{events:?}");
+    world.inbox.clear();
+    for _ in 0..4 {
+        world.advance(ASK_AGAIN_AFTER);
+        world.work_subscribers();
+    }
+    assert!(
+        world.inbox.is_empty(),
+        "an owner that is busy is not asked more"
+    );
+}
+
+#[test]
+fn a_late_answer_to_what_is_wanted_no_longer_does_not_admit() {
+    let mut world = impatient();
+    world.parties[0].subscriber.unsubscribe(vec![7]);
+    let first = world.inbox.pop_front().unwrap();
+
+    world.hand_to_publisher(first);
+    world.work_publisher();
+    world.deliver_to_subscribers();
+
+    let events = world.parties[0].take_events();
+    assert!(!events.contains(&admitted_in(1)), "{events:?}");
+}
