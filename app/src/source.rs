@@ -51,7 +51,8 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
             if let Some(digest) = &stream {
                 core = core.of_stream(digest);
             }
-            publish(core, journal, arguments, report, &secret, feed, parse_us).await
+            let publishing = publish(core, journal, arguments, report, &secret, feed, parse_us);
+            Box::pin(publishing).await
         }
         Some(domain) => {
             let (mut core, journal) =
@@ -59,7 +60,8 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
             if let Some(digest) = &stream {
                 core = core.of_stream(digest);
             }
-            publish(core, journal, arguments, report, &secret, feed, parse_us).await
+            let publishing = publish(core, journal, arguments, report, &secret, feed, parse_us);
+            Box::pin(publishing).await
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The router's folder: full, used up, shared, impossible, none at all.
 
-use crate::support::{Folder, Role, Tally, command_through, numbers, securecloud};
+use std::net::SocketAddr;
 
-/// Publications while the consumer is away: far more than the quotas here hold.
-const MANY: u64 = 4000;
+use crate::support::{
+    Folder, Role, Tally, assert_tells, command_through, free_address, numbers, securecloud,
+};
+
+/// Publications while a consumer is away: far more than the quotas here hold, and less than may be under way to one that is there.
+const MANY: u64 = 1500;
 const QUOTA: &str = "100000";
 const PAYLOAD_BYTES: &str = "1024";
 
@@ -28,65 +32,85 @@ fn assert_other_is_served(folder: &Folder, identity: &str) {
 }
 
 /// Has a consumer be away while more matches than the router can keep. Whatever it is given when it is back and whatever it is told that
-/// it missed are together what matched; meanwhile neither its source nor another domain is held up.
+/// it missed are together what matched; meanwhile neither its source nor another domain is held up. The router tells its numbers at
+/// `metrics`.
 #[track_caller]
-fn assert_what_is_not_kept_is_counted(folder: &Folder) {
+fn assert_what_is_not_kept_is_counted(folder: &Folder, metrics: SocketAddr) {
     let flags = ["--payload-bytes", PAYLOAD_BYTES, "--batch", "16"];
     let mut source = folder.source("key", "-", &flags);
     let flags = ["--durable", "1h", "--quiet"];
     let away = folder.consumer("key", "me", &flags);
     source.event("admitted");
     away.interrupt().succeeded();
-    let count = MANY.to_string();
-    let witness = folder.consumer("key", "witness", &["--quiet", "--count", &count]);
+    let count = (1 + 2 * MANY).to_string();
+    let mut witness = folder.consumer("key", "witness", &["--count", &count]);
     source.event("admitted");
+    // Whoever has been given something has a link on which the rest comes, too.
+    source.write(&numbers(0..1));
+    witness.event("delivery");
 
     source.write(&numbers(0..MANY));
-    assert_eq!(witness.end().event("summary")["publications"], MANY);
+    // What was matched before the trusted program knew that nothing more is kept is kept nevertheless, in memory.
+    assert_tells(metrics, &[("securecloud_router_suspended_total", 1)]);
+    source.write(&numbers(0..MANY));
+    assert_eq!(witness.end().event("summary")["publications"], 1 + 2 * MANY);
     assert_other_is_served(folder, "other.me");
+    let of_back = free_address();
+    let at = of_back.to_string();
+    let flags = [&flags[..], &["--metrics", &at]].concat();
     let mut back = folder.consumer("key", "me", &flags);
     back.event("suspended");
     let missed = back.event("missed")["publications"].as_u64().unwrap();
     // From then on it gets what matches, as before.
     source.write(&numbers(0..5));
     source.end_input();
-    assert_eq!(source.event("summary")["publications"], MANY + 5);
+    assert_eq!(source.event("summary")["publications"], 1 + 2 * MANY + 5);
 
-    let back = back.interrupt();
-    let given = back.event("summary")["publications"].as_u64().unwrap();
+    let given = 1 + 2 * MANY + 5 - missed;
     assert!(given > 5 && missed > 0, "{given} given, {missed} missed");
-    assert_eq!(given + missed, MANY + 5);
-    assert_eq!(back.events("missing").len(), 0);
+    assert_tells(
+        of_back,
+        &[
+            ("securecloud_consumer_publications_total", given),
+            ("securecloud_consumer_missed_publications_total", missed),
+            ("securecloud_consumer_missing_notices_total", 0),
+        ],
+    );
+    let back = back.interrupt();
+    assert_eq!(back.event("summary")["publications"], given);
     source.interrupt().succeeded();
 }
 
 #[test]
 fn what_a_quota_leaves_no_room_for_is_counted_to_the_consumer_and_nobody_else_is_affected() {
     let folder = site();
-    let mut router = folder.router(&["--spill-quota", QUOTA]);
+    let metrics = free_address();
+    let at = metrics.to_string();
+    let router = folder.router(&["--spill-quota", QUOTA, "--metrics", &at]);
 
-    assert_what_is_not_kept_is_counted(&folder);
+    assert_what_is_not_kept_is_counted(&folder, metrics);
 
     assert!(router.is_running());
-    router.end_input();
     let summary = router.interrupt().event("summary");
     assert_eq!(
         (&summary["suspended"], &summary["sessions"]),
-        (&1.into(), &3.into())
+        (&1.into(), &2.into())
     );
 }
 
 #[test]
 fn what_a_full_disk_leaves_no_room_for_is_counted_to_the_consumer_and_nobody_else_is_affected() {
     let folder = site();
-    let address = folder.socket();
+    let (address, metrics) = (folder.socket(), free_address());
     // No file grows beyond 200 KiB; what is written beyond is refused, as on a disk that is full.
     let limit = "trap '' XFSZ; ulimit -f 400";
+    let at = metrics.to_string();
     let arguments = ["scbr", "--json", "-a", &address, "--spill", "spill"];
+    let arguments = [&arguments[..], &["--metrics", &at]].concat();
     let mut router = Role::of("scbr", command_through(limit, &folder, &arguments));
     router.event("ready");
 
-    assert_what_is_not_kept_is_counted(&folder);
+    assert_what_is_not_kept_is_counted(&folder, metrics);
 
     assert!(router.is_running());
     assert_eq!(router.interrupt().event("summary")["suspended"], 1);
@@ -95,8 +119,10 @@ fn what_a_full_disk_leaves_no_room_for_is_counted_to_the_consumer_and_nobody_els
 #[test]
 fn a_consumer_that_was_told_is_kept_for_again() {
     let folder = site();
-    let _router = folder.router(&["--spill-quota", QUOTA]);
-    assert_what_is_not_kept_is_counted(&folder);
+    let metrics = free_address();
+    let at = metrics.to_string();
+    let _router = folder.router(&["--spill-quota", QUOTA, "--metrics", &at]);
+    assert_what_is_not_kept_is_counted(&folder, metrics);
 
     let durable = ["--durable", "1h"];
     let mut source = folder.source("key", "-", &[]);

@@ -6,6 +6,7 @@ mod command;
 mod folder;
 mod role;
 mod run;
+mod scrape;
 mod site;
 mod tally;
 
@@ -15,6 +16,7 @@ pub(crate) use command::{
 pub(crate) use folder::{DATASETS, DELIVERIES, Folder, SUBSCRIPTIONS, VECTORS, numbers};
 pub(crate) use role::{Role, Signal, send_signal};
 pub(crate) use run::{Flags, Run};
+pub(crate) use scrape::{assert_tells, free_address, scrape, value};
 pub(crate) use tally::{Matches, Tally, matches};
 
 use std::path::{Path, PathBuf};
