@@ -27,6 +27,7 @@ mod original;
 mod plain;
 mod policy;
 mod program;
+mod reports;
 mod restarts;
 mod settings;
 mod sizes;
