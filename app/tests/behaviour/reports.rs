@@ -1,6 +1,6 @@
 //! What a consumer and a source say, as people read it, when something has stopped that should go on.
 
-use crate::support::{Folder, Role, Signal, numbers, send_signal};
+use crate::support::{Folder, Role, Signal, Tally, matches, numbers, send_signal};
 
 /// Starts a role as people do; returns it.
 fn role(folder: &Folder, name: &str, arguments: &[&str]) -> Role {
@@ -59,4 +59,54 @@ fn a_publisher_that_stands_still_is_told_once_and_its_consumer_goes_on_with_it()
     let finished = consumer.interrupt();
     assert_eq!(finished.events("silent").len(), 1);
     assert_eq!(finished.events("missing").len(), 0);
+}
+
+#[test]
+fn a_source_whose_journal_was_put_back_publishes_again_what_its_consumers_then_pass_over() {
+    let folder = Folder::with_keys();
+    folder.write("subs", "0 1 S i n exists\n");
+    folder.write("first", numbers(0..2000));
+    folder.write("second", numbers(2000..2001));
+    let journal = folder.join("key.prv.journal");
+    let _router = folder.router(&[]);
+    let mut consumer = folder.consumer("key", "me", &[]);
+    let mut tally = Tally::default();
+    let killed = folder.source("key", "first", &["--batch", "16"]);
+    tally.until(&mut consumer, 100);
+    killed.kill();
+    let backup = std::fs::read(&journal).unwrap();
+    for (file, until) in [("first", 2000), ("second", 2001)] {
+        let source = folder.source("key", file, &["--batch", "16", "--once"]);
+        tally.until(&mut consumer, until);
+        source.end().succeeded();
+    }
+
+    folder.write("key.prv.journal", backup);
+    let again = folder.source("key", "first", &["--batch", "16", "--once"]);
+    let passed_over = consumer.event("passed_over");
+    again.end().succeeded();
+
+    assert!(passed_over["batch"].as_u64().is_some());
+    consumer.told("is not newer than the last one taken and was passed over: published again, or held back by the router; if the publisher has lost its journal, start this consumer anew");
+    // Nothing of it is given twice.
+    let consumer = consumer.interrupt();
+    tally.rest(&consumer.stdout);
+    folder.write("both", numbers(0..2001));
+    tally.assert_is(&matches(&folder, "subs", &["both"]));
+}
+
+#[test]
+fn an_answer_that_came_unencrypted_is_dropped_and_why_is_said() {
+    let folder = Folder::with_numbers();
+    let _router = folder.router(&["--plain"]);
+    let mut source = folder.source("key", "pubs", &["--plain"]);
+    source.event("opened");
+
+    let mut consumer = folder.consumer("key", "me", &[]);
+
+    consumer.event("unencrypted");
+    consumer.told("an unencrypted answer came and was dropped: the publisher runs with --plain and this consumer does not; start both with it or neither");
+    let finished = consumer.interrupt();
+    assert_eq!(finished.events("admitted").len(), 0);
+    assert_eq!(finished.event("summary")["publications"], 0);
 }
