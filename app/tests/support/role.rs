@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
@@ -78,11 +78,12 @@ impl Role {
         }
     }
 
-    /// The next event of this kind; others are passed over.
+    /// The next event of this kind; others are passed over, for as long as one line may take and no longer.
     #[track_caller]
     pub(crate) fn event(&mut self, kind: &str) -> Value {
+        let begin = Instant::now();
         loop {
-            let line = self.line(kind);
+            let line = self.line_within(kind, PATIENCE.saturating_sub(begin.elapsed()));
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["event"] == kind {
                 return event;
@@ -104,7 +105,12 @@ impl Role {
     /// The next line on standard output.
     #[track_caller]
     pub(crate) fn line(&mut self, awaited: &str) -> String {
-        match self.lines.recv_timeout(PATIENCE) {
+        self.line_within(awaited, PATIENCE)
+    }
+
+    #[track_caller]
+    fn line_within(&mut self, awaited: &str, patience: Duration) -> String {
+        match self.lines.recv_timeout(patience) {
             Ok(line) => {
                 self.stdout.push_str(&line);
                 self.stdout.push('\n');
