@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// So many bytes of notices are acknowledged at the end of the round of work that took them.
-const ACK_AFTER_BYTES: usize = 64 << 10;
+const ACK_AFTER_BYTES: usize = 512 << 10;
 /// Fewer wait so long for others, from the first on.
 const ACK_AFTER: Duration = Duration::from_millis(5);
 

@@ -59,7 +59,7 @@ fn a_few_bytes_are_acknowledged_five_milliseconds_after_the_first_of_them() {
 #[test]
 fn many_bytes_are_acknowledged_at_the_end_of_the_round_that_took_them() {
     let mut scripted = Scripted::admitted();
-    scripted.hear(1, &large(1, 65_000));
+    scripted.hear(1, &large(1, 523_000));
     assert_eq!(scripted.acks(), []);
     let frames = [
         scripted.notice(1, &large(2, 1000)),
