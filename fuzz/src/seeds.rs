@@ -245,6 +245,12 @@ fn answers() -> [(&'static str, Answer); 2] {
     };
     let admitted = Verdict::Admitted {
         heartbeat_ms: 1000,
+        lapsed: true,
+        covered: Origin {
+            start: 3,
+            number: 7,
+        },
+        earlier: vec![(0, Secret::from_bytes([5; 32]))],
         retention_ms: 0,
         delivery_key: Secret::from_bytes([4; 32]),
         lease_until_ms: 5000,

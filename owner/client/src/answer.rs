@@ -2,7 +2,7 @@
 //!
 //! Invariant: a consumer takes delivery keys and session numbers from nowhere else, and only from an answer to a request of its own.
 
-use sc_cbr::{Malformed, Reader, SlowPolicy, push_bytes};
+use sc_cbr::{Malformed, Origin, Reader, SlowPolicy, push_bytes};
 use sc_crypto::{DomainId, Entropy, OwnerPublic, OwnerSecret, Secret, Transcript, VerifyingKey};
 use zeroize::Zeroizing;
 
@@ -10,6 +10,8 @@ const VERSION: u8 = 1;
 const PLAIN: u8 = 0;
 const SIGNATURE_BYTES: usize = 64;
 const GRANTED: u8 = 7;
+/// Sessions before its own whose keys an admission brings along.
+pub const EARLIER_SESSIONS_MAX: usize = 3;
 
 /// What an owner decided.
 pub enum Verdict {
@@ -27,6 +29,12 @@ pub enum Verdict {
         retention_ms: u64,
         /// A heartbeat comes at least so often while the owner is there, in milliseconds.
         heartbeat_ms: u64,
+        /// Its lease had ended before this request, with subscriptions that the program has dropped.
+        lapsed: bool,
+        /// The last origin of the owner's own batches that left in this session before this answer, and at least the session's floor.
+        covered: Origin,
+        /// Delivery keys of sessions before this one, ascending; at most [`EARLIER_SESSIONS_MAX`].
+        earlier: Vec<(u64, Secret)>,
     },
     /// Whoever asked may publish in the owner's domain.
     Granted {
@@ -126,6 +134,17 @@ impl Answer {
         identity: &OwnerSecret,
         plain: bool,
     ) -> Result<Self, AnswerRefused> {
+        let (answer, _) = Self::open_signed(bytes, owner, identity, plain)?;
+        Ok(answer)
+    }
+
+    /// The same, with the key that has signed it: the one under which the owner publishes.
+    pub(crate) fn open_signed(
+        bytes: &[u8],
+        owner: &OwnerPublic,
+        identity: &OwnerSecret,
+        plain: bool,
+    ) -> Result<(Self, VerifyingKey), AnswerRefused> {
         let domain = owner.domain_id();
         let opened;
         let signed = match bytes.split_first() {
@@ -144,11 +163,11 @@ impl Answer {
         let (answer, claimed, certificate) = Self::decode(body)?;
         let authority = owner.authority(certificate, claimed)?;
         authority.verify(&signed_part(&domain, identity.public(), body), signature)?;
-        Ok(answer)
+        Ok((answer, claimed))
     }
 
     fn encode(&self, owner: &OwnerSecret) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(256));
+        let mut out = Zeroizing::new(Vec::with_capacity(2048));
         out.push(VERSION);
         out.extend_from_slice(owner.signing_key().verifying_key().as_bytes());
         push_bytes(&mut out, &owner.certificate());
@@ -162,6 +181,9 @@ impl Answer {
                 slow,
                 retention_ms,
                 heartbeat_ms,
+                lapsed,
+                covered,
+                earlier,
             } => {
                 out.push(0);
                 out.extend_from_slice(delivery_key.expose());
@@ -170,6 +192,10 @@ impl Answer {
                 out.push(slow.to_code());
                 out.extend_from_slice(&retention_ms.to_le_bytes());
                 out.extend_from_slice(&heartbeat_ms.to_le_bytes());
+                out.push(u8::from(*lapsed));
+                out.extend_from_slice(&covered.start.to_le_bytes());
+                out.extend_from_slice(&covered.number.to_le_bytes());
+                push_earlier(&mut out, earlier);
             }
             Verdict::Granted { start, secret } => {
                 out.push(GRANTED);
@@ -203,6 +229,9 @@ impl Answer {
                 slow: SlowPolicy::from_code(reader.u8()?)?,
                 retention_ms: reader.u64()?,
                 heartbeat_ms: reader.u64()?,
+                lapsed: read_flag(&mut reader)?,
+                covered: Origin::read(&mut reader)?,
+                earlier: read_earlier(&mut reader, session)?,
             },
             1 => Verdict::Refused(Refusal::NotListed),
             2 => Verdict::Refused(Refusal::Quota),
@@ -227,6 +256,47 @@ impl Answer {
             certificate,
         ))
     }
+}
+
+fn push_earlier(out: &mut Vec<u8>, earlier: &[(u64, Secret)]) {
+    assert!(
+        earlier.len() <= EARLIER_SESSIONS_MAX,
+        "an owner keeps the roots of no more sessions"
+    );
+    out.push(earlier.len() as u8);
+    for (session, key) in earlier {
+        out.extend_from_slice(&session.to_le_bytes());
+        out.extend_from_slice(key.expose());
+    }
+}
+
+fn read_flag(reader: &mut Reader<'_>) -> Result<bool, AnswerRefused> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(AnswerRefused),
+    }
+}
+
+/// Keys of sessions that ascend and are all before `session`.
+fn read_earlier(
+    reader: &mut Reader<'_>,
+    session: u64,
+) -> Result<Vec<(u64, Secret)>, AnswerRefused> {
+    let count = usize::from(reader.u8()?);
+    if count > EARLIER_SESSIONS_MAX {
+        return Err(AnswerRefused);
+    }
+    let mut earlier: Vec<(u64, Secret)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let number = reader.u64()?;
+        let ascends = earlier.last().is_none_or(|(last, _)| *last < number);
+        if !ascends || number >= session {
+            return Err(AnswerRefused);
+        }
+        earlier.push((number, Secret::from_bytes(reader.array()?)));
+    }
+    Ok(earlier)
 }
 
 fn signed_part(domain: &DomainId, consumer: &OwnerPublic, body: &[u8]) -> Transcript {

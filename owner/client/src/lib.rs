@@ -15,7 +15,7 @@ mod shell;
 mod signer;
 mod subscriber;
 
-pub use answer::{Answer, AnswerRefused, Refusal, Verdict};
+pub use answer::{Answer, AnswerRefused, EARLIER_SESSIONS_MAX, Refusal, Verdict};
 pub use ask::{ASK_BYTES_MAX, Ask, AskRefused, Operation, SUBSCRIPTIONS_PER_ASK_MAX};
 pub use grantee::{Grantee, GranteeEvent, GranteeMemory, GranteeSettings};
 pub use journal::{Journal, JournalError};

@@ -70,6 +70,8 @@ pub(crate) struct Outgoing {
     last_start: u64,
     /// Nothing up to here comes again.
     floor: Origin,
+    /// The last origin that left in this session.
+    sent: Origin,
     publications: u64,
     resumed_publications: u64,
     is_finished: bool,
@@ -89,6 +91,7 @@ impl Outgoing {
             start: None,
             last_start: last_start.max(progress.settled().start),
             floor: progress.floor(),
+            sent: Origin::default(),
             publications: 0,
             resumed_publications: 0,
             is_finished: false,
@@ -128,6 +131,11 @@ impl Outgoing {
     /// The last origin such that nothing up to it comes again.
     pub(crate) fn floor(&self) -> Origin {
         self.floor
+    }
+
+    /// The last origin that has left in this session, and at least the floor: what comes after it has not been matched yet.
+    pub(crate) fn covered(&self) -> Origin {
+        self.sent.max(self.floor)
     }
 
     pub(crate) fn is_stream(&self) -> bool {
@@ -259,10 +267,12 @@ impl Outgoing {
         let frame = Frame::new(head.encode_to_vec())
             .with(sealed.ciphertext)
             .with(sealed.payloads);
+        let number = pending.number;
         outputs.push(Output::Send {
             class: FrameClass::Data,
             frame,
         });
+        self.sent = Origin { start, number };
         self.batches.mark_sent(counter);
         true
     }
@@ -295,6 +305,7 @@ impl Outgoing {
 
     /// The session has ended: what is not receipted and settled waits for the next.
     pub(crate) fn rewind(&mut self) {
+        self.sent = Origin::default();
         self.batches.rewind();
     }
 }

@@ -9,6 +9,7 @@ mod grants;
 mod leave;
 mod lists;
 mod roll;
+mod roots;
 mod sending;
 mod session;
 mod settings;
@@ -35,6 +36,7 @@ use crate::provisioning::{Challenged, Entrusted};
 use controls::{Controls, Queued};
 use leave::Leave;
 use roll::Record;
+use roots::Roots;
 use session::Session;
 
 /// A router that has not led to a session so long after the challenge is left: evidence is taken while its nonce is fresh.
@@ -58,6 +60,7 @@ pub struct Publisher {
     settings: PublisherSettings,
     entropy: Box<dyn Entropy + Send>,
     roll: Roll,
+    roots: Roots,
     state: State,
     /// Until when the challenge has to have led to a session; none before the first look at the clock.
     provision_by: Option<Duration>,
@@ -85,12 +88,14 @@ impl Publisher {
         let outgoing = Outgoing::new(settings.outgoing(), roll.progress(), last_start);
         let start = Record::Start(roll.start() + 1);
         roll.apply(&start);
+        let roots = Roots::restore(&secret, &roll);
         let unlisted = roll.no_longer_listed(&settings.admission);
         let mut publisher = Self {
             secret,
             settings,
             entropy,
             roll,
+            roots,
             state: State::Detached,
             provision_by: None,
             outgoing,
@@ -319,6 +324,11 @@ impl Publisher {
                     return self.report(PublisherEvent::NotProvisioned(error.into()));
                 }
                 let number = session.number();
+                let root = self.roots.begin(&self.secret, number, &mut *self.entropy);
+                self.record(Record::Root {
+                    session: number,
+                    sealed: root,
+                });
                 self.state = State::Open(session);
                 self.provision_by = None;
                 self.next_tick = clock.now + self.settings.tick;

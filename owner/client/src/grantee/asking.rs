@@ -21,7 +21,7 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Between two requests there is at least this long, whatever a router says.
 const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// An owner that has refused is asked again after this long: its list may have changed.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
 /// Requests and what came of them.
 #[derive(Default)]

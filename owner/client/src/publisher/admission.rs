@@ -124,6 +124,7 @@ impl Publisher {
                 refusal,
             });
         }
+        let has_lapsed = self.roll.has_lapsed(&identity, clock.wall_ms);
         let was_whole = self
             .roll
             .member(&identity)
@@ -134,6 +135,9 @@ impl Publisher {
             request,
             lease_until_ms: Some(lease_until_ms),
         });
+        if has_lapsed {
+            self.record(Record::Lapsed(identity));
+        }
         self.controls.push(Queued::Admitted {
             consumer: identity,
             request,
@@ -274,9 +278,11 @@ impl Publisher {
         let State::Open(session) = &mut self.state else {
             return None;
         };
+        let delivery_key = self.roots.delivery_key(session.number(), identity)?;
+        session.introduced.insert(*identity);
         Some(ControlBody::Admit {
             consumer: *identity,
-            delivery_key: session.delivery_key(identity, &mut *self.entropy),
+            delivery_key,
             lease_until_ms,
             slow: self.settings.slow,
             retention_ms: self.settings.retention_ms(asked_ms),
@@ -296,16 +302,24 @@ impl Publisher {
         };
         let public = member.public.clone();
         let (lease_until_ms, asked_ms) = (member.lease_until_ms, member.retention_ms);
-        let State::Open(session) = &mut self.state else {
+        let lapsed = member.lapsed;
+        let State::Open(session) = &self.state else {
+            return;
+        };
+        let number = session.number();
+        let Some(delivery_key) = self.roots.delivery_key(number, identity) else {
             return;
         };
         let verdict = Verdict::Admitted {
-            delivery_key: session.delivery_key(identity, &mut *self.entropy),
+            delivery_key,
             lease_until_ms,
             lease_ms: lease_until_ms.saturating_sub(clock.wall_ms),
             slow: self.settings.slow,
             retention_ms: self.settings.retention_ms(asked_ms),
             heartbeat_ms: millis(self.settings.tick),
+            lapsed,
+            covered: self.outgoing.covered(),
+            earlier: self.roots.earlier(number, identity),
         };
         self.answer(&public, identity, false, request, verdict);
     }
@@ -358,7 +372,7 @@ impl Publisher {
         self.complete.remove(&identity);
         self.controls.completes_no_more(&identity);
         if let State::Open(session) = &mut self.state
-            && session.delivery_keys.contains_key(&identity)
+            && session.introduced.contains(&identity)
         {
             session.completing.retain(|_, other| *other != identity);
             self.queue(ControlBody::Revoke { consumer: identity });

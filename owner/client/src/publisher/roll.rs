@@ -15,6 +15,7 @@ pub(crate) use member::Member;
 pub(crate) use record::Record;
 
 use super::lists::{Admission, GrantList};
+use super::roots::ROOTS_MAX;
 use crate::answer::Refusal;
 use crate::ask::{Ask, Operation};
 use crate::outgoing::{Progress, later};
@@ -43,6 +44,8 @@ pub struct Roll {
     grantees: BTreeMap<VerifyingKey, Grantee>,
     /// The last start number given to one of them.
     granted_start: u64,
+    /// The delivery roots of the last sessions, sealed to the owner.
+    roots: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Roll {
@@ -81,6 +84,10 @@ impl Roll {
             }),
             start: self.granted_start,
         });
+        let roots = self.roots.iter().map(|(session, sealed)| Record::Root {
+            session: *session,
+            sealed: sealed.clone(),
+        });
         numbers
             .into_iter()
             .map(|record| record.encode())
@@ -90,6 +97,7 @@ impl Roll {
                 forgotten
                     .chain(revoked)
                     .chain(granted)
+                    .chain(roots)
                     .map(|record| record.encode()),
             )
     }
@@ -100,6 +108,13 @@ impl Roll {
 
     pub(crate) fn session(&self) -> u64 {
         self.session
+    }
+
+    /// The delivery roots of the last sessions, sealed to the owner, by session.
+    pub(super) fn roots(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.roots
+            .iter()
+            .map(|(session, sealed)| (*session, &sealed[..]))
     }
 
     pub(crate) fn progress(&self) -> &Progress {
@@ -119,6 +134,15 @@ impl Roll {
         let member = self.members.get(identity);
         member.is_some_and(|member| !member.unlisted && member.lease_until_ms > time_ms)
             && !self.revoked.contains(identity)
+    }
+
+    /// Whether a consumer's lease had ended at `time_ms`, with subscriptions that it still held.
+    pub(crate) fn has_lapsed(&self, identity: &VerifyingKey, time_ms: u64) -> bool {
+        match self.members.get(identity) {
+            Some(member) => !member.subscriptions.is_empty() && !member.is_live(time_ms),
+            // What it held nobody knows any more.
+            None => self.forgotten.contains_key(identity),
+        }
     }
 
     /// Whether a consumer's request may be carried out. Nothing changes before [`Roll::apply`].
@@ -234,6 +258,17 @@ impl Roll {
             Record::Granted { ask, start } => {
                 if let Ok(identity) = ask.identity() {
                     self.grant(identity, ask, *start);
+                }
+            }
+            Record::Lapsed(identity) => {
+                if let Some(member) = self.members.get_mut(identity) {
+                    member.lapsed = true;
+                }
+            }
+            Record::Root { session, sealed } => {
+                self.roots.insert(*session, sealed.clone());
+                while self.roots.len() > ROOTS_MAX {
+                    self.roots.pop_first();
                 }
             }
             Record::Forgotten { identity, sequence } => {

@@ -1,9 +1,9 @@
-//! One open session: its keys, the delivery keys that were given out in it, what waits for receipts.
+//! One open session: its keys, who was told of in it, what waits for receipts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sc_cbr::{Cipher, DomainKey, DomainSecrets, PublisherKeys, Scope, control_cipher};
-use sc_crypto::{DomainId, Entropy, OwnerSecret, Secret, VerifyingKey};
+use sc_crypto::{DomainId, OwnerSecret, Secret, VerifyingKey};
 
 use super::grants::Grant;
 use crate::outgoing::Sequence;
@@ -13,7 +13,8 @@ pub(super) struct Session {
     pub(super) sequence: Sequence,
     pub(super) control: Cipher,
     key: DomainKey,
-    pub(super) delivery_keys: BTreeMap<VerifyingKey, Secret>,
+    /// Consumers that the program was told of.
+    pub(super) introduced: BTreeSet<VerifyingKey>,
     /// Admissions that complete what a consumer announced, by counter.
     pub(super) completing: BTreeMap<u64, VerifyingKey>,
     /// Renewals without a receipt, by counter.
@@ -38,7 +39,7 @@ impl Session {
             sequence: Sequence::new(scope, keys),
             control: control_cipher(&key, &scope, secrets.plain),
             key,
-            delivery_keys: BTreeMap::new(),
+            introduced: BTreeSet::new(),
             completing: BTreeMap::new(),
             renewing: BTreeMap::new(),
             registering: BTreeMap::new(),
@@ -48,18 +49,6 @@ impl Session {
 
     pub(super) fn number(&self) -> u64 {
         self.sequence.scope.session
-    }
-
-    /// The consumer's delivery key in this session, made at its first admission.
-    pub(super) fn delivery_key(
-        &mut self,
-        consumer: &VerifyingKey,
-        entropy: &mut dyn Entropy,
-    ) -> Secret {
-        self.delivery_keys
-            .entry(*consumer)
-            .or_insert_with(|| Secret::random(entropy))
-            .duplicate()
     }
 
     /// What another needs to publish in this session from the start number that it was given.

@@ -35,6 +35,10 @@ pub(super) struct Uncovered {
     pub(super) to: Origin,
 }
 
+const PROVED: u8 = 0;
+const UNPROVED: u8 = 1;
+const UNHEARD: u8 = 2;
+
 /// What is known of one publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Known {
@@ -44,15 +48,26 @@ struct Known {
     session: u64,
     /// Where `upto` stood when that session began, until a heartbeat of it has told the floor.
     unproved: Option<Origin>,
+    /// Nothing was heard of it since this side was admitted for the first time, in that session: `unproved` is where it stood then.
+    is_unheard: bool,
 }
 
 impl Known {
+    fn proof(&self) -> u8 {
+        match (self.is_unheard, self.unproved) {
+            (true, _) => UNHEARD,
+            (false, Some(_)) => UNPROVED,
+            (false, None) => PROVED,
+        }
+    }
+
     /// Takes note that `session` has begun.
     fn enter(&mut self, session: u64) {
         if session > self.session {
             self.session = session;
             // What was not proved in the session before is not forgotten.
             self.unproved = Some(self.unproved.unwrap_or(self.upto));
+            self.is_unheard = false;
         }
     }
 }
@@ -67,6 +82,21 @@ pub(super) struct Covered {
 }
 
 impl Covered {
+    /// Takes note of where a publisher stood when this side was admitted for the first time, in `session`; nothing if it was heard of before.
+    /// What came before is not for this side; what comes after, and is withheld, shows when the next session tells its floor.
+    pub(super) fn on_admission(&mut self, session: u64, publisher: VerifyingKey, stood: Origin) {
+        if self.get(&publisher).is_none() {
+            let known = Known {
+                // Of this session notices may be on their way: of an earlier admission whose answer was lost.
+                upto: Origin::default(),
+                session,
+                unproved: Some(stood),
+                is_unheard: true,
+            };
+            self.set(publisher, known);
+        }
+    }
+
     /// Takes note of a batch that came in a notice of `session`.
     pub(super) fn on_batch(
         &mut self,
@@ -81,13 +111,17 @@ impl Covered {
                     upto: origin,
                     session,
                     unproved: None,
+                    is_unheard: false,
                 },
             );
             return Standing::New;
         };
         known.enter(session);
         let standing = if origin > known.upto {
-            if origin.start > known.upto.start {
+            if known.is_unheard && session == known.session {
+                // The counter proves that nothing is missing since the admission.
+                (known.unproved, known.is_unheard) = (None, false);
+            } else if origin.start > known.upto.start {
                 // How far the start before came the next heartbeat tells.
                 known.unproved = Some(known.unproved.unwrap_or(known.upto));
             }
@@ -110,6 +144,7 @@ impl Covered {
                 upto: one.taken,
                 session,
                 unproved: None,
+                is_unheard: false,
             });
             known.enter(session);
             // Within a session the counter proves all but what a further publisher has lost that began anew.
@@ -125,6 +160,7 @@ impl Covered {
                     to: one.floor,
                 });
             }
+            known.is_unheard &= known.session != session;
             known.upto = known.upto.max(one.taken);
             self.set(one.publisher, known);
         }
@@ -170,7 +206,7 @@ impl Covered {
             out.extend_from_slice(publisher.as_bytes());
             push_origin(out, known.upto);
             out.extend_from_slice(&known.session.to_le_bytes());
-            out.push(u8::from(known.unproved.is_some()));
+            out.push(known.proof());
             push_origin(out, known.unproved.unwrap_or_default());
         }
     }
@@ -184,14 +220,15 @@ impl Covered {
             let publisher = VerifyingKey::from_bytes(reader.array()?);
             let upto = Origin::read(reader)?;
             let session = reader.u64()?;
-            let is_unproved = reader.u8()? != 0;
+            let proof = reader.u8()?;
             let from = Origin::read(reader)?;
             self.set(
                 publisher,
                 Known {
                     upto,
                     session,
-                    unproved: is_unproved.then_some(from),
+                    unproved: (proof != PROVED).then_some(from),
+                    is_unheard: proof == UNHEARD,
                 },
             );
         }

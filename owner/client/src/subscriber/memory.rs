@@ -110,6 +110,16 @@ impl Memory {
         self.taken.get(&session).copied().unwrap_or(0)
     }
 
+    /// The newest session of which a notice was taken; 0 without one.
+    pub(super) fn newest_taken(&self) -> u64 {
+        self.taken.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// Whether the owner has admitted this side before.
+    pub(super) fn was_admitted(&self) -> bool {
+        !self.answers.is_empty() || !self.taken.is_empty()
+    }
+
     /// Takes note that a notice was taken.
     pub(super) fn take(&mut self, session: u64, counter: u64) {
         self.set_taken(session, counter);
@@ -141,14 +151,14 @@ impl Memory {
         record
     }
 
-    /// What was taken since the last time, as one record.
+    /// What was taken and learnt since the last time, as one record.
     pub(super) fn progress(&mut self) -> Option<Vec<u8>> {
         let changed = core::mem::take(&mut self.changed);
-        if changed.is_empty() {
-            return None;
-        }
         let mut publishers = Vec::new();
         self.covered.encode_changes(&mut publishers);
+        if changed.is_empty() && publishers.is_empty() {
+            return None;
+        }
         Some(progress_record(&changed, &publishers))
     }
 }

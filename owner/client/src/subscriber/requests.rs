@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sc_crypto::VerifyingKey;
 use sc_proto::routing::{self, from_subscriber, refused::Cause};
 
 use super::memory::session_record;
@@ -52,6 +53,8 @@ pub(super) struct Requests {
     renewing: Option<[u8; 32]>,
     /// Whether the owner has said once that it knows this side's sequence number.
     is_sequence_doubted: bool,
+    /// Whether it was reported that the lease had ended; until the owner says so no more.
+    is_lapse_told: bool,
 }
 
 impl Requests {
@@ -123,6 +126,14 @@ impl Requests {
         let place = self.superseded.iter().position(|it| it.request == *request);
         self.superseded.remove(place?)
     }
+}
+
+/// An answer as it came.
+struct Admission<'a> {
+    answer: &'a Answer,
+    sealed: &'a Bytes,
+    /// Under which the owner publishes.
+    owner_key: VerifyingKey,
 }
 
 impl Subscriber {
@@ -245,14 +256,19 @@ impl Subscriber {
     }
 
     pub(super) fn on_answer(&mut self, clock: Clock, sealed: &Bytes) {
-        let opened = Answer::open(sealed, &self.owner, &self.identity, self.settings.plain);
-        let Ok(answer) = opened else {
+        let opened = Answer::open_signed(sealed, &self.owner, &self.identity, self.settings.plain);
+        let Ok((answer, owner_key)) = opened else {
             // Of the owner all the same, or of nobody?
             let event = match Answer::open(sealed, &self.owner, &self.identity, true) {
                 Ok(_) if !self.settings.plain => SubscriberEvent::Unencrypted,
                 _ => SubscriberEvent::NotTaken,
             };
             return self.report(event);
+        };
+        let admission = Admission {
+            answer: &answer,
+            sealed,
+            owner_key,
         };
         let newest = self.sessions.newest();
         let asked = self.requests.open.remove(&answer.request);
@@ -265,13 +281,13 @@ impl Subscriber {
             }
             (Verdict::Admitted { lease_ms, .. }, Some(remaining)) if answer.session >= newest => {
                 let lease_ms = *lease_ms;
-                self.on_admission(clock, &answer, sealed, Some(lease_ms), remaining);
+                self.on_admission(clock, &admission, Some(lease_ms), remaining);
             }
             // A request is answered again only to open a later session; anything else is a replay, of the request or of the answer.
             (_, None) if opens_a_later_session => {
-                self.on_admission(clock, &answer, sealed, None, 0);
+                self.on_admission(clock, &admission, None, 0);
             }
-            (_, None) => self.on_late_answer(clock, &answer, sealed, newest),
+            (_, None) => self.on_late_answer(clock, &admission, newest),
             _ => self.report(SubscriberEvent::NotTaken),
         }
     }
@@ -296,11 +312,11 @@ impl Subscriber {
     fn on_admission(
         &mut self,
         clock: Clock,
-        answer: &Answer,
-        sealed: &Bytes,
+        admission: &Admission<'_>,
         lease_ms: Option<u64>,
         remaining: u32,
     ) {
+        let answer = admission.answer;
         self.requests.answered = Some(answer.request);
         self.requests.renewing = None;
         self.requests.attempts = 0;
@@ -310,11 +326,15 @@ impl Subscriber {
             Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100))
         });
         self.requests.renew_at = Some(clock.now.saturating_add(renew_after));
-        let is_new = self.open_session(answer, sealed);
+        let is_new = self.open_session(admission);
         if self.requests.is_open() {
             // The owner is at work on the others.
             let postponed = clock.now + ASK_AGAIN_AFTER;
             self.requests.ask_again = self.requests.ask_again.map(|_| postponed);
+            if is_new && lease_ms.is_none() && self.admitted {
+                // The owner has sealed the subscriptions into its new session by itself.
+                self.admit(clock, answer.session);
+            }
         } else if lease_ms.is_none() && !self.admitted {
             // The owner goes by an older request than the last, which is still to be made again.
             self.requests.ask_again = Some(clock.now);
@@ -329,7 +349,8 @@ impl Subscriber {
     /// Takes an answer to a request that was made again meanwhile: notices under its keys may come before the later answer. If it answers
     /// the last request for all that is still wanted, this side is admitted: an owner with very many consumers needs longer than they have
     /// patience, and what they ask for again meanwhile changes nothing.
-    fn on_late_answer(&mut self, clock: Clock, answer: &Answer, sealed: &Bytes, newest: u64) {
+    fn on_late_answer(&mut self, clock: Clock, admission: &Admission<'_>, newest: u64) {
+        let answer = admission.answer;
         let Some(late) = self.requests.take_superseded(&answer.request) else {
             return self.report(SubscriberEvent::NotTaken);
         };
@@ -341,14 +362,14 @@ impl Subscriber {
         }
         if late.remaining == 0 && late.edition == self.requests.edition && !self.admitted {
             self.requests.supersede_all();
-            return self.on_admission(clock, answer, sealed, Some(*lease_ms), 0);
+            return self.on_admission(clock, admission, Some(*lease_ms), 0);
         }
         self.requests.answered = Some(answer.request);
         if self.requests.is_open() {
             let postponed = clock.now + self.requests.patience();
             self.requests.ask_again = self.requests.ask_again.map(|_| postponed);
         }
-        if self.open_session(answer, sealed) && self.admitted {
+        if self.open_session(admission) && self.admitted {
             // The owner has sealed the subscriptions into its new session by itself.
             self.admit(clock, answer.session);
         }
@@ -368,22 +389,39 @@ impl Subscriber {
         }
     }
 
-    /// Whether the answer's session is new; its keys are in the journal before the router hears that they are here.
-    fn open_session(&mut self, answer: &Answer, sealed: &Bytes) -> bool {
-        let Some((delivery_key, terms)) = granted(&answer.verdict) else {
+    /// Whether the answer's session is new; its keys are in the journal before the router hears that they are here. Sessions before it are
+    /// named first, so that what waits of them comes first.
+    fn open_session(&mut self, admission: &Admission<'_>) -> bool {
+        let Some(granted) = granted(&admission.answer.verdict) else {
             return false;
         };
-        let number = answer.session;
-        let taken = self.memory.taken(number);
-        let scope = scope(self.owner.domain_id(), &self.identity, number);
+        let number = admission.answer.session;
+        self.tell_lapse(granted.lapsed, number);
+        let covered = &mut self.memory.covered;
+        covered.on_admission(number, admission.owner_key, granted.covered);
+        let (domain, identity) = (self.owner.domain_id(), &self.identity);
+        let scope = |session| scope(domain, identity, session);
         let plain = self.settings.plain;
-        let is_new = self.sessions.open(scope, delivery_key, terms, taken, plain);
-        if is_new {
-            self.memory.remember(number, sealed.clone());
-            let record = session_record(number, sealed);
+        let opened = self
+            .sessions
+            .take(number, &granted, &self.memory, scope, plain);
+        if !opened.is_empty() {
+            self.memory.remember(number, admission.sealed.clone());
+            let record = session_record(number, admission.sealed);
             self.outputs.push(Output::Record(record));
-            self.acknowledge(number, taken);
         }
-        is_new
+        for session in &opened {
+            self.acknowledge(*session, self.memory.taken(*session));
+        }
+        opened.contains(&number)
+    }
+
+    /// Reports once that the lease had ended before a request, where this side believed that it still ran.
+    fn tell_lapse(&mut self, lapsed: bool, session: u64) {
+        let is_news = lapsed && !self.requests.is_lapse_told && self.memory.was_admitted();
+        self.requests.is_lapse_told = lapsed;
+        if is_news {
+            self.report(SubscriberEvent::Lapsed { session });
+        }
     }
 }

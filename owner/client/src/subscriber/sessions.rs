@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sc_cbr::{DeliveryKeys, Scope, SlowPolicy};
+use sc_cbr::{DeliveryKeys, Origin, Scope, SlowPolicy};
 use sc_crypto::{DomainId, OwnerPublic, OwnerSecret, Secret};
 
 use super::memory::{Memory, SESSIONS_MAX};
@@ -51,19 +51,52 @@ impl Sessions {
             let Ok(answer) = Answer::open(sealed, owner, identity, plain) else {
                 continue;
             };
-            let Some((secret, terms)) = granted(&answer.verdict) else {
-                continue;
-            };
-            let taken = memory.taken(answer.session);
-            let scope = scope(owner.domain_id(), identity, answer.session);
-            self.open(scope, secret, terms, taken, plain);
-            answered = Some(answer.request);
+            if let Some(granted) = granted(&answer.verdict) {
+                let of = |session| scope(owner.domain_id(), identity, session);
+                self.take(answer.session, &granted, memory, of, plain);
+                answered = Some(answer.request);
+            }
         }
         answered
     }
 
+    /// Opens the session of an admission, and those before it of which notices may still wait; returns those that are new, ascending.
+    ///
+    /// A session before the newest one of which a notice was taken is not opened: the router has delivered all that it had of it.
+    pub(super) fn take(
+        &mut self,
+        number: u64,
+        granted: &Granted<'_>,
+        memory: &Memory,
+        scope: impl Fn(u64) -> Scope,
+        plain: bool,
+    ) -> Vec<u64> {
+        let drained = memory.newest_taken();
+        let earlier = granted.earlier.iter().map(|(session, key)| (*session, key));
+        let mut opened = Vec::new();
+        for (session, key) in earlier.filter(|(session, _)| *session >= drained) {
+            if !self.contains(session) {
+                let taken = memory.taken(session);
+                self.open(scope(session), key, granted.terms, taken, plain);
+                opened.push(session);
+            }
+        }
+        let taken = memory.taken(number);
+        if self.open(
+            scope(number),
+            granted.delivery_key,
+            granted.terms,
+            taken,
+            plain,
+        ) {
+            opened.push(number);
+        }
+        opened.retain(|session| self.contains(*session));
+        opened
+    }
+
     /// Whether the session is new; one is not opened twice.
-    pub(super) fn open(
+    fn open(
         &mut self,
         scope: Scope,
         delivery_key: &Secret,
@@ -127,8 +160,17 @@ pub(super) fn scope(domain: DomainId, identity: &OwnerSecret, session: u64) -> S
     }
 }
 
-/// The delivery key and the terms of an admission.
-pub(super) fn granted(verdict: &Verdict) -> Option<(&Secret, Terms)> {
+/// What an admission brings.
+pub(super) struct Granted<'a> {
+    pub(super) delivery_key: &'a Secret,
+    pub(super) terms: Terms,
+    pub(super) lapsed: bool,
+    pub(super) covered: Origin,
+    pub(super) earlier: &'a [(u64, Secret)],
+}
+
+/// What an answer brings, if it is an admission.
+pub(super) fn granted(verdict: &Verdict) -> Option<Granted<'_>> {
     match verdict {
         Verdict::Admitted {
             delivery_key,
@@ -136,6 +178,9 @@ pub(super) fn granted(verdict: &Verdict) -> Option<(&Secret, Terms)> {
             slow,
             retention_ms,
             heartbeat_ms,
+            lapsed,
+            covered,
+            earlier,
             ..
         } => {
             let terms = Terms {
@@ -144,7 +189,13 @@ pub(super) fn granted(verdict: &Verdict) -> Option<(&Secret, Terms)> {
                 retention: Duration::from_millis(*retention_ms),
                 heartbeat: Duration::from_millis(*heartbeat_ms),
             };
-            Some((delivery_key, terms))
+            Some(Granted {
+                delivery_key,
+                terms,
+                lapsed: *lapsed,
+                covered: *covered,
+                earlier,
+            })
         }
         _ => None,
     }

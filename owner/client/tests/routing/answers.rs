@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sc_cbr::SlowPolicy;
+use sc_cbr::{Origin, SlowPolicy};
 use sc_client::{Answer, AnswerRefused, Refusal, SubscriberEvent, Verdict};
 use sc_crypto::{OwnerSecret, Secret, Transcript};
 use sc_proto::Message;
@@ -19,6 +19,15 @@ const CONSUMER: u8 = 2;
 fn admitted() -> Verdict {
     Verdict::Admitted {
         heartbeat_ms: 1000,
+        lapsed: true,
+        covered: Origin {
+            start: 3,
+            number: 7,
+        },
+        earlier: vec![
+            (7, Secret::from_bytes([7; 32])),
+            (8, Secret::from_bytes([8; 32])),
+        ],
         retention_ms: 0,
         delivery_key: Secret::from_bytes([6; 32]),
         lease_until_ms: 1,

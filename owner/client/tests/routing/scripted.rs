@@ -157,6 +157,9 @@ impl Scripted {
             slow: SlowPolicy::Spill,
             retention_ms: 60_000,
             heartbeat_ms: HEARTBEAT_MS,
+            lapsed: false,
+            covered: Origin::default(),
+            earlier: Vec::new(),
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Member {
     pub(crate) subscriptions: BTreeMap<u64, Subscription>,
     /// All that it has announced is here.
     pub(crate) whole: bool,
+    /// Its lease had ended before its last requests, of which it has not renewed any since: it may not have been told.
+    pub(crate) lapsed: bool,
     /// A changed list has dropped it.
     pub(super) unlisted: bool,
 }
@@ -37,6 +39,7 @@ impl Member {
             retention_ms: 0,
             subscriptions: BTreeMap::new(),
             whole: false,
+            lapsed: false,
             unlisted: false,
         }
     }
@@ -88,7 +91,9 @@ impl Member {
             Operation::Unsubscribe { ids } => ids
                 .iter()
                 .for_each(|id| drop(self.subscriptions.remove(id))),
-            Operation::Renew | Operation::Publish { .. } => {}
+            // Only who has taken an answer renews.
+            Operation::Renew => self.lapsed = false,
+            Operation::Publish { .. } => {}
         }
     }
 
@@ -125,6 +130,9 @@ impl Member {
                 .encode()
             })
             .collect();
+        if self.lapsed {
+            records.push(Record::Lapsed(identity).encode());
+        }
         if self.unlisted {
             records.push(Record::Unlisted(identity).encode());
         }

@@ -1,6 +1,6 @@
 //! The records of a publisher's journal.
 
-use sc_cbr::Reader;
+use sc_cbr::{Reader, push_bytes};
 use sc_crypto::VerifyingKey;
 
 use crate::ask::Ask;
@@ -13,6 +13,8 @@ const REVOKED: u8 = 4;
 const UNLISTED: u8 = 5;
 const GRANTED: u8 = 9;
 const FORGOTTEN: u8 = 10;
+const ROOT: u8 = 12;
+const LAPSED: u8 = 13;
 
 /// One entry of a publisher's journal.
 pub(crate) enum Record {
@@ -39,6 +41,10 @@ pub(crate) enum Record {
         identity: VerifyingKey,
         sequence: u64,
     },
+    /// A session's delivery root, sealed to the owner.
+    Root { session: u64, sealed: Vec<u8> },
+    /// The lease of an identity had ended before its last request.
+    Lapsed(VerifyingKey),
 }
 
 impl Record {
@@ -67,6 +73,11 @@ impl Record {
                 push_key(&mut out, FORGOTTEN, identity);
                 out.extend_from_slice(&sequence.to_le_bytes());
             }
+            Self::Root { session, sealed } => {
+                push_number(&mut out, ROOT, *session);
+                push_bytes(&mut out, sealed);
+            }
+            Self::Lapsed(identity) => push_key(&mut out, LAPSED, identity),
         }
         out
     }
@@ -95,6 +106,11 @@ impl Record {
                 identity: VerifyingKey::from_bytes(reader.array().ok()?),
                 sequence: reader.u64().ok()?,
             },
+            ROOT => Self::Root {
+                session: reader.u64().ok()?,
+                sealed: reader.bytes().ok()?.to_vec(),
+            },
+            LAPSED => Self::Lapsed(VerifyingKey::from_bytes(reader.array().ok()?)),
             _ => Self::Progress(Step::decode(bytes)?),
         })
     }
