@@ -22,12 +22,17 @@ pub const PENDING_MAX: usize = 4096;
 /// Most answers per second to peers that name an unknown link: one that gets none asks again.
 pub const DISOWNED_PER_SECOND: u32 = 4096;
 
+/// What is said to whoever has not proved what its hello says.
+const UNPROVED: &str = "the proof is not of the hello's key, or of another connection";
+
 /// A hello that was answered and waits for its proof.
 struct Pending {
     serial: u64,
     initiator: Offer,
     transcript: Transcript,
     reply: Datagram,
+    /// Its initiator was told that its proof is wrong.
+    is_told: bool,
 }
 
 /// The links of an acceptor.
@@ -114,6 +119,7 @@ impl Links {
                 initiator: hello,
                 transcript,
                 reply,
+                is_told: false,
             },
         );
         if self.pending.len() > PENDING_MAX {
@@ -161,6 +167,7 @@ impl Links {
             || curve_key != route.curve_key
         {
             self.table.counts.unproved += 1;
+            self.refuse_proof(now, route, tag);
             return;
         }
         self.forget(&route.id);
@@ -183,6 +190,20 @@ impl Links {
             };
             let link = self.table.establish(now, agreed, &self.settings);
             self.table.tell_now(link);
+        }
+    }
+
+    /// A proof does not fit its handshake, which waits for the right one nevertheless. Answered once.
+    fn refuse_proof(&mut self, now: Duration, route: &Route, tag: Tag) {
+        let pending = self.pending.get_mut(&route.id);
+        let is_told = pending.is_none_or(|it| core::mem::replace(&mut it.is_told, true));
+        if is_told {
+            return;
+        }
+        if self.answers.may(now) {
+            self.end(route, tag, CloseCode::Refused, UNPROVED);
+        } else {
+            self.table.counts.unanswered += 1;
         }
     }
 

@@ -17,7 +17,8 @@ use sc_proto::Message as _;
 use sc_proto::link::{self, LinkHeader, link_header::Kind};
 use sc_transport::{
     Admission, CloseCode, CloseReason, DISOWNED_PER_SECOND, Datagram, Dialer, Frame, FrameClass,
-    LinkEvent, LinkId, LinkSettings, Links, OUTBOX_MAX, PENDING_MAX, Role, Route, SendError, Side,
+    LinkEvent, LinkId, LinkSettings, LinkSigner, Links, OUTBOX_MAX, PENDING_MAX, Role, Route,
+    SendError, Side,
 };
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -153,6 +154,45 @@ fn a_key_that_is_not_admitted_is_refused_after_its_proof() {
             reason
         }]
     );
+}
+
+/// Says that it has the one key, and signs with another.
+struct Broken;
+
+impl LinkSigner for Broken {
+    fn public_key(&self) -> [u8; 32] {
+        key(2).public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        key(3).sign(message)
+    }
+}
+
+#[test]
+fn a_peer_whose_signatures_do_not_fit_its_key_sees_words_and_asks_seldom() {
+    let mut pair = Pair::new();
+    pair.initiator = Dialer::new(
+        Duration::ZERO,
+        Role::Publisher,
+        LinkSettings::default(),
+        Broken,
+        entropy(2),
+    );
+
+    pair.run_for(Duration::from_secs(9));
+
+    assert_eq!(pair.acceptor_events, []);
+    let told: Vec<_> = pair
+        .initiator_events
+        .iter()
+        .filter_map(|event| match event {
+            LinkEvent::Closed { reason, .. } => Some(reason.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told.len(), 3, "at once and every 4 s: {told:?}");
+    assert!(told[0].contains("the hello's key"), "{told:?}");
 }
 
 #[test]

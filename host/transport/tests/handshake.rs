@@ -98,6 +98,17 @@ fn a_hello_that_claims_a_key_of_another_proves_nothing() {
         .on_datagram(now, &route, datagram(Kind::HelloProof(proof.clone())));
     assert_eq!(events(&mut pair.acceptor), []);
     assert_eq!(pair.acceptor.counts().unproved, 1);
+    let answers = transmits(&mut pair.acceptor, now);
+    let [(_, answer)] = &answers[..] else {
+        panic!("one answer: {answers:?}");
+    };
+    let Kind::Close(close) = kind(answer) else {
+        panic!("it says so");
+    };
+    assert_eq!(close.code(), link::CloseCode::Refused);
+    pair.acceptor
+        .on_datagram(now, &route, datagram(Kind::HelloProof(proof.clone())));
+    assert_eq!(transmits(&mut pair.acceptor, now).len(), 0, "once");
 
     proof.signature = right;
     pair.acceptor

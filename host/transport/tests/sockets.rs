@@ -227,6 +227,35 @@ async fn an_initiator_survives_the_restart_of_its_acceptor_in_either_shape() {
     }
 }
 
+#[tokio::test]
+async fn a_link_without_traffic_is_made_anew_as_soon_as_a_restarted_acceptor_is_connected() {
+    for acceptor_binds in [true, false] {
+        let (mut router, mut peer);
+        if acceptor_binds {
+            router = acceptor(&bind("localhost:0"), None).await;
+            peer = initiator(&connect(&router), None, 2).await;
+        } else {
+            peer = initiator(&bind("localhost:0"), None, 2).await;
+            router = acceptor(&connect(&peer), None).await;
+        }
+        establish(&mut router, &mut peer).await;
+        let attach = if acceptor_binds {
+            Attach::Bind(router.endpoints()[0].clone())
+        } else {
+            connect(&peer)
+        };
+
+        drop(router);
+        let mut router = reopen(&attach).await;
+
+        // Nobody sends anything, and the keepalive is due after 10 s only: the connection itself is what makes the peer speak. The carrier
+        // tries again within two seconds.
+        timeout(Duration::from_secs(4), establish(&mut router, &mut peer))
+            .await
+            .expect("long before the next word is due");
+    }
+}
+
 /// Binds again as soon as the system has freed the port.
 async fn reopen(attach: &Attach) -> Driver<Links> {
     for _ in 0..100 {
