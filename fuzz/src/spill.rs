@@ -40,7 +40,7 @@ pub(crate) fn body(mailbox: &MailboxId, number: u64, record: &Record) -> Vec<u8>
 /// When a record is read that nobody can have written, or two ways of writing one are taken.
 pub fn segment(bytes: &[u8]) {
     let mut pieces = Pieces::new(bytes);
-    if pieces.byte().unwrap_or_default() % 2 == 0 {
+    if pieces.byte().unwrap_or_default().is_multiple_of(2) {
         let raw = Bytes::copy_from_slice(bytes.get(1..).unwrap_or_default());
         for (mailbox, number, record) in records_of_segment(&raw) {
             let own = entry(&body(&mailbox, number, &record));
