@@ -4,10 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod absence;
 mod acks;
 mod admission;
 mod answers;
 mod asks;
+mod beginnings;
 mod coverage;
 mod crashes;
 mod credit;

@@ -36,6 +36,8 @@ pub(crate) struct Party {
     pub(crate) events: Vec<SubscriberEvent>,
     pub(crate) journal: Vec<Vec<u8>>,
     pub(crate) closed: Vec<String>,
+    /// It has no link: what comes waits, and it does nothing.
+    pub(crate) is_away: bool,
 }
 
 impl Party {
@@ -69,6 +71,7 @@ impl Party {
             events: Vec::new(),
             journal: Vec::new(),
             closed: Vec::new(),
+            is_away: false,
         }
     }
 

@@ -278,6 +278,9 @@ impl World {
 
     pub(crate) fn work_subscribers(&mut self) {
         for at in 0..self.parties.len() {
+            if self.parties[at].is_away {
+                continue;
+            }
             self.parties[at].subscriber.on_timeout(self.clock);
             for output in self.parties[at].subscriber.take_outputs() {
                 match output {
@@ -398,7 +401,7 @@ impl World {
     /// Hands the subscribers what waits for them; returns how much.
     pub(crate) fn deliver_to_subscribers(&mut self) -> usize {
         let mut count = 0;
-        for party in &mut self.parties {
+        for party in self.parties.iter_mut().filter(|party| !party.is_away) {
             while let Some(frame) = party.inbox.pop_front() {
                 party.take(self.clock, frame);
                 count += 1;
