@@ -198,6 +198,11 @@ pub(super) fn samples(counters: &Counters, gauges: &Gauges) -> Vec<Sample> {
             gauges.memory_bytes,
         ),
         Sample::Gauge(
+            "securecloud_router_held_store_bytes",
+            "Bytes that notices take in the store.",
+            gauges.store_bytes,
+        ),
+        Sample::Gauge(
             "securecloud_router_held_calls",
             "Calls to the trusted program under way or waiting.",
             gauges.calls,

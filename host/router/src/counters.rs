@@ -84,6 +84,8 @@ pub struct Gauges {
     pub mailboxes: u64,
     /// Bytes that notices take in memory.
     pub memory_bytes: u64,
+    /// Bytes that notices take in the store; 0 without one.
+    pub store_bytes: u64,
     /// Calls to the trusted program under way or waiting.
     pub calls: u64,
 }

@@ -69,6 +69,11 @@ impl Credit {
         }
     }
 
+    /// Whether nobody is owed anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
     fn debt(&mut self, id: DebtId) -> Option<&mut Debt> {
         let slot = &mut self.slots[id.index as usize];
         slot.debt.as_mut().filter(|_| slot.round == id.round)

@@ -67,10 +67,18 @@ impl Domains {
         self.open.insert(id, domain)
     }
 
-    /// Takes out what waits for its turn in the sessions that `link` opened: the messages before it will never come.
-    pub(crate) fn abandon(&mut self, link: LinkId) -> Vec<Lane> {
-        let of_link = self.open.values_mut().filter(|domain| domain.link == link);
-        of_link.filter_map(|domain| domain.lane.take()).collect()
+    /// Takes out what waits for its turn in the sessions that `link` opened: the messages before it will never come. Returns the names of
+    /// these domains, in order, too.
+    pub(crate) fn abandon(&mut self, link: LinkId) -> (BTreeSet<DomainId>, Vec<Lane>) {
+        let mut ids = BTreeSet::new();
+        let mut lanes = Vec::new();
+        for (id, domain) in &mut self.open {
+            if domain.link == link {
+                ids.insert(*id);
+                lanes.extend(domain.lane.take());
+            }
+        }
+        (ids, lanes)
     }
 
     /// All domains, in the order of their names, none of which is open any more.

@@ -7,6 +7,8 @@
 
 mod disk;
 mod reader;
+mod slow;
+mod stored;
 mod suspension;
 #[cfg(test)]
 mod tests;
@@ -15,14 +17,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_proto::cbr::SlowPolicy;
 use sc_transport::{Frame, LinkId};
-
-pub(crate) use self::reader::name;
-use self::suspension::Flow;
 
 use self::disk::Disk;
 use self::reader::Reader;
+pub(crate) use self::reader::name;
+pub use self::slow::NAMING_GRACE;
+pub(crate) use self::slow::Policy;
+use self::suspension::Flow;
 use crate::credit::DebtId;
 use crate::memory::{Gauge, Load};
 use crate::spill::Record;
@@ -42,28 +44,6 @@ const KEEP_CAPACITY: usize = 32;
 
 /// Session and counter: the order of a mailbox.
 pub(crate) type Place = (u64, u64);
-
-/// What happens to a consumer that does not keep up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Policy {
-    /// Its publisher waits.
-    Block,
-    /// It is suspended.
-    Disconnect,
-    /// Its notices go to the disk.
-    Spill,
-}
-
-impl Policy {
-    /// The publisher's choice, as far as this router can carry it out: without a store what would go there waits in memory.
-    pub(crate) fn of(slow: SlowPolicy, has_store: bool) -> Self {
-        match slow {
-            SlowPolicy::Disconnect => Self::Disconnect,
-            SlowPolicy::Spill if has_store => Self::Spill,
-            _ => Self::Block,
-        }
-    }
-}
 
 /// A notice that the program has sealed.
 pub(crate) struct Notice {
@@ -124,6 +104,8 @@ pub(crate) struct Mailbox {
     gauge: Arc<Gauge>,
     /// Of the last admission or notice.
     session: u64,
+    /// When the consumer was admitted to it.
+    entered: Duration,
     flow: Flow,
     reader: Option<Reader>,
     /// Since when no link has named a session.
@@ -138,6 +120,8 @@ pub(crate) struct Mailbox {
     acked: Place,
     /// The last notice that was sent, or passed over, on the present link; at least `acked`.
     position: Place,
+    /// The last notice that was given up because the consumer has no keys of it.
+    passed: Place,
     /// The last notice that came in.
     queued: Place,
     /// The last notice ever sent.
@@ -159,6 +143,7 @@ impl Mailbox {
             retention: RETENTION_MIN,
             gauge,
             session: 0,
+            entered: now,
             flow: Flow::Open,
             reader: None,
             away_since: Some(now),
@@ -169,6 +154,7 @@ impl Mailbox {
             tail_cost: 0,
             acked: (0, 0),
             position: (0, 0),
+            passed: (0, 0),
             queued: (0, 0),
             sent: (0, 0),
             recovered: 0,
@@ -192,12 +178,6 @@ impl Mailbox {
         self.expired
     }
 
-    /// When [`Mailbox::expire`] is due.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        let since = self.away_since.filter(|_| !self.expired)?;
-        Some(since + self.retention)
-    }
-
     /// Whether nothing waits and nobody reads.
     pub(crate) fn is_idle(&self) -> bool {
         self.reader.is_none() && self.is_empty()
@@ -211,6 +191,7 @@ impl Mailbox {
     /// The publisher has admitted the consumer.
     pub(crate) fn admit(
         &mut self,
+        now: Duration,
         session: u64,
         policy: Policy,
         retention: Duration,
@@ -218,6 +199,9 @@ impl Mailbox {
     ) {
         self.policy = policy;
         self.retention = retention.max(RETENTION_MIN);
+        if session > self.session {
+            self.entered = now;
+        }
         self.enter(session);
         if self.flow == Flow::Gone {
             self.flow = Flow::Open;
@@ -289,9 +273,8 @@ impl Mailbox {
                 }
                 Some(reader::Verdict::PassOver) => {
                     let held = self.pop_tail();
-                    self.position = place;
                     out.extend(held.debt.map(Effect::Settle));
-                    out.push(Effect::GivenUp(1));
+                    self.pass_over(place, out);
                 }
                 _ => break,
             }
@@ -300,6 +283,15 @@ impl Mailbox {
             self.read_on(out);
         }
         self.rest(out);
+    }
+
+    /// The consumer's keys of the notice at `place` are gone; it is given up, once.
+    fn pass_over(&mut self, place: Place, out: &mut Vec<Effect>) {
+        self.position = place;
+        if place > self.passed {
+            self.passed = place;
+            out.push(Effect::GivenUp(1));
+        }
     }
 
     fn pop_tail(&mut self) -> Held {
@@ -326,50 +318,6 @@ impl Mailbox {
         self.sent = self.sent.max(held.place);
         self.flight_cost += held.cost;
         self.flight.push_back(held);
-    }
-
-    /// Makes sure that what cannot be sent waits as the publisher chose.
-    fn relieve(&mut self, out: &mut Vec<Effect>) {
-        if self.tail.is_empty() {
-            return;
-        }
-        let is_pressed = self.gauge.is_pressed();
-        match (self.policy, self.flow) {
-            (Policy::Spill, Flow::Open | Flow::Gone) => {
-                let behind = self.disk.is_used() || self.tail_cost > ALLOWANCE;
-                if behind || self.reader.is_none() || is_pressed {
-                    self.append_all(out);
-                }
-            }
-            (Policy::Block, Flow::Open) if is_pressed && self.tail_cost > PRESSED_MAX => {
-                self.suspend(out);
-            }
-            (Policy::Disconnect, Flow::Open) => self.drop_if_behind(out),
-            _ => {}
-        }
-    }
-
-    fn drop_if_behind(&mut self, out: &mut Vec<Effect>) {
-        let Some(reader) = &self.reader else {
-            return self.suspend(out);
-        };
-        let awaited = self
-            .tail
-            .front()
-            .is_some_and(|held| reader.awaits(held.place.0));
-        let allowed = if awaited {
-            // It has not said yet that it holds the keys; it is given the time to.
-            ALLOWANCE
-        } else if self.gauge.is_pressed() {
-            // It is not this consumer that has used up the memory.
-            PRESSED_MAX
-        } else {
-            0
-        };
-        if self.tail_cost > allowed {
-            out.push(Effect::Disconnect(reader.link));
-            self.suspend(out);
-        }
     }
 
     /// The consumer has said on its link how far it has come. Returns whether it spoke of notices that it cannot have.

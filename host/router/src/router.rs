@@ -2,6 +2,7 @@
 
 mod acks;
 mod deliveries;
+mod ending;
 mod notices;
 mod program;
 mod publishers;
@@ -88,6 +89,8 @@ pub struct Router {
     under_way: usize,
     /// The trusted program has ended; calls wait for the next one.
     program_lost: bool,
+    /// Nothing new is taken.
+    is_ending: bool,
     outputs: Vec<Output>,
     /// Memory for the effects of one mailbox, used again and again.
     effects: Vec<Effect>,
@@ -110,7 +113,7 @@ impl Router {
         self.counters
     }
 
-    /// What is held now.
+    /// What is held now. What the store holds it has to be asked itself ([`crate::Spill::bytes`]).
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let (publishers, subscribers) = self.peers();
@@ -120,6 +123,7 @@ impl Router {
             domains: self.domains.len() as u64,
             mailboxes: self.mailboxes.len() as u64,
             memory_bytes: self.mailboxes.memory(),
+            store_bytes: 0,
             calls: self.calls.len() as u64,
         }
     }
@@ -151,6 +155,9 @@ impl Router {
         match event {
             LinkEvent::Established { link, peer, role } => {
                 self.on_established(now, link, peer, role)
+            }
+            LinkEvent::Frame { link, frame, .. } if self.is_ending => {
+                self.on_late_frame(link, frame);
             }
             LinkEvent::Frame {
                 link,

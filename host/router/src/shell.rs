@@ -16,7 +16,7 @@ use crate::outputs::Output;
 use crate::router::Router;
 use crate::spill::{Spill, SpillEvent};
 
-/// How long frames that were taken may need to reach their consumers when the router is asked to end.
+/// How long batches that were taken may need to be settled, and frames to reach their peers, when the router is asked to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often an operator is told the numbers.
 const MEASURED_EVERY: Duration = Duration::from_secs(1);
@@ -125,9 +125,17 @@ pub async fn serve(
         started = shell.start() => started?,
     }
     let routed = shell.route(stop).await;
+    let until = Instant::now() + PATIENCE;
+    let routed = match routed {
+        Ok(()) => shell.settle(until).await,
+        failed => failed,
+    };
     // Peers hear at once that nobody is here any more, rather than wait in vain.
     let (reason, patience) = match &routed {
-        Ok(()) => ("the router is shutting down", PATIENCE),
+        Ok(()) => (
+            "the router is shutting down",
+            until.saturating_duration_since(Instant::now()),
+        ),
         Err(_) => ("the router has failed", Duration::ZERO),
     };
     shell.measure();
@@ -162,31 +170,54 @@ where
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), RouterError> {
         loop {
-            let now = self.driver.now();
-            if self.router.next_timeout().is_some_and(|due| due <= now) {
-                self.router.on_timeout(now);
-            }
-            self.carry_out();
-            self.driver.flush()?;
-            let due = self.router.next_timeout();
-            let due = due.map(|due| Instant::now() + due.saturating_sub(now));
-            let wake = (self.measured + MEASURED_EVERY).min(due.unwrap_or_else(far));
             tokio::select! {
                 biased;
                 () = &mut stop => return Ok(()),
-                event = self.driver.next() => {
-                    let event = event?;
-                    self.on_link(event);
-                }
-                happening = self.program.next() => self.on_program(happening),
-                event = next_of(&mut self.spill) => self.router.on_spill(event),
-                () = tokio::time::sleep_until(wake) => {}
-            }
-            self.take_what_is_there();
-            if self.measured.elapsed() >= MEASURED_EVERY {
-                self.measure();
+                routed = self.step() => routed?,
             }
         }
+    }
+
+    /// Takes nothing new, and waits until what was taken is settled and its publishers were told, but not for ever.
+    async fn settle(&mut self, until: Instant) -> Result<(), RouterError> {
+        self.router.end();
+        self.carry_out();
+        while !self.router.is_quiet() {
+            match tokio::time::timeout_at(until, self.step()).await {
+                Ok(stepped) => stepped?,
+                Err(_) => break,
+            }
+            self.carry_out();
+        }
+        Ok(())
+    }
+
+    /// Does what is to be done, and takes what comes next. Cancel-safe: nothing that has come is lost.
+    async fn step(&mut self) -> Result<(), RouterError> {
+        let now = self.driver.now();
+        if self.router.next_timeout().is_some_and(|due| due <= now) {
+            self.router.on_timeout(now);
+        }
+        self.carry_out();
+        self.driver.flush()?;
+        let due = self.router.next_timeout();
+        let due = due.map(|due| Instant::now() + due.saturating_sub(now));
+        let wake = (self.measured + MEASURED_EVERY).min(due.unwrap_or_else(far));
+        tokio::select! {
+            biased;
+            event = self.driver.next() => {
+                let event = event?;
+                self.on_link(event);
+            }
+            happening = self.program.next() => self.on_program(happening),
+            event = next_of(&mut self.spill) => self.router.on_spill(event),
+            () = tokio::time::sleep_until(wake) => {}
+        }
+        self.take_what_is_there();
+        if self.measured.elapsed() >= MEASURED_EVERY {
+            self.measure();
+        }
+        Ok(())
     }
 
     /// Whatever else is at hand is dealt with before anything is sent: a wake-up costs more than a frame.
@@ -249,7 +280,10 @@ where
         self.measured = Instant::now();
         (self.news)(RouterNews::Measured {
             counters: Box::new(self.router.counters()),
-            gauges: self.router.gauges(),
+            gauges: Gauges {
+                store_bytes: self.spill.as_ref().map_or(0, Spill::bytes),
+                ..self.router.gauges()
+            },
         });
     }
 

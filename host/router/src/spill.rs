@@ -177,6 +177,7 @@ pub struct Spill {
     events: UnboundedReceiver<Vec<SpillEvent>>,
     ready: VecDeque<SpillEvent>,
     damaged: Arc<AtomicU64>,
+    living: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -191,12 +192,18 @@ impl Spill {
         let damaged = Arc::new(AtomicU64::new(0));
         let (commands, taken) = mpsc::channel();
         let (told, events) = unbounded_channel();
-        let (recovered, thread) = worker::start(&settings, taken, told, damaged.clone())?;
+        let living = Arc::new(AtomicU64::new(0));
+        let says = worker::Says {
+            events: told,
+            living: living.clone(),
+        };
+        let (recovered, thread) = worker::start(&settings, taken, says, damaged.clone())?;
         let spill = Self {
             commands: Some(commands),
             events,
             ready: VecDeque::new(),
             damaged,
+            living,
             thread: Some(thread),
         };
         Ok((spill, recovered))
@@ -265,6 +272,13 @@ impl Spill {
     #[must_use]
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// What the notices kept take on the disk, in bytes; the files take up to twice that and two segments. What was appended or trimmed
+    /// since the last event may be missing.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.living.load(Ordering::Relaxed)
     }
 
     fn command(&mut self, command: Command) {

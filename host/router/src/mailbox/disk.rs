@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::reader::Verdict;
+use super::stored::Stored;
 use super::{Effect, FLIGHT_MAX, Held, Kept, Mailbox, Place};
 use crate::memory::{Load, Weight};
 use crate::spill::Record;
@@ -17,6 +18,8 @@ pub(super) struct Disk {
     used: bool,
     /// The last record that is stored.
     last: Place,
+    /// All that are stored.
+    stored: Stored,
     /// The last record that was appended, whatever became of it.
     appended: Place,
     /// Appended, and no word of it yet.
@@ -44,8 +47,9 @@ impl Disk {
 
 impl Mailbox {
     /// What an earlier process has left; the consumer may have been sent all of it.
-    pub(crate) fn recover(&mut self, last: Place) {
+    pub(crate) fn recover(&mut self, first: Place, last: Place, notices: u64) {
         self.disk.used = true;
+        self.disk.stored = Stored::recovered(first, last, notices);
         self.disk.last = last;
         self.disk.appended = last;
         self.queued = last;
@@ -94,6 +98,7 @@ impl Mailbox {
         while let Some((_, place)) = self.disk.pending.pop_front_if(|(of, _)| *of <= token) {
             if place > self.acked {
                 self.disk.last = place;
+                self.disk.stored.push(place);
                 self.keep_on_disk(place, out);
             }
         }
@@ -183,8 +188,13 @@ impl Mailbox {
         let verdict = self.reader.as_ref().map(|reader| reader.serves(place.0));
         match verdict {
             Some(Verdict::Send) if !self.unsendable.contains(&place) => {}
-            Some(Verdict::Send | Verdict::PassOver) => {
+            Some(Verdict::Send) => {
+                // Given up before, for its size.
                 self.position = place;
+                return true;
+            }
+            Some(Verdict::PassOver) => {
+                self.pass_over(place, out);
                 return true;
             }
             _ => {
@@ -224,6 +234,7 @@ impl Mailbox {
             return;
         }
         out.push(Effect::Trim(self.acked));
+        self.disk.stored.take_up_to(self.acked);
         self.note_emptiness();
     }
 
@@ -233,6 +244,20 @@ impl Mailbox {
             self.disk.used = false;
             self.disk.failed = false;
         }
+    }
+
+    /// Whether a batch hangs on something that will come soon: the store's word, or the ack of what was sent.
+    pub(crate) fn is_settling(&self) -> bool {
+        let is_stored = !self.disk.pending.is_empty();
+        is_stored || self.flight.iter().any(|held| held.debt.is_some())
+    }
+
+    /// How many notices are on the disk that were neither sent on the present link nor given up.
+    pub(super) fn unread(&self) -> u64 {
+        let known = self.position.max(self.passed);
+        let next = (known.0, known.1.saturating_add(1));
+        let unsendable = self.unsendable.range(next..).count() as u64;
+        self.disk.stored.after(known).saturating_sub(unsendable)
     }
 
     /// The store keeps nothing any more.
@@ -246,5 +271,6 @@ impl Mailbox {
         let disk = &mut self.disk;
         (disk.used, disk.failed, disk.last) = (false, false, (0, 0));
         disk.pending = VecDeque::new();
+        disk.stored = Stored::default();
     }
 }

@@ -31,6 +31,7 @@ pub(super) enum Verdict {
 
 pub(super) struct Reader {
     pub(super) link: LinkId,
+    pub(super) since: Duration,
     /// Sessions of which the consumer holds the keys, in order.
     named: Vec<u64>,
     /// The link's queue was full.
@@ -73,9 +74,10 @@ impl Mailbox {
         if self.link() == Some(link) {
             return;
         }
-        self.lose(now, out);
+        self.leave(now, out);
         self.reader = Some(Reader {
             link,
+            since: now,
             named: named.to_vec(),
             stalled: false,
         });
@@ -84,6 +86,7 @@ impl Mailbox {
             self.expired = false;
         }
         self.pump(out);
+        self.relieve(out);
     }
 
     /// The consumer holds the keys of this session.
@@ -99,12 +102,18 @@ impl Mailbox {
 
     /// The consumer's link is gone: what was sent on it and not acknowledged waits again.
     pub(crate) fn lose(&mut self, now: Duration, out: &mut Vec<Effect>) {
-        if self.reader.take().is_none() {
-            return;
+        if self.reader.is_some() {
+            self.leave(now, out);
+            self.relieve(out);
         }
-        self.away_since.get_or_insert(now);
-        self.take_back((0, 0), out);
-        self.relieve(out);
+    }
+
+    /// Nothing counts as sent any more; another link may take the place of this one.
+    fn leave(&mut self, now: Duration, out: &mut Vec<Effect>) {
+        if self.reader.take().is_some() {
+            self.away_since.get_or_insert(now);
+            self.take_back((0, 0), out);
+        }
     }
 
     /// The link has no room for the notice at `place`: it and all that follow wait until there is.

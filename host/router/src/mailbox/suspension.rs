@@ -99,7 +99,7 @@ impl Mailbox {
     /// Gives up all that waits but the notice of the suspension and what follows it.
     pub(super) fn clear(&mut self, out: &mut Vec<Effect>) {
         let kept: Place = self.farewell.unwrap_or((u64::MAX, u64::MAX));
-        let mut given_up = 0;
+        let mut given_up = self.unread();
         while let Some(held) = self.flight.pop_front() {
             self.flight_cost -= held.cost;
             self.acked = held.place;
@@ -111,7 +111,7 @@ impl Mailbox {
             let held = self.pop_tail();
             self.acked = held.place;
             out.extend(held.debt.map(Effect::Settle));
-            given_up += 1;
+            given_up += u64::from(self.acked > self.passed);
         }
         self.position = self.position.max(self.acked);
         if given_up > 0 {

@@ -108,7 +108,7 @@ impl World {
     fn new(policy: Policy) -> Self {
         let total = Gauge::total();
         let mut mailbox = Mailbox::new(Duration::ZERO, Gauge::of_domain(&total));
-        mailbox.admit(1, policy, Duration::ZERO, &mut Vec::new());
+        mailbox.admit(Duration::ZERO, 1, policy, Duration::ZERO, &mut Vec::new());
         Self {
             mailbox,
             effects: VecDeque::new(),
@@ -376,7 +376,9 @@ impl World {
         }
         self.keys.insert(self.session);
         let (session, policy) = (self.session, self.policy);
-        self.act(|mailbox, out| mailbox.admit(session, policy, Duration::ZERO, out));
+        self.act(|mailbox, out| {
+            mailbox.admit(Duration::ZERO, session, policy, Duration::ZERO, out)
+        });
     }
 
     fn happen(&mut self, op: Op) {

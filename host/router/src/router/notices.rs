@@ -150,7 +150,7 @@ impl Router {
         let policy = Policy::of(admitted.slow(), self.settings.has_store);
         let retention = Duration::from_millis(admitted.retention_ms).min(RETENTION_MAX);
         self.with_mailbox(id, |mailbox, out| {
-            mailbox.admit(session, policy, retention, out);
+            mailbox.admit(now, session, policy, retention, out);
         });
     }
 
@@ -178,17 +178,16 @@ impl Router {
 
     /// What an earlier process has left in the store. Call before anything else happens.
     pub fn recover(&mut self, now: Duration, recovered: impl IntoIterator<Item = Recovered>) {
-        for Recovered {
-            mailbox: id, last, ..
-        } in recovered
-        {
+        for found in recovered {
+            let (id, last) = (found.mailbox, found.last);
             if self.mailboxes.add(now, id).is_none() {
+                self.counters.given_up += found.records;
                 self.outputs.push(Output::Discard { mailbox: id });
                 continue;
             }
             self.with_mailbox(id, |mailbox, out| {
-                mailbox.recover(last);
-                mailbox.admit(last.0, Policy::Spill, RETENTION_RECOVERED, out);
+                mailbox.recover(found.first, last, found.records);
+                mailbox.admit(now, last.0, Policy::Spill, RETENTION_RECOVERED, out);
             });
         }
     }
@@ -218,13 +217,20 @@ impl Router {
         }
     }
 
-    /// Does what has become due: what waits for consumers that stay away for longer than their retention is given up.
+    /// Does what has become due: what waits for consumers that stay away for longer than their retention is given up, and consumers of
+    /// impatient publishers that have not named their session are disconnected.
     pub fn on_timeout(&mut self, now: Duration) {
         while let Some(id) = self.mailboxes.due(now) {
-            self.counters.expired += 1;
             let session = self.mailboxes.get_mut(&id).map(|mailbox| mailbox.session());
             let is_live = session.is_some_and(|session| self.is_live(&id, session));
-            self.with_mailbox(id, |mailbox, out| mailbox.expire(is_live, out));
+            let mut has_expired = false;
+            self.with_mailbox(id, |mailbox, out| {
+                has_expired = mailbox.on_timeout(now, is_live, out);
+            });
+            if !has_expired {
+                continue;
+            }
+            self.counters.expired += 1;
             let is_idle = |mailbox: &mut Mailbox| mailbox.is_idle();
             if !is_live && self.mailboxes.get_mut(&id).is_some_and(is_idle) {
                 self.mailboxes.remove(&id);

@@ -24,11 +24,11 @@ impl Router {
         self.under_way = 0;
         self.program_lost = true;
         for (id, domain) in self.domains.close_all() {
-            self.end_lanes(domain.into_lanes());
-            let attached: Vec<_> = self.domains.attached(&id).collect();
-            for link in attached {
-                self.tell_state(link, &id);
+            // Peers have heard already of an owner that has left.
+            if self.peers.contains_key(&domain.link) {
+                self.tell_states(&id);
             }
+            self.end_lanes(domain.into_lanes());
         }
         let mut calls: Vec<_> = core::mem::take(&mut self.calls).into_iter().collect();
         calls.sort_unstable_by_key(|(token, _)| *token);

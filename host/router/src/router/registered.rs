@@ -83,7 +83,7 @@ impl Router {
         key: PeerKey,
         attached: &[DomainId],
     ) {
-        let mut lanes = self.domains.abandon(link);
+        let (abandoned, mut lanes) = self.domains.abandon(link);
         for id in attached {
             self.domains.detach(id, link);
             let Some(domain) = self.domains.get_mut(id) else {
@@ -98,5 +98,7 @@ impl Router {
             }
         }
         self.end_lanes(lanes);
+        // The program keeps the sessions, but nobody gives out their keys any more.
+        abandoned.iter().for_each(|id| self.tell_states(id));
     }
 }

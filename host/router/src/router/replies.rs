@@ -137,10 +137,7 @@ impl Router {
             session: opened.session,
         };
         self.send_publisher(None, link, to_publisher::Frame::Opened(frame), []);
-        let attached: Vec<_> = self.domains.attached(&id).collect();
-        attached
-            .into_iter()
-            .for_each(|peer| self.tell_state(peer, &id));
+        self.tell_states(&id);
     }
 
     /// What came of a publisher's message: its receipt, whom the host has to know, and the notices. `debt`: what these hold back.

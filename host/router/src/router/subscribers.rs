@@ -164,6 +164,14 @@ impl Router {
         }
     }
 
+    /// Tells all who want to hear of it whether a domain is open here.
+    pub(super) fn tell_states(&mut self, id: &DomainId) {
+        let attached: Vec<_> = self.domains.attached(id).collect();
+        attached
+            .into_iter()
+            .for_each(|peer| self.tell_state(peer, id));
+    }
+
     /// Tells a peer whether a domain is open here.
     pub(super) fn tell_state(&mut self, link: LinkId, id: &DomainId) {
         let session = self

@@ -39,6 +39,8 @@ pub(super) struct Store<M> {
     quota_bytes: u64,
     /// What lives of each domain, in bytes.
     domains: HashMap<[u8; 32], u64>,
+    /// And of all, in bytes.
+    living: u64,
     /// The greatest number that a record ever had.
     highest: u64,
     group: Vec<Pending>,
@@ -67,6 +69,7 @@ impl<M: Medium> Store<M> {
             log,
             mailboxes,
             quota_bytes,
+            living: domains.values().sum(),
             domains,
             highest,
             group: Vec::new(),
@@ -121,6 +124,7 @@ impl<M: Medium> Store<M> {
         })?;
         self.highest = self.highest.max(number);
         *self.domains.entry(id.domain).or_default() += u64::from(place.length);
+        self.living += u64::from(place.length);
         let name = Name {
             number,
             session: record.session,
@@ -170,9 +174,15 @@ impl<M: Medium> Store<M> {
         self.forget_if_idle(&id);
     }
 
+    /// What the records kept take on the disk, in bytes.
+    pub(super) fn living(&self) -> u64 {
+        self.living
+    }
+
     fn free(&mut self, id: &MailboxId, bytes: u64) {
         if let Some(living) = self.domains.get_mut(&id.domain) {
             *living -= bytes;
+            self.living -= bytes;
             if *living == 0 {
                 self.domains.remove(&id.domain);
             }

@@ -1,7 +1,7 @@
 //! The thread that owns the folder: commands that came meanwhile make a batch, a batch is synced once.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::{self, JoinHandle};
 
@@ -40,11 +40,18 @@ pub(super) enum Command {
     Discard { mailbox: MailboxId },
 }
 
+/// What the thread tells the handle.
+pub(super) struct Says {
+    pub(super) events: UnboundedSender<Vec<SpillEvent>>,
+    /// What lives on the disk, in bytes.
+    pub(super) living: Arc<AtomicU64>,
+}
+
 /// Opens the store and starts its thread, which ends when the last sender of `commands` is gone and everything is done.
 pub(super) fn start(
     settings: &SpillSettings,
     commands: Receiver<Command>,
-    events: UnboundedSender<Vec<SpillEvent>>,
+    says: Says,
     damaged: Arc<AtomicU64>,
 ) -> Result<(Vec<Recovered>, JoinHandle<()>), SpillError> {
     let folder = Folder::open(&settings.folder)?;
@@ -62,9 +69,10 @@ pub(super) fn start(
             source,
         },
     })?;
+    says.living.store(store.living(), Ordering::Relaxed);
     let thread = thread::Builder::new()
         .name("spill".into())
-        .spawn(move || run(store, &commands, &events))
+        .spawn(move || run(store, &commands, &says))
         .map_err(|source| SpillError::Io {
             path: settings.folder.clone(),
             source,
@@ -72,11 +80,7 @@ pub(super) fn start(
     Ok((recovered, thread))
 }
 
-fn run(
-    mut store: Store<Folder>,
-    commands: &Receiver<Command>,
-    events: &UnboundedSender<Vec<SpillEvent>>,
-) {
+fn run(mut store: Store<Folder>, commands: &Receiver<Command>, says: &Says) {
     let mut is_busy = store.tidy();
     loop {
         let mut next = match commands.try_recv() {
@@ -95,9 +99,10 @@ fn run(
             next = is_room.then(|| commands.try_recv().ok()).flatten();
         }
         let said = store.finish();
+        says.living.store(store.living(), Ordering::Relaxed);
         if !said.is_empty() {
             // Nobody listens any more while the handle is dropped.
-            let _ = events.send(said);
+            let _ = says.events.send(said);
         }
         is_busy = store.tidy();
     }

@@ -5,7 +5,9 @@
 mod acks;
 mod answers;
 mod conservation;
+mod ending;
 mod house;
+mod naming;
 mod notices;
 mod ordering;
 mod policies;

@@ -1,10 +1,10 @@
 //! The trusted program ends: its sessions go, what was made for consumers stays.
 
 use sc_proto::cbr::{SlowPolicy, call::Call};
-use sc_proto::routing::{refused::Cause, to_subscriber};
+use sc_proto::routing::{self, from_publisher, refused::Cause, to_publisher, to_subscriber};
 use sc_transport::{LinkId, Role};
 
-use crate::house::{ALICE, BOB, House, OWNER, Sent, admission, key, notice, outcome};
+use crate::house::{ALICE, BOB, Done, House, OWNER, Sent, admission, domain, key, notice, outcome};
 
 const AGAIN: LinkId = LinkId(53);
 
@@ -16,9 +16,54 @@ fn publishers_are_sent_away_and_consumers_stay_and_hear_that_the_domain_is_close
 
     let done = house.done();
     assert_eq!(done.closed, [OWNER]);
-    let closed = |sent: &&Sent| matches!(sent, Sent::ToSubscriber(_, to_subscriber::Frame::DomainState(state), _) if !state.open);
-    assert_eq!(done.sent.iter().filter(closed).count(), 2);
+    assert_eq!(told_closed(&done), 2);
+    house.close(OWNER);
+    assert_eq!(told_closed(&house.done()), 0);
     assert_eq!(house.router.counters().programs_lost, 1);
+}
+
+/// How often peers were told that a domain is closed.
+fn told_closed(done: &Done) -> usize {
+    let is_closed = |sent: &&Sent| match sent {
+        Sent::ToSubscriber(_, to_subscriber::Frame::DomainState(state), _) => !state.open,
+        Sent::ToPublisher(_, to_publisher::Frame::DomainState(state), _) => !state.open,
+        _ => false,
+    };
+    done.sent.iter().filter(is_closed).count()
+}
+
+#[test]
+fn peers_hear_once_that_an_owner_has_left() {
+    let mut house = House::open();
+    let grantee = LinkId(60);
+    house.establish(grantee, Role::Publisher);
+    let domain = domain(OWNER);
+    let attach = from_publisher::Frame::Attach(routing::Attach { domain });
+    house.publisher_says(grantee, attach, vec![]);
+    house.done();
+
+    house.close(OWNER);
+    assert_eq!(told_closed(&house.done()), 3);
+    house.router.on_program_lost();
+    let done = house.done();
+    assert_eq!(told_closed(&done), 0, "it is no change");
+    house.close(grantee);
+
+    assert_eq!(told_closed(&house.done()), 0);
+}
+
+#[test]
+fn a_link_that_opened_an_older_session_closes_no_domain() {
+    let mut house = House::open();
+    house.establish_as(AGAIN, OWNER, Role::Publisher);
+    house.secrets(AGAIN, false);
+    let (token, _) = house.done().call();
+    house.reply(token, crate::house::opened(OWNER, 2));
+    house.done();
+
+    house.close(OWNER);
+
+    assert_eq!(told_closed(&house.done()), 0);
 }
 
 #[test]

@@ -174,6 +174,20 @@ fn the_retention_empties_the_disk() {
             .store
             .contains(&Stored::Discard(mailbox(ALICE, OWNER)))
     );
+    assert_eq!(house.router.counters().given_up, 3);
+}
+
+#[test]
+fn what_was_read_from_the_disk_and_not_taken_is_given_up_once() {
+    let mut house = away(5);
+    come_back(&mut house, AGAIN, 0);
+    house.fetched(mailbox(ALICE, OWNER), &[1, 2, 3], true);
+    house.take(AGAIN, OWNER, 1, 2);
+    house.close(AGAIN);
+
+    house.wait(60);
+
+    assert_eq!(house.router.counters().given_up, 3, "3, 4 and 5");
 }
 
 /// A router that was started again; the last one had stored these of session 5.
@@ -253,6 +267,7 @@ fn what_an_earlier_process_has_stored_under_keys_that_are_gone_is_discarded() {
         "{:?}",
         done.store
     );
+    assert_eq!(house.router.counters().given_up, 2);
 }
 
 #[test]
@@ -269,6 +284,7 @@ fn what_an_earlier_process_has_stored_is_kept_for_a_day_and_then_forgotten() {
             .contains(&Stored::Discard(mailbox(ALICE, OWNER)))
     );
     assert_eq!(house.router.gauges().mailboxes, 0);
+    assert_eq!(house.router.counters().given_up, 2);
 }
 
 #[test]
@@ -287,4 +303,32 @@ fn an_admission_says_for_how_long_what_was_recovered_is_kept() {
             .store
             .contains(&Stored::Discard(mailbox(ALICE, OWNER)))
     );
+}
+
+#[test]
+fn notices_under_keys_that_are_gone_are_given_up_once_however_often_they_are_read() {
+    let mut house = recovered(3, 4);
+    let id = mailbox(ALICE, OWNER);
+    let read = |house: &mut House| {
+        house.router.on_spill(SpillEvent::Fetched {
+            mailbox: id,
+            records: [record(5, 3)].to_vec(),
+            more: true,
+        });
+    };
+    house.take(ALICE, OWNER, 6, 0);
+    read(&mut house);
+    house.close(ALICE);
+    house.establish_as(AGAIN, ALICE, Role::Subscriber);
+    house.attach(AGAIN, OWNER);
+    house.take(AGAIN, OWNER, 6, 0);
+    // The first answers what was asked for the old link.
+    house.fetched(id, &[], true);
+    read(&mut house);
+    assert_eq!(house.router.counters().given_up, 1);
+
+    house.close(AGAIN);
+    house.wait(24 * 3600);
+
+    assert_eq!(house.router.counters().given_up, 2);
 }

@@ -119,6 +119,31 @@ fn a_store_that_is_opened_again_says_what_it_has_and_goes_on() {
 }
 
 #[test]
+fn what_lives_on_the_disk_can_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let id = mailbox(1, 1);
+    let mut house = House::open(&settings);
+    assert_eq!(house.spill.bytes(), 0);
+    house.store_all(id, records(1..=20));
+    let all = house.spill.bytes();
+    assert!(all > 0 && all <= bytes_on_disk(&settings), "{all}");
+
+    house.spill.trim(id, 1, 10);
+    house.settle();
+    let rest = house.spill.bytes();
+    assert!(0 < rest && rest < all, "{rest} of {all}");
+    drop(house);
+    let mut house = House::open(&settings);
+    assert_eq!(house.spill.bytes(), rest);
+    assert_eq!(house.recovered[0].bytes, rest);
+    house.spill.discard(id);
+    house.settle();
+
+    assert_eq!(house.spill.bytes(), 0);
+}
+
+#[test]
 fn what_was_discarded_stays_away_and_what_came_after_stays() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
