@@ -1,5 +1,7 @@
 //! Coverage: whether a report tells a consumer that it lacks this article, and not only that something is wrong somewhere.
 
+use std::time::Duration;
+
 use sc_cbr::Origin;
 use sc_client::{SubscriberEvent, UNKNOWN_END};
 
@@ -57,8 +59,8 @@ impl Ledger {
     /// - `Silent`, after the notice was made, when nothing of that session was taken any more;
     /// - `Ended` or `Lapsed`, where no notice was made of it at all.
     ///
-    /// One gap is known: before a consumer has taken a notice that names a publisher, it knows nothing of it, and what it lacks of it from
-    /// then is not reported. Nothing is demanded there.
+    /// Nothing is demanded before a consumer can know of a publisher: of its domain's owner from its first admission on, of another from
+    /// the first notice on that names it.
     pub(super) fn covers(&self, consumer: usize, article: Article, truth: &Truth) -> bool {
         let page = &self.consumers[consumer];
         let told = truth.told(consumer, article);
@@ -92,7 +94,26 @@ impl Ledger {
             || by_suspension
             || by_end
             || self.is_uncovered(consumer, article, truth)
-            || !truth.had_named(consumer, article, published, |place| page.took(place))
+            || !self.knew_of_source(consumer, article, published, truth)
+    }
+
+    /// Whether `consumer` could know of the article's source before the article went through the door, or was `published` if it never did.
+    fn knew_of_source(
+        &self,
+        consumer: usize,
+        article: Article,
+        published: Duration,
+        truth: &Truth,
+    ) -> bool {
+        let page = &self.consumers[consumer];
+        let first = truth.first_seen(article, published);
+        let is_owner = article.source < self.workload().owners;
+        let was_admitted = page
+            .reports
+            .iter()
+            .any(|(at, event)| *at <= first && matches!(event, SubscriberEvent::Admitted { .. }));
+        is_owner && was_admitted
+            || truth.had_named(consumer, article, first, |place| page.took(place))
     }
 
     /// What was missed is told in numbers, at the end of each suspension.
@@ -139,7 +160,7 @@ impl Ledger {
 
     /// Whether an honest host and whole disks still let `consumer` lack `article`: its publisher has died, or has lost its power, with an
     /// input that cannot be read again; or the consumer was suspended, for which there has to be a cause of its own; or its lease had
-    /// run out; or the notice was stored for it in a session that began and ended while it was not there to be given the keys.
+    /// run out.
     pub(super) fn may_lack(
         &self,
         consumer: usize,
@@ -151,14 +172,7 @@ impl Ledger {
         let party = self.workload().party(article.source);
         let is_gone_for_ever = !source.rereads && causes.has_died(party);
         let page = &self.consumers[consumer];
-        let told = truth.told(consumer, article);
-        let had_no_keys = causes.anything_began_anew()
-            && told.iter().any(|told| {
-                let taken = page.taken.get(&told.place.session);
-                taken.copied().unwrap_or_default() == 0
-            });
         is_gone_for_ever
-            || had_no_keys
             || truth.ever_suspended.contains(&consumer)
             || page.reported(|event| {
                 matches!(

@@ -215,17 +215,20 @@ impl Truth {
         }
     }
 
-    /// Whether a notice that `is_taken` had named the article's source to `consumer` before the article went through the door, or was
-    /// `published` if it never did.
+    /// When the article went through the door for the first time, or was `published` if it never did.
+    pub(crate) fn first_seen(&self, article: Article, published: Duration) -> Duration {
+        self.first.get(&article).copied().unwrap_or(published)
+    }
+
+    /// Whether a notice that `is_taken` had named the article's source to `consumer` before `first`.
     pub(crate) fn had_named(
         &self,
         consumer: usize,
         article: Article,
-        published: Duration,
+        first: Duration,
         is_taken: impl Fn(Place) -> bool,
     ) -> bool {
         let key = *self.key(article.source);
-        let first = self.first.get(&article).copied().unwrap_or(published);
         let named = self.named.get(&(consumer, key)).into_iter().flatten();
         named
             .into_iter()
