@@ -1,29 +1,23 @@
-"""A carrier between a client and a router that flips a bit of what it carries, or loses frames.
+"""A carrier between a client and a router that flips a bit of what it carries.
 
     meddler.py tcp://HOST:PORT WHAT [--once]
 
-WHAT is one of `hello_reply`, `answer`, `notice`, `payload`, `receipt`, `batch`, or `loss`: every fifth frame of
-each side does not arrive when it is first sent. It tells where it listens, and what it did, as JSON, one event a line.
-Links without CURVE prove keys and no more: all that happens here is left to the seals to find out.
+WHAT is one of `hello_reply`, `answer`, `notice`, `payload`, `receipt` or `batch`. It tells where it listens, and what it
+did, as JSON, one event a line. Links without CURVE prove keys and no more: all that happens here is left to the seals
+to find out.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
 
 import zmq
-from formats import Refused, chosen
-from link import CARRY, HELLO, HELLO_REPLY
+from client import CARRY, HELLO_REPLY, tell, unproto
 
 # The kinds of a frame's head, and the part that is changed.
 TO_CLIENT = {"answer": ((2, 8), 2), "notice": ((3,), 2), "payload": ((3,), 3), "receipt": ((3,), 2)}
 TO_ROUTER = {"batch": ((4,), 2)}
-
-
-def tell(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
 
 
 class Meddler:
@@ -31,7 +25,7 @@ class Meddler:
         self.context, self.router, self.what, self.once = zmq.Context.instance(), router, what, once
         self.front = self.context.socket(zmq.ROUTER)
         tell("endpoints", endpoints=[f"tcp://127.0.0.1:{self.front.bind_to_random_port('tcp://127.0.0.1')}"])
-        self.backs, self.poller, self.lost = {}, zmq.Poller(), set()
+        self.backs, self.poller = {}, zmq.Poller()
         self.poller.register(self.front, zmq.POLLIN)
 
     def back(self, route):
@@ -55,27 +49,17 @@ class Meddler:
 
     def pass_on(self, parts, targets, send):
         try:
-            kind, fields = chosen(parts[0], HELLO)
-            if not self.is_lost(kind, fields, targets):
-                send(self.changed(kind, fields, parts, targets))
-        except Refused:
+            send(self.changed(*unproto(parts[0])[1].popitem(), parts, targets))
+        except (ValueError, LookupError):
             send(parts)
 
-    def is_lost(self, kind, fields, targets):
-        frame = (targets is TO_CLIENT, fields[1], fields[2])
-        if self.what != "loss" or kind != CARRY or fields[2] % 5 or frame in self.lost:
-            return False
-        self.lost.add(frame)
-        tell("lost", to_client=frame[0], sequence=fields[2])
-        return True
-
-    def changed(self, kind, fields, parts, targets):
+    def changed(self, kind, body, parts, targets):
         at, place = None, -1
         if self.what == "hello_reply" and kind == HELLO_REPLY:
-            at, place = 0, parts[0].index(fields[8])
+            at, place = 0, parts[0].index(unproto(body)[1][8])
         elif kind == CARRY and self.what in targets:
             kinds, part = targets[self.what]
-            if chosen(parts[1])[0] in kinds and len(parts) > part:
+            if unproto(parts[1])[1].popitem()[0] in kinds and len(parts) > part:
                 at = part
         if at is None or not self.what or not parts[at]:
             return parts
@@ -87,9 +71,9 @@ class Meddler:
 
 
 def main():
-    words = argparse.ArgumentParser(description="A carrier that changes or loses what it carries.")
+    words = argparse.ArgumentParser(description="A carrier that changes what it carries.")
     words.add_argument("router")
-    words.add_argument("what", choices=("hello_reply", "loss", *TO_CLIENT, *TO_ROUTER))
+    words.add_argument("what", choices=("hello_reply", *TO_CLIENT, *TO_ROUTER))
     words.add_argument("--once", action="store_true", help="changes the first alone")
     options = words.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,9 +1,8 @@
 //! A foreign publisher, under an owner's grant, reaches every consumer.
 
-use crate::support::{Folder, Role, Signal};
+use crate::support::{Folder, Role};
 use crate::{
-    EVERY_OPERATOR, House, Matched, TRUSTING, assert_nothing_amiss, assert_same, delivered,
-    every_value, link_keys, router, told,
+    House, Matched, TRUSTING, assert_nothing_amiss, assert_same, delivered, link_keys, router, told,
 };
 
 /// Lets the owner and the foreign publisher publish to both kinds of consumers; everyone calls with its flags.
@@ -42,15 +41,6 @@ fn what_a_foreign_publisher_publishes_reaches_every_consumer() {
 }
 
 #[test]
-fn it_writes_every_kind_of_value() {
-    let house = House::open();
-    house.folder.write("subs", EVERY_OPERATOR);
-    house.folder.write("pubs", every_value());
-
-    assert_both_are_heard_by_both(house, |_| Vec::new());
-}
-
-#[test]
 fn it_publishes_over_encrypted_links() {
     let folder = Folder::with_keys();
     link_keys(&folder, &["source", "reader", "consumer", "writer"]);
@@ -80,21 +70,6 @@ fn without_a_grant_it_may_not_publish() {
     assert_eq!(denied["verdict"], 5);
     let publisher = publisher.interrupt();
     assert_eq!(publisher.events("published").len(), 0);
-}
-
-#[test]
-fn who_is_taken_off_the_list_hears_of_it() {
-    let house = House::open();
-    let source = house.source(&[]);
-    // Without its receipts it stays, to publish again.
-    let mut meddler = house.meddler(&["receipt"]);
-    let mut publisher = house.publisher_at(&meddler.endpoint(), &[]);
-    publisher.event("refused");
-
-    house.folder.write("writer.list", "# nobody any more\n");
-    source.signal(Signal::HUP);
-
-    assert_eq!(publisher.event("denied")["verdict"], 5);
 }
 
 #[test]

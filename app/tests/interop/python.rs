@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 /// Where the foreign programs are.
-const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop");
+pub(crate) const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop");
 /// What the libraries need at least.
 const OLDEST: (u32, u32) = (3, 9);
 

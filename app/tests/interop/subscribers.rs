@@ -1,10 +1,7 @@
 //! A foreign subscriber gets exactly what an offline match of the same files says.
 
-use crate::support::{Folder, Signal, securecloud};
-use crate::{
-    EVERY_OPERATOR, House, TRUSTING, assert_nothing_amiss, assert_same, every_value, link_keys,
-    told,
-};
+use crate::support::Folder;
+use crate::{House, TRUSTING, assert_nothing_amiss, assert_same, link_keys, told};
 
 /// Lets the foreign subscriber hear the quotes from the first to the last.
 #[track_caller]
@@ -26,34 +23,6 @@ fn assert_all_is_told(house: House, source_flags: &[&str], subscriber_flags: &[&
 #[test]
 fn a_foreign_subscriber_gets_what_an_offline_match_says_in_the_order_published() {
     assert_all_is_told(House::open(), &[], &[]);
-}
-
-#[test]
-fn it_understands_an_owner_with_an_rsa_key() {
-    let folder = Folder::empty();
-    securecloud(&folder, &["keygen", "--rsa", "2048"]).succeeded();
-
-    assert_all_is_told(House::of(folder, "localhost:0", &[]), &[], &[]);
-}
-
-#[test]
-fn its_filters_may_take_several_requests() {
-    let house = House::open();
-    let filter = |id: u64| format!("0 {id} S i volume >= {}\n", id * 40_000);
-    house
-        .folder
-        .write("subs", (0..2500).map(filter).collect::<String>());
-
-    assert_all_is_told(house, &[], &[]);
-}
-
-#[test]
-fn it_writes_every_operator_and_every_kind_of_value() {
-    let house = House::open();
-    house.folder.write("subs", EVERY_OPERATOR);
-    house.folder.write("pubs", every_value());
-
-    assert_all_is_told(house, &[], &[]);
 }
 
 #[test]
@@ -116,16 +85,4 @@ fn it_follows_the_owner_into_the_next_session() {
     let subscriber = subscriber.interrupt();
     assert_same(&told(&subscriber), &[expected.clone(), expected].concat());
     assert_nothing_amiss(&subscriber);
-}
-
-#[test]
-fn it_says_that_an_owner_has_fallen_silent() {
-    let house = House::open();
-    let mut subscriber = house.subscriber();
-    let source = house.source(&[]);
-    subscriber.event("heartbeat");
-
-    source.signal(Signal::STOP);
-
-    subscriber.event("silent");
 }
