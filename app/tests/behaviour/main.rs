@@ -29,6 +29,7 @@ mod policy;
 mod program;
 mod reports;
 mod restarts;
+mod sessions;
 mod settings;
 mod sizes;
 mod spill;
