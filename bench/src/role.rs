@@ -55,6 +55,8 @@ impl Binaries {
             .current_dir(folder)
             // Under cargo, a role would have cargo build its trusted program first.
             .env_remove("CARGO_MANIFEST_DIR")
+            // What a router keeps between its runs is of this run alone.
+            .env("XDG_STATE_HOME", folder)
             .stdin(Stdio::null());
         command
     }

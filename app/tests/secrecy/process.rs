@@ -26,6 +26,8 @@ impl Role {
             .args(arguments)
             .current_dir(folder)
             .env_remove("CARGO_MANIFEST_DIR")
+            // What a router keeps between its runs is of this folder alone.
+            .env("XDG_STATE_HOME", folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .process_group(0)
