@@ -24,8 +24,8 @@ pub use outgoing::{BatchBounds, PublishError};
 pub use provisioning::{Challenged, Entrusted, ProvisioningError};
 pub use publisher::{Admission, GrantList, Publisher, PublisherEvent, PublisherSettings, Roll};
 pub use shell::{
-    ClientError, GranteeLoop, LinkNews, News, OsEntropy, PublisherLoop, PublishingCore,
-    PublishingLoop, SubscriberLoop,
+    ClientError, LinkNews, News, OsEntropy, PublisherLoop, PublishingCore, PublishingLoop,
+    SubscriberLoop,
 };
 pub use signer::IdentitySigner;
 pub use subscriber::{

@@ -14,7 +14,7 @@ use sc_transport::{CloseReason, Dialer, Driver, FrameClass, LinkEvent, LinkId, S
 use crate::journal::{Journal, JournalError};
 use crate::link::{Clock, Credit, Output};
 
-pub use publisher::{GranteeLoop, PublisherLoop, PublishingCore, PublishingLoop};
+pub use publisher::{PublisherLoop, PublishingCore, PublishingLoop};
 pub use subscriber::SubscriberLoop;
 
 /// How long frames that were queued may need to reach the router at the end.

@@ -21,9 +21,9 @@ const DISMISS: u8 = 7;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SlowPolicy {
-    /// Holds the domain's publishers back until it has caught up or its link times out.
+    /// Holds the domain's publishers back until it has caught up or was away for longer than its retention.
     Block,
-    /// Drops its link at once when its queue is full.
+    /// Suspends it and drops its link as soon as it does not keep up.
     Disconnect,
     /// Keeps on the host's disk what it has no room for, up to the host's quota.
     #[default]

@@ -1,7 +1,6 @@
 //! Authenticated encryption of messages and blocks.
 //!
-//! Invariant: a [`CounterSealer`] never seals twice under one nonce. Whoever passes a [`Nonce`] by hand promises the
-//! same for the key.
+//! Invariant: whoever passes a [`Nonce`] promises never to seal twice under it with one key.
 //! Source: AES-256-GCM, NIST SP 800-38D, with 96-bit nonces and 128-bit tags.
 
 use core::fmt;
@@ -9,7 +8,7 @@ use core::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
 
 use crate::secret::SECRET_BYTES;
-use crate::{NonceExhausted, NotAuthentic, Secret};
+use crate::{NotAuthentic, Secret};
 
 /// Bytes that sealing adds to a plaintext.
 pub const TAG_BYTES: usize = 16;
@@ -79,25 +78,6 @@ impl AeadKey {
             .expect(SEAL_CANNOT_FAIL);
     }
 
-    /// Encrypts `message` where it is and appends the tag to it.
-    pub fn seal_in_place(&self, nonce: Nonce, aad: &[u8], message: &mut Vec<u8>) {
-        self.0
-            .seal_in_place_append_tag(nonce.assume_unique(), Aad::from(aad), message)
-            .expect(SEAL_CANNOT_FAIL);
-    }
-
-    /// Encrypts `message` where it is and returns the tag, for a caller that lays out its own buffer.
-    #[must_use]
-    pub fn seal_detached(&self, nonce: Nonce, aad: &[u8], message: &mut [u8]) -> [u8; TAG_BYTES] {
-        let tag = self
-            .0
-            .seal_in_place_separate_tag(nonce.assume_unique(), Aad::from(aad), message)
-            .expect(SEAL_CANNOT_FAIL);
-        tag.as_ref()
-            .try_into()
-            .expect("the algorithm fixes the tag's length")
-    }
-
     /// Decrypts `sealed` into a new buffer.
     ///
     /// # Errors
@@ -139,46 +119,6 @@ const SEAL_CANNOT_FAIL: &str = "no message comes near the 64 GiB that GCM can se
 impl fmt::Debug for AeadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AeadKey(..)")
-    }
-}
-
-/// A key that numbers what it seals, so that no nonce can be used twice.
-#[derive(Debug)]
-pub struct CounterSealer {
-    key: AeadKey,
-    next: Option<u64>,
-}
-
-impl CounterSealer {
-    /// Takes over a key under which nothing has been sealed at `first` or above.
-    #[must_use]
-    pub fn new(key: AeadKey, first: u64) -> Self {
-        Self {
-            key,
-            next: Some(first),
-        }
-    }
-
-    /// The counter of the next message, or `None` once all are used.
-    #[must_use]
-    pub fn next(&self) -> Option<u64> {
-        self.next
-    }
-
-    /// Appends the sealed message to `out` and returns the counter whose nonce it has.
-    ///
-    /// # Errors
-    /// [`NonceExhausted`] after the counter `u64::MAX`; nothing is appended then.
-    pub fn seal(
-        &mut self,
-        aad: &[u8],
-        plaintext: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<u64, NonceExhausted> {
-        let counter = self.next.ok_or(NonceExhausted)?;
-        self.next = counter.checked_add(1);
-        self.key.seal(Nonce::counter(counter), aad, plaintext, out);
-        Ok(counter)
     }
 }
 
@@ -243,20 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn the_three_ways_to_seal_and_the_two_to_open_agree() {
+    fn the_two_ways_to_open_agree() {
         let nonce = Nonce::counter(5);
-        let expected = sealed(nonce, b"aad", b"plaintext");
+        let mut message = sealed(nonce, b"aad", b"plaintext");
 
-        let mut in_place = b"plaintext".to_vec();
-        key().seal_in_place(nonce, b"aad", &mut in_place);
-        let mut detached = *b"plaintext";
-        let tag = key().seal_detached(nonce, b"aad", &mut detached);
-        let mut opened_in_place = expected.clone();
-
-        assert_eq!(in_place, expected);
-        assert_eq!([detached.as_slice(), &tag].concat(), expected);
         assert_eq!(
-            key().open_in_place(nonce, b"aad", &mut opened_in_place),
+            key().open(nonce, b"aad", &message),
+            Ok(b"plaintext".to_vec())
+        );
+        assert_eq!(
+            key().open_in_place(nonce, b"aad", &mut message),
             Ok(b"plaintext".to_vec().as_mut_slice())
         );
     }
@@ -333,27 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_sealer_uses_each_counter_once_and_stops_after_the_last() {
-        let mut sealer = CounterSealer::new(key(), u64::MAX - 1);
-        let mut out = Vec::new();
-
-        assert_eq!(sealer.seal(b"", b"first", &mut out), Ok(u64::MAX - 1));
-        assert_eq!(sealer.seal(b"", b"second", &mut out), Ok(u64::MAX));
-        let length = out.len();
-        assert_eq!(sealer.seal(b"", b"third", &mut out), Err(NonceExhausted));
-
-        assert_eq!((sealer.next(), out.len()), (None, length));
-        let second = &out[5 + TAG_BYTES..];
-        assert_eq!(
-            key().open(Nonce::counter(u64::MAX), b"", second),
-            Ok(b"second".to_vec())
-        );
-    }
-
-    #[test]
-    fn keys_print_no_byte() {
-        let shown = format!("{:?}", CounterSealer::new(key(), 3));
-
-        assert_eq!(shown, "CounterSealer { key: AeadKey(..), next: Some(3) }");
+    fn a_key_shows_nothing_of_itself() {
+        assert_eq!(format!("{:?}", key()), "AeadKey(..)");
     }
 }

@@ -11,11 +11,6 @@ use crate::rsa::{RSA_BITS_MAX, RSA_BITS_MIN};
 #[error("not authentic")]
 pub struct NotAuthentic;
 
-/// A key has sealed under every counter it may use: derive a new key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the key has no unused nonce left")]
-pub struct NonceExhausted;
-
 /// Why a key cannot be used. Each message tells the owner of the file what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

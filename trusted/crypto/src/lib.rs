@@ -24,9 +24,9 @@ mod secret;
 mod sign;
 mod transcript;
 
-pub use aead::{AeadKey, CounterSealer, NONCE_BYTES, Nonce, TAG_BYTES};
+pub use aead::{AeadKey, NONCE_BYTES, Nonce, TAG_BYTES};
 pub use entropy::Entropy;
-pub use error::{KeyError, NonceExhausted, NotAuthentic};
+pub use error::{KeyError, NotAuthentic};
 pub use hpke::{
     ENCAPSULATED_BYTES, SEALING_PUBLIC_BYTES, Sealed, SealingKeyPair, SealingPublicKey,
 };
@@ -52,7 +52,7 @@ mod tests {
     fn keys_can_be_shared_between_threads() {
         fn shared<T: Send + Sync>() {}
 
-        shared::<(Secret, AeadKey, CounterSealer, PayloadSecret, PayloadKey)>();
+        shared::<(Secret, AeadKey, PayloadSecret, PayloadKey)>();
         shared::<(SigningKey, VerifyingKey, SealingKeyPair, SealingPublicKey)>();
         shared::<(RsaPrivate, RsaPublic, OwnerSecret, OwnerPublic)>();
     }

@@ -117,9 +117,6 @@ publishing_core!(Grantee, GranteeEvent, |core: &Grantee| {
 /// A publisher that owns its domain, at work.
 pub type PublisherLoop = PublishingLoop<Publisher>;
 
-/// A publisher in another's domain, at work.
-pub type GranteeLoop = PublishingLoop<Grantee>;
-
 /// A publisher at work.
 pub struct PublishingLoop<C> {
     shell: Shell,
