@@ -100,11 +100,11 @@ impl Subscriber {
         if renewed.is_some_and(|session| session.terms.lease_until_ms >= time_ms) {
             // An owner whose clock has gone back meanwhile has given less than before: a renewal shows it.
             self.requests.renew_now();
-            return self.report(SubscriberEvent::Lapsed { session });
+            return self.tell_lapse(true, session);
         }
         if self.requests.is_open() {
             self.admitted = false;
-            return self.report(SubscriberEvent::Lapsed { session });
+            return self.tell_lapse(true, session);
         }
         self.end(session, Ending::Expired);
     }

@@ -416,8 +416,8 @@ impl Subscriber {
         opened.contains(&number)
     }
 
-    /// Reports once that the lease had ended before a request, where this side believed that it still ran.
-    fn tell_lapse(&mut self, lapsed: bool, session: u64) {
+    /// Reports once that the lease had ended where this side believed that it still ran: the owner says so, or a notice does, or both.
+    pub(super) fn tell_lapse(&mut self, lapsed: bool, session: u64) {
         let is_news = lapsed && !self.requests.is_lapse_told && self.memory.was_admitted();
         self.requests.is_lapse_told = lapsed;
         if is_news {

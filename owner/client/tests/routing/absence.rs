@@ -12,7 +12,7 @@ use sc_transport::Frame;
 
 use crate::party::{Party, admitted_in};
 use crate::scripted::{
-    CONSUMER, Scripted, Sent, batch, delivery_key, heartbeat, notice, origin, publisher,
+    CONSUMER, Said, Scripted, Sent, batch, delivery_key, heartbeat, notice, origin, publisher,
 };
 use crate::world::{IBM, OWNER, WANTS_IBM, World, identity, settings};
 
@@ -367,4 +367,44 @@ fn a_consumer_that_asks_again_within_its_lease_has_not_lapsed() {
 
     let session = world.domain_state().session;
     assert_eq!(world.parties[0].take_events(), [admitted_in(session)]);
+}
+
+/// An admission in `session` of one whose lease had ended.
+fn after_its_lease(scripted: &Scripted, session: u64) -> Verdict {
+    let mut verdict = scripted.admission(session);
+    if let Verdict::Admitted { lapsed, .. } = &mut verdict {
+        *lapsed = true;
+    }
+    verdict
+}
+
+#[test]
+fn a_lease_that_has_ended_is_told_once_though_answers_and_a_notice_say_so() {
+    let mut scripted = Scripted::admitted();
+    scripted.kill();
+    scripted.link();
+    scripted.state(1);
+    scripted.forget();
+    let last = scripted.asks.len() - 1;
+
+    let verdict = after_its_lease(&scripted, 1);
+    scripted.say(last, 1, verdict);
+    scripted.hear(1, &Said::Expired);
+    let verdict = after_its_lease(&scripted, 2);
+    scripted.say(last, 2, verdict);
+
+    let lapsed = |event: &&SubscriberEvent| matches!(event, SubscriberEvent::Lapsed { .. });
+    assert_eq!(scripted.events.iter().filter(lapsed).count(), 1);
+}
+
+#[test]
+fn one_that_was_never_admitted_has_not_lapsed() {
+    let mut scripted = Scripted::new();
+    scripted.link();
+    scripted.state(1);
+
+    let verdict = after_its_lease(&scripted, 1);
+    scripted.say(0, 1, verdict);
+
+    assert_eq!(scripted.events, [admitted_with_spill(1)]);
 }
