@@ -53,6 +53,8 @@ pub(super) struct Requests {
     renewing: Option<[u8; 32]>,
     /// Whether the owner has said once that it knows this side's sequence number.
     is_sequence_doubted: bool,
+    /// Whether the domain has changed while a request was open: its answer may be that of an owner that does not know who is still here.
+    is_owner_in_doubt: bool,
     /// Whether it was reported that the lease had ended; until the owner says so no more.
     is_lapse_told: bool,
 }
@@ -139,6 +141,7 @@ struct Admission<'a> {
 impl Subscriber {
     /// A hint of the router, proved by nothing: it only moves the time at which this side asks.
     pub(super) fn on_domain_state(&mut self, clock: Clock, state: &routing::DomainState) {
+        self.requests.is_owner_in_doubt |= self.requests.is_open();
         if !state.open {
             return self.report(SubscriberEvent::Waiting);
         }
@@ -321,8 +324,10 @@ impl Subscriber {
         self.requests.renewing = None;
         self.requests.attempts = 0;
         self.requests.is_sequence_doubted = false;
-        // An owner that has admitted this side unasked wants to hear that it is still here.
-        let renew_after = lease_ms.map_or(Duration::ZERO, |lease_ms| {
+        // An owner that has admitted this side unasked, or has begun anew since it was asked, wants to hear that it is still here.
+        let is_in_doubt = core::mem::take(&mut self.requests.is_owner_in_doubt);
+        let asked_ms = lease_ms.filter(|_| !is_in_doubt);
+        let renew_after = asked_ms.map_or(Duration::ZERO, |lease_ms| {
             Duration::from_millis(lease_ms / 2).max(Duration::from_millis(100))
         });
         self.requests.renew_at = Some(clock.now.saturating_add(renew_after));

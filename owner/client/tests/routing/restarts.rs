@@ -138,3 +138,22 @@ fn a_subscribers_sequence_is_on_the_disk_before_its_request_leaves() {
             if Memory::replay(std::slice::from_ref(record)).sequence() == 2
     ));
 }
+
+#[test]
+fn an_owner_that_died_between_a_request_and_its_answer_learns_at_once_that_the_consumer_is_here() {
+    let mut world = World::open(settings());
+    world.join_half(2, &[(7, WANTS_IBM)]);
+    // Its journal has the request, and it dies before it answers.
+    let record = world.asks[0].clone();
+    world.publisher.on_frame(world.clock, record);
+    for output in world.publisher.take_outputs() {
+        if let sc_client::Output::Record(record) = output {
+            world.journal.push(record);
+        }
+    }
+
+    world.restart(settings());
+    world.connect();
+
+    assert_eq!(world.publisher.complete_consumers(), 1);
+}
