@@ -112,7 +112,8 @@ impl Ledger {
             .reports
             .iter()
             .any(|(at, event)| *at <= first && matches!(event, SubscriberEvent::Admitted { .. }));
-        is_owner && was_admitted
+        // Of what never left, a publisher whose start is not in its journal either knows as little as anybody.
+        is_owner && was_admitted && truth.origins.contains_key(&article)
             || truth.had_named(consumer, article, first, |place| page.took(place))
     }
 
