@@ -79,7 +79,10 @@ impl Publisher {
                 self.controls.push(Queued::Register(grant));
             }
             Err(refusal) => {
-                self.controls.push(grant.refused(refusal));
+                // Whoever is not told asks again; strangers fill nothing.
+                if !self.controls.is_crowded(0) {
+                    self.controls.push(grant.refused(refusal));
+                }
                 self.report(PublisherEvent::RefusedPublisher {
                     fingerprint,
                     refusal,
