@@ -160,7 +160,8 @@ fn settings(link: &LinkArgs, ids_bytes: u64) -> LinkSettings {
     let largest = LinkSettings::largest_cost(settings.terms.max_frame);
     settings.terms.control_window = settings.terms.control_window.max(largest);
     settings.terms.data_window = settings.terms.data_window.max(2 * largest);
-    settings.control_queue = settings.control_queue.max(4 * largest);
+    // A publisher may have as many batches on their way as its data window holds, each with a receipt, however small it is.
+    settings.control_queue = settings.control_queue.max(4 * largest).max(16 << 20);
     settings.data_queue = settings.data_queue.max(4 * largest).max(64 << 20);
     settings
 }

@@ -114,7 +114,7 @@ fn tell(report: &Report, metrics: Option<&Metrics>, news: &RouterNews) {
     match news {
         RouterNews::ProgramLost { why, pause } => {
             report.say(format!(
-                "the trusted program has ended ({why}); starting it again in {} s, and its publishers give it their keys anew",
+                "{why}; starting it again in {} s, and its publishers give it their keys anew",
                 pause.as_secs()
             ));
             report.event(&json!({ "event": "program_lost", "why": why }));
