@@ -46,7 +46,7 @@ impl Router {
             from_publisher::Frame::Batch(batch) => {
                 self.on_batch(link, key, debt, batch, first, second);
             }
-            from_publisher::Frame::Answer(answer) => self.on_answer(link, debt, answer, first),
+            from_publisher::Frame::Answer(answer) => self.on_answer(link, answer, first),
             from_publisher::Frame::Attach(attach) => {
                 self.on_publisher_attach(link, &attach.domain);
             }
@@ -196,8 +196,9 @@ impl Router {
         }
     }
 
-    /// Passes an owner's answer on to whoever asked.
-    fn on_answer(&mut self, link: LinkId, debt: DebtId, answer: routing::Answer, sealed: Bytes) {
+    /// Passes an owner's answer on to whoever asked. The owner has its credit back at once: an asker that does not take its answers holds
+    /// nobody's, and its link is closed when that link's queue is full.
+    fn on_answer(&mut self, link: LinkId, answer: routing::Answer, sealed: Bytes) {
         if self.domains.of_link(&answer.domain, link).is_none() {
             return self.refuse(link, Cause::UnknownDomain, NO_SESSION, Bytes::new());
         }
@@ -208,10 +209,10 @@ impl Router {
         self.counters.answers += 1;
         if answer.publisher {
             let frame = to_publisher::Frame::Answer(answer);
-            self.send_publisher(Some(debt), to, frame, [sealed]);
+            self.send_publisher(None, to, frame, [sealed]);
         } else {
             let frame = to_subscriber::Frame::Answer(answer);
-            self.send_subscriber(Some(debt), to, frame, [sealed]);
+            self.send_subscriber(None, to, frame, [sealed]);
         }
     }
 

@@ -7,7 +7,7 @@ use sc_proto::routing::refused::Cause;
 use sc_router::Output;
 use sc_transport::{Frame, FrameClass, LinkEvent, LinkId, Role, SendError};
 
-use crate::house::{ALICE, BOB, House, OWNER, notice};
+use crate::house::{ALICE, BOB, COST, House, OWNER, notice};
 
 const DATA: FrameClass = FrameClass::Data;
 
@@ -138,6 +138,14 @@ fn a_peer_that_does_not_take_what_its_own_frames_led_to_is_disconnected_once() {
     house.attach(ALICE, OWNER);
     house.attach(ALICE, OWNER);
 
+    refuse_all(&mut house, SendError::Full);
+
+    assert_eq!(house.done().closed, [ALICE]);
+    assert_eq!(house.router.counters().disconnected, 1);
+}
+
+/// No link takes what the router sends, for this reason.
+fn refuse_all(house: &mut House, why: SendError) {
     for output in house.router.take_outputs() {
         if let Output::Send {
             link,
@@ -146,13 +154,26 @@ fn a_peer_that_does_not_take_what_its_own_frames_led_to_is_disconnected_once() {
             token,
         } = output
         {
-            let full = |_| Err(SendError::Full);
-            house.router.deliver(link, class, frame, token, full);
+            let refuse = |_| Err(why);
+            house.router.deliver(link, class, frame, token, refuse);
         }
     }
+}
 
-    assert_eq!(house.done().closed, [ALICE]);
-    assert_eq!(house.router.counters().disconnected, 1);
+#[test]
+fn an_asker_that_never_takes_its_answers_holds_no_owners_credit_and_loses_its_link() {
+    let mut house = House::open();
+
+    for _ in 0..1000 {
+        house.answer(OWNER, ALICE);
+        let released = house.done().released;
+        assert_eq!(released, [(OWNER, FrameClass::Control, COST)]);
+    }
+    house.answer(OWNER, ALICE);
+    refuse_all(&mut house, SendError::Full);
+
+    let done = house.done();
+    assert_eq!(done.closed, [ALICE]);
 }
 
 /// The owner's link takes nothing; Bob asks. Returns what the router says.
