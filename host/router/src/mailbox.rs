@@ -110,6 +110,8 @@ pub(crate) struct Mailbox {
     reader: Option<Reader>,
     /// Since when no link has named a session.
     away_since: Option<Duration>,
+    /// How far the attached consumer had come, and since when it has not moved although something waits for it.
+    still: Option<(Place, Duration)>,
     /// The retention has passed, and what waited was given up.
     expired: bool,
     flight: VecDeque<Held>,
@@ -147,6 +149,7 @@ impl Mailbox {
             flow: Flow::Open,
             reader: None,
             away_since: Some(now),
+            still: None,
             expired: false,
             flight: VecDeque::new(),
             flight_cost: 0,
@@ -204,7 +207,11 @@ impl Mailbox {
         }
         self.enter(session);
         if self.flow == Flow::Gone {
+            // The program knows it again, and what waits from now on has all its time.
             self.flow = Flow::Open;
+            self.farewell = None;
+            self.expired = false;
+            self.away_since = self.away_since.map(|_| now);
         }
         self.relieve(out);
     }

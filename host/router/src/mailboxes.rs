@@ -1,7 +1,7 @@
 //! All mailboxes, with their timers and what they take of memory.
 //!
 //! Invariant: a mailbox has a timer exactly while its consumer is away and its retention has not passed, or while an impatient publisher
-//! waits for it to name a session; no operation on one mailbox costs more than O(log mailboxes).
+//! waits for it to name a session, or while it is attached and takes nothing of what waits for it; no operation on one mailbox costs more than O(log mailboxes).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

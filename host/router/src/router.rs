@@ -81,6 +81,8 @@ pub struct Router {
     stalled: HashSet<LinkId>,
     domains: Domains,
     mailboxes: Mailboxes,
+    /// Of the last event.
+    now: Duration,
     credit: Credit,
     settled: Settled,
     calls: HashMap<u64, CallContext>,
@@ -152,6 +154,7 @@ impl Router {
 
     /// Takes an event of the link layer. `now` is the time since any fixed start and never goes back.
     pub fn on_event(&mut self, now: Duration, event: LinkEvent) {
+        self.now = now;
         match event {
             LinkEvent::Established { link, peer, role } => {
                 self.on_established(now, link, peer, role)

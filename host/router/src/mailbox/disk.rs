@@ -272,5 +272,9 @@ impl Mailbox {
         (disk.used, disk.failed, disk.last) = (false, false, (0, 0));
         disk.pending = VecDeque::new();
         disk.stored = Stored::default();
+        // Of what survives the store says nothing any more.
+        for held in self.held().filter(|held| held.kept == Kept::Storing) {
+            held.kept = Kept::Memory;
+        }
     }
 }

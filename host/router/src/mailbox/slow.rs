@@ -5,7 +5,7 @@ use std::time::Duration;
 use sc_proto::cbr::SlowPolicy;
 
 use super::suspension::Flow;
-use super::{ALLOWANCE, Effect, Mailbox, PRESSED_MAX};
+use super::{ALLOWANCE, Effect, Kept, Mailbox, PRESSED_MAX};
 
 /// An impatient publisher's consumer that is attached may take so long to name the session of its notices: it may have to ask for the keys
 /// once more, which it does after 5 s.
@@ -99,10 +99,33 @@ impl Mailbox {
         Some(since + self.retention)
     }
 
+    /// Something has happened: notes whether the attached consumer has moved. To call after every change.
+    pub(crate) fn note_progress(&mut self, now: Duration) {
+        let last = self.tail.back().or(self.flight.back());
+        // What is on the disk, or will be, holds nobody up.
+        let holds_up = last.is_some_and(|held| held.kept == Kept::Memory);
+        let counts = holds_up && self.flow == Flow::Open && self.reader.is_some();
+        let acked = self.acked;
+        self.still = match self.still {
+            _ if !counts => None,
+            Some((place, since)) if place == acked => Some((place, since)),
+            _ => Some((acked, now)),
+        };
+    }
+
+    /// When an attached consumer that takes nothing is treated as one that is away.
+    fn standstill_deadline(&self) -> Option<Duration> {
+        self.still.map(|(_, since)| since + self.retention)
+    }
+
     /// When [`Mailbox::on_timeout`] is due.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        let both = [self.retention_deadline(), self.naming_deadline()];
-        both.into_iter().flatten().min()
+        let all = [
+            self.retention_deadline(),
+            self.naming_deadline(),
+            self.standstill_deadline(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due at `now`. `is_live`: the program has the session. Returns whether the retention has passed.
@@ -115,7 +138,12 @@ impl Mailbox {
         if self.naming_deadline().is_some_and(|due| due <= now) {
             self.drop_reader(out);
         }
-        let is_over = self.retention_deadline().is_some_and(|due| due <= now);
+        let stands_still = self.standstill_deadline().is_some_and(|due| due <= now);
+        if stands_still && self.policy == Policy::Spill {
+            self.append_all(out);
+            return false;
+        }
+        let is_over = stands_still || self.retention_deadline().is_some_and(|due| due <= now);
         if is_over {
             self.expire(is_live, out);
         }

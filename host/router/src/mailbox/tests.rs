@@ -28,7 +28,7 @@ enum Op {
     Store(bool),
     /// The program answers what it was asked.
     Answer,
-    /// The retention passes, if the consumer is away.
+    /// The retention passes, if the consumer is away or takes nothing.
     Expire,
     /// The link's queue is full, or has room again.
     Fill(bool),
@@ -138,6 +138,7 @@ impl World {
     fn act(&mut self, act: impl FnOnce(&mut Mailbox, &mut Vec<Effect>)) {
         let mut effects = Vec::new();
         act(&mut self.mailbox, &mut effects);
+        self.mailbox.note_progress(Duration::ZERO);
         self.effects.extend(effects);
         if !self.is_busy {
             self.is_busy = true;
@@ -363,7 +364,9 @@ impl World {
 
     fn expire(&mut self) {
         if self.mailbox.deadline().is_some() {
-            self.act(|mailbox, out| mailbox.expire(true, out));
+            self.act(|mailbox, out| {
+                mailbox.on_timeout(Duration::from_secs(3600), true, out);
+            });
         }
     }
 

@@ -178,6 +178,7 @@ impl Router {
 
     /// What an earlier process has left in the store. Call before anything else happens.
     pub fn recover(&mut self, now: Duration, recovered: impl IntoIterator<Item = Recovered>) {
+        self.now = now;
         for found in recovered {
             let (id, last) = (found.mailbox, found.last);
             if self.mailboxes.add(now, id).is_none() {
@@ -220,6 +221,7 @@ impl Router {
     /// Does what has become due: what waits for consumers that stay away for longer than their retention is given up, and consumers of
     /// impatient publishers that have not named their session are disconnected.
     pub fn on_timeout(&mut self, now: Duration) {
+        self.now = now;
         while let Some(id) = self.mailboxes.due(now) {
             let session = self.mailboxes.get_mut(&id).map(|mailbox| mailbox.session());
             let is_live = session.is_some_and(|session| self.is_live(&id, session));
@@ -255,6 +257,7 @@ impl Router {
             return false;
         };
         act(mailbox, &mut effects);
+        mailbox.note_progress(self.now);
         if mailbox.deadline() != mailbox.timer {
             self.mailboxes.refresh(&id);
         }

@@ -21,6 +21,7 @@ const NOT_PINNED: &str =
 impl Router {
     /// Takes the trusted program's reply to the call `token`.
     pub fn on_reply(&mut self, now: Duration, token: u64, reply: Bytes) {
+        self.now = now;
         // A reply to no call frees no place: a program that invents replies would have the host make more calls than the door holds.
         let Some(CallContext { origin, what }) = self.calls.remove(&token) else {
             return;

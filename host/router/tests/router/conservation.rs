@@ -586,6 +586,16 @@ impl Life {
             }
         }
         self.collect();
+        self.finish();
+        // Consumers that have not come by now do not come in time.
+        self.now += Duration::from_secs(60);
+        self.router.on_timeout(self.now);
+        self.collect();
+        self.finish();
+    }
+
+    /// Everybody does what there is to do.
+    fn finish(&mut self) {
         loop {
             while !self.is_at_rest() {
                 self.reply();
@@ -594,14 +604,10 @@ impl Life {
                 self.collect();
             }
             if !self.take_all() {
-                break;
+                return;
             }
             self.collect();
         }
-        // Consumers that have not come by now do not come in time.
-        self.now += Duration::from_secs(60);
-        self.router.on_timeout(self.now);
-        self.collect();
     }
 
     fn is_at_rest(&self) -> bool {

@@ -90,7 +90,7 @@ fn a_patient_publisher_waits_and_disks_take_what_is_beyond_the_allowance() {
         let done = publish(&mut house, 1, &payload);
 
         assert_eq!(done.appended().len(), stored, "{slow:?}");
-        house.wait(NAMING_GRACE.as_secs() * 10);
+        house.wait(NAMING_GRACE.as_secs() * 3);
         let done = house.done();
         assert!(done.closed.is_empty() && done.calls.is_empty(), "{slow:?}");
     }

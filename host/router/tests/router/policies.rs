@@ -104,6 +104,62 @@ fn a_blocking_publisher_waits_no_longer_than_the_retention() {
 }
 
 #[test]
+fn a_blocking_publisher_waits_no_longer_for_a_consumer_that_is_linked_and_takes_nothing() {
+    let mut house = admitted(SlowPolicy::Block);
+    publish(&mut house, 1..=3);
+    house.wait(59);
+    // It moves, and has all its time again; that it says the same once more is no progress.
+    house.take(ALICE, OWNER, 1, 1);
+    house.wait(59);
+    house.take(ALICE, OWNER, 1, 1);
+    assert_eq!(credit_of_owner(&house.done()), COST);
+
+    house.wait(1);
+
+    let done = house.done();
+    assert_eq!(credit_of_owner(&done), 2 * COST);
+    assert_eq!(done.closed, [], "it is told under seal");
+    let token = suspension(&done);
+    last_notice(&mut house, token, 4);
+    assert_eq!(house.done().counters(ALICE), [4]);
+    house.wait(600);
+    assert!(house.done().calls.is_empty(), "once");
+    house.take(ALICE, OWNER, 1, 4);
+    assert!(matches!(house.done().call().1, Call::Resume(_)));
+}
+
+#[test]
+fn a_blocking_publisher_waits_no_longer_for_a_consumer_that_never_names_the_session() {
+    let mut house = admitted(SlowPolicy::Block);
+    house.provision(OWNER, 2);
+    house.batch_in(OWNER, 2, 1, &["payload"]);
+    let (token, _) = house.done().call();
+    house.reply(token, outcome(vec![notice(ALICE, 1, &[0])]));
+    house.wait(59);
+    assert_eq!(credit_of_owner(&house.done()), 0);
+
+    house.wait(1);
+
+    let done = house.done();
+    assert_eq!(credit_of_owner(&done), COST);
+    assert!(matches!(done.call().1, Call::Suspend(_)));
+}
+
+#[test]
+fn what_a_linked_consumer_does_not_take_goes_to_the_disk_in_the_end() {
+    let mut house = admitted(SlowPolicy::Spill);
+    let done = publish(&mut house, 1..=2);
+    assert!(done.appended().is_empty());
+
+    house.wait(60);
+
+    let done = house.done();
+    let counters: Vec<u64> = done.appended().iter().map(|it| it.0).collect();
+    assert_eq!(counters, [1, 2]);
+    assert!(done.calls.is_empty() && done.closed.is_empty());
+}
+
+#[test]
 fn a_suspended_consumer_that_has_taken_everything_gets_notices_again() {
     let mut house = admitted(SlowPolicy::Block);
     house.close(ALICE);
