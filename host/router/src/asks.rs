@@ -52,6 +52,15 @@ impl Asks {
         self.sent.push_back((token, cost));
     }
 
+    /// The request with this token did not go out after all.
+    pub(crate) fn unsent(&mut self, token: u64) {
+        if let Ok(at) = self.sent.binary_search_by_key(&token, |(sent, _)| *sent)
+            && let Some((_, cost)) = self.sent.remove(at)
+        {
+            self.sent_cost -= cost;
+        }
+    }
+
     /// Everything up to this token has arrived.
     pub(crate) fn arrived(&mut self, token: u64) {
         while let Some((_, cost)) = self.sent.pop_front_if(|(sent, _)| *sent <= token) {
@@ -107,6 +116,20 @@ mod tests {
         asks.arrived(3);
 
         assert_eq!(send(&mut asks, 4), 2);
+    }
+
+    #[test]
+    fn a_request_that_did_not_go_out_makes_room_for_the_next() {
+        let mut asks = Asks::default();
+        (0..3).for_each(|_| assert!(asks.push(debt(), large())));
+        assert_eq!(send(&mut asks, 1), 2);
+
+        asks.unsent(2);
+        asks.unsent(7);
+
+        assert_eq!(send(&mut asks, 3), 1);
+        asks.arrived(3);
+        assert_eq!(asks.sent_cost, 0);
     }
 
     #[test]

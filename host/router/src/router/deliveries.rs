@@ -35,11 +35,14 @@ impl Router {
                 self.stalled.insert(link);
                 self.stall(link, &head);
             }
-            (Err(SendError::Full), FrameClass::Control) => self.on_full(link, &head, token),
-            (Err(SendError::TooLarge { .. }), class) => {
-                if class == FrameClass::Data
-                    && let Some((id, place)) = self.mailbox_of(link, &head)
-                {
+            (Err(SendError::Full), FrameClass::Control) => {
+                self.on_refused(link, &head, token, BEHIND);
+            }
+            (Err(SendError::TooLarge { .. }), FrameClass::Control) => {
+                self.on_refused(link, &head, token, TOO_LARGE);
+            }
+            (Err(SendError::TooLarge { .. }), FrameClass::Data) => {
+                if let Some((id, place)) = self.mailbox_of(link, &head) {
                     self.with_mailbox(id, |mailbox, out| mailbox.give_up(place, out));
                 }
                 self.disconnect(link, TOO_LARGE);
@@ -68,14 +71,15 @@ impl Router {
         Some((id, (notice.session, notice.counter)))
     }
 
-    /// A control frame found no room. A request is refused to whoever asked: strangers can make these. Everything else comes of what the
-    /// peer itself has done without taking what came of it.
-    fn on_full(&mut self, link: LinkId, head: &[u8], token: u64) {
+    /// A control frame was not taken. A request is refused to whoever asked: strangers can make these. Everything else comes of what the
+    /// peer itself has done without taking what came of it, or was never meant for a peer that takes so little.
+    fn on_refused(&mut self, link: LinkId, head: &[u8], token: u64, reason: &'static str) {
         let frame = routing::ToPublisher::decode(head)
             .ok()
             .and_then(|head| head.frame);
-        match (frame, self.peers.get(&link)) {
-            (Some(to_publisher::Frame::Ask(ask)), Some(Peer::Publisher { .. })) => {
+        match (frame, self.peers.get_mut(&link)) {
+            (Some(to_publisher::Frame::Ask(ask)), Some(Peer::Publisher { asks, .. })) => {
+                asks.unsent(token);
                 let paid = self.credit.unsent(link, token);
                 self.pay(paid);
                 let asker = <[u8; 32]>::try_from(&ask.consumer[..]).map(PeerKey);
@@ -86,10 +90,19 @@ impl Router {
                 };
                 let to = asker.ok().and_then(|key| of_role.get(&key).copied());
                 if let Some(to) = to {
-                    self.refuse(to, Cause::Limit, super::subscribers::BUSY, ask.domain);
+                    let what = if reason == BEHIND {
+                        super::subscribers::BUSY
+                    } else {
+                        super::subscribers::TOO_LARGE
+                    };
+                    self.refuse(to, Cause::Limit, what, ask.domain);
+                }
+                if reason == TOO_LARGE {
+                    // The link has room: the next may go.
+                    self.send_asks(link);
                 }
             }
-            _ => self.disconnect(link, BEHIND),
+            _ => self.disconnect(link, reason),
         }
     }
 

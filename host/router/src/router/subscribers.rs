@@ -16,6 +16,9 @@ use crate::spill::MailboxId;
 const ASK_BYTES_MAX: usize = 512 << 10;
 /// Domains that one link may attach to.
 pub(super) const ATTACHED_MAX: usize = 64;
+/// What is said to those whose request the owner does not take for its size.
+pub(super) const TOO_LARGE: &str =
+    "this request is larger than the domain's owner takes: make it smaller";
 /// What is said to those whose request finds no place.
 pub(super) const BUSY: &str =
     "the domain's owner has not taken the requests before this one: ask again later";

@@ -178,6 +178,10 @@ fn an_asker_that_never_takes_its_answers_holds_no_owners_credit_and_loses_its_li
 
 /// The owner's link takes nothing; Bob asks. Returns what the router says.
 fn ask_of_a_silent_owner(asks: usize) -> (House, Vec<Cause>) {
+    ask_of_an_owner_that_refuses(asks, SendError::Full)
+}
+
+fn ask_of_an_owner_that_refuses(asks: usize, why: SendError) -> (House, Vec<Cause>) {
     let mut house = House::open();
     let mut causes = Vec::new();
     for _ in 0..asks {
@@ -195,7 +199,7 @@ fn ask_of_a_silent_owner(asks: usize) -> (House, Vec<Cause>) {
             let refusal = is_refusal(&frame);
             house.router.deliver(link, class, frame, token, |_| {
                 if link == OWNER {
-                    return Err(SendError::Full);
+                    return Err(why);
                 }
                 Ok(())
             });
@@ -222,4 +226,43 @@ fn a_request_for_which_the_owners_link_has_no_room_is_refused_and_the_link_stays
     assert_eq!(causes, [Cause::Limit, Cause::Limit]);
     assert!(house.done().closed.is_empty());
     assert_eq!(house.router.counters().disconnected, 0);
+}
+
+#[test]
+fn a_request_larger_than_the_owner_takes_is_refused_to_its_asker_and_costs_the_owner_nothing() {
+    let too_large = SendError::TooLarge { size: 2, max: 1 };
+
+    let (mut house, causes) = ask_of_an_owner_that_refuses(2, too_large);
+
+    assert_eq!(causes, [Cause::Limit, Cause::Limit]);
+    assert!(house.done().closed.is_empty());
+    house.ask(BOB, OWNER);
+    let done = house.done();
+    house.ack(done.tokens[0]);
+    assert!(
+        house.router.gauges().calls == 0 && house.done().released.len() == 1,
+        "the next is taken as if nothing had been"
+    );
+}
+
+#[test]
+fn requests_that_were_too_large_make_room_for_those_that_wait() {
+    let mut house = House::open();
+    let large = bytes::Bytes::from(vec![0; 512 << 10]);
+    for _ in 0..3 {
+        let ask = sc_proto::routing::Ask {
+            publisher: false,
+            domain: crate::house::domain(OWNER),
+            consumer: bytes::Bytes::new(),
+        };
+        let ask = sc_proto::routing::from_subscriber::Frame::Ask(ask);
+        house.subscriber_says(BOB, ask, vec![large.clone()]);
+    }
+
+    refuse_all(&mut house, SendError::TooLarge { size: 2, max: 1 });
+
+    let done = house.done();
+    assert_eq!(done.causes(), [Cause::Limit, Cause::Limit]);
+    assert_eq!(done.released.len(), 2, "for those that were refused");
+    assert!(done.tokens.iter().any(|it| it.0 == OWNER), "the third goes");
 }
