@@ -226,8 +226,21 @@ impl Mailbox {
         }
     }
 
-    /// Takes a notice that the program has made, and sends it if it may go.
+    /// Takes a notice that the program has made, and sends it if it may go. When its domain holds more than it may, the notice is given up and
+    /// the consumer suspended, unless it goes to the disk.
     pub(crate) fn push(&mut self, notice: Notice, out: &mut Vec<Effect>) {
+        if notice.place > self.queued && self.gauge.is_full() && !self.is_spilling(notice.place.0) {
+            self.enter(notice.place.0);
+            self.queued = notice.place;
+            out.extend(notice.debt.map(Effect::Settle));
+            out.push(Effect::GivenUp(1));
+            return self.suspend(out);
+        }
+        self.take_in(notice, out);
+    }
+
+    /// Takes a notice however much there is.
+    pub(super) fn take_in(&mut self, notice: Notice, out: &mut Vec<Effect>) {
         let Notice {
             place,
             frame,

@@ -14,6 +14,8 @@ pub const DOMAIN_MEMORY_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Gauge {
     bytes: AtomicU64,
+    /// Of these what presses others: of each gauge below no more than its bound.
+    pressing: AtomicU64,
     max: u64,
     above: Option<Arc<Gauge>>,
 }
@@ -22,6 +24,7 @@ impl Gauge {
     pub(crate) fn total() -> Arc<Self> {
         Arc::new(Self {
             bytes: AtomicU64::new(0),
+            pressing: AtomicU64::new(0),
             max: MEMORY_MAX,
             above: None,
         })
@@ -30,6 +33,7 @@ impl Gauge {
     pub(crate) fn of_domain(above: &Arc<Self>) -> Arc<Self> {
         Arc::new(Self {
             bytes: AtomicU64::new(0),
+            pressing: AtomicU64::new(0),
             max: DOMAIN_MEMORY_MAX,
             above: Some(Arc::clone(above)),
         })
@@ -41,21 +45,38 @@ impl Gauge {
 
     /// Whether more is held than should be, here or above.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.bytes() > self.max || self.above.as_ref().is_some_and(|above| above.is_pressed())
+        self.pressing.load(Ordering::Relaxed) > self.max
+            || self.above.as_ref().is_some_and(|above| above.is_pressed())
+    }
+
+    /// Whether more is held than should be here, whatever there is above.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes() > self.max
     }
 
     fn add(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let old = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.pressing.fetch_add(bytes, Ordering::Relaxed);
         if let Some(above) = &self.above {
-            above.add(bytes);
+            above.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let pressing = self.pressing_of(old + bytes) - self.pressing_of(old);
+            above.pressing.fetch_add(pressing, Ordering::Relaxed);
         }
     }
 
     fn subtract(&self, bytes: u64) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let old = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.pressing.fetch_sub(bytes, Ordering::Relaxed);
         if let Some(above) = &self.above {
-            above.subtract(bytes);
+            above.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            let pressing = self.pressing_of(old) - self.pressing_of(old - bytes);
+            above.pressing.fetch_sub(pressing, Ordering::Relaxed);
         }
+    }
+
+    /// What presses those above when so much is held here.
+    fn pressing_of(&self, bytes: u64) -> u64 {
+        bytes.min(self.max)
     }
 }
 
@@ -145,8 +166,12 @@ mod tests {
             .map(|domain| Weight::new(domain, DOMAIN_MEMORY_MAX))
             .collect();
         assert!(!domains[0].is_pressed());
-        let _last = Weight::new(&domains[1], 1);
+        let beyond = Weight::new(&domains[1], 1 << 30);
+        assert!(domains[1].is_full() && !domains[0].is_pressed());
+        drop(beyond);
+        let _last = Weight::new(&domains[0], 1);
 
-        assert!(domains[0].is_pressed());
+        assert!(domains[0].is_pressed() && !domains[0].is_full());
+        assert_eq!(total.bytes(), MEMORY_MAX + 1);
     }
 }

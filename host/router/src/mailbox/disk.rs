@@ -40,6 +40,10 @@ impl Disk {
         self.used
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     pub(super) fn last(&self) -> Place {
         self.last
     }

@@ -55,6 +55,12 @@ impl Mailbox {
         }
     }
 
+    /// Whether a notice of this session goes to the disk rather than wait in memory.
+    pub(super) fn is_spilling(&self, session: u64) -> bool {
+        let is_open = matches!(self.flow, Flow::Open | Flow::Gone) || session > self.session;
+        self.policy == Policy::Spill && is_open && !self.disk.has_failed()
+    }
+
     fn drop_if_behind(&mut self, out: &mut Vec<Effect>) {
         if self.reader.is_none() {
             return self.suspend(out);

@@ -55,7 +55,8 @@ impl Mailbox {
             self.flow = Flow::Open;
             self.farewell = None;
         }
-        self.push(notice, out);
+        // It says why there is a gap: small, and one at a time.
+        self.take_in(notice, out);
     }
 
     /// The program does not resume: it knows no such session or consumer, or had not stopped.

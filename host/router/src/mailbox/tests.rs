@@ -11,6 +11,7 @@ use sc_transport::FrameClass;
 
 use super::*;
 use crate::credit::{Credit, Due};
+use crate::memory::{DOMAIN_MEMORY_MAX, MEMORY_MAX, Weight};
 
 /// What may happen.
 #[derive(Debug, Clone)]
@@ -440,4 +441,47 @@ proptest! {
         prop_assert_eq!(world.total.bytes(), 0, "nothing is left in memory");
         prop_assert!(world.store.records.is_empty(), "nor on the disk");
     }
+}
+
+/// Holds as much as presses all, in domains of others.
+fn press(total: &Arc<Gauge>) -> Vec<Weight> {
+    let domains = MEMORY_MAX / DOMAIN_MEMORY_MAX + 1;
+    (0..domains)
+        .map(|_| Weight::new(&Gauge::of_domain(total), DOMAIN_MEMORY_MAX))
+        .collect()
+}
+
+#[test]
+fn under_pressure_each_consumer_is_sent_one_notice_at_a_time() {
+    let mut world = World::new(Policy::Block);
+    world.attach();
+    world.speak();
+    let _others = press(&world.total);
+
+    world.push(1);
+    world.push(1);
+    assert_eq!(world.wire, [(1, 1)]);
+    world.take(1);
+    world.speak();
+
+    assert_eq!(world.wire, [(1, 2)]);
+    assert!(world.asked.is_empty());
+}
+
+#[test]
+fn a_notice_for_a_domain_that_holds_too_much_is_given_up_and_the_consumer_told() {
+    let mut world = World::new(Policy::Block);
+    world.attach();
+    world.speak();
+    let full = Weight::new(world.mailbox.gauge(), DOMAIN_MEMORY_MAX);
+
+    world.push(1);
+    assert!(world.wire.is_empty() && world.mailbox.is_empty());
+    assert_eq!(world.open, 0, "its publisher does not wait");
+    world.answer();
+    assert_eq!(world.wire, [(1, 2)], "the notice of the suspension");
+    drop(full);
+    world.calm_down();
+
+    assert!(world.makes);
 }

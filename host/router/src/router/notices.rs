@@ -1,5 +1,6 @@
 //! Mailboxes: what the program makes for consumers goes in, and what they want done is carried out.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,9 @@ impl<'a> Payloads<'a> {
         if total == self.bytes.len() {
             return (sizes, self.bytes.clone());
         }
+        if let Some(run) = self.run(indexes) {
+            return (sizes, self.bytes.slice(run));
+        }
         let mut bytes = BytesMut::with_capacity(total);
         chosen.for_each(|(size, start)| {
             bytes.extend_from_slice(&self.bytes[start..start + size as usize]);
@@ -65,14 +69,26 @@ impl<'a> Payloads<'a> {
         (sizes, bytes.freeze())
     }
 
-    /// What a notice with `attached` takes of memory.
-    fn load(&mut self, gauge: &Arc<Gauge>, cost: u64, attached: usize) -> Load {
-        if attached < self.bytes.len() || attached == 0 {
+    /// Where these are, if they follow one another.
+    fn run(&self, indexes: &[u32]) -> Option<Range<usize>> {
+        let (first, last) = (*indexes.first()? as usize, *indexes.last()? as usize);
+        let follow = |pair: &[u32]| pair[0].checked_add(1) == Some(pair[1]);
+        let size = *self.sizes.get(last)? as usize;
+        indexes
+            .windows(2)
+            .all(follow)
+            .then(|| self.starts[first]..self.starts[last] + size)
+    }
+
+    /// What a notice with `attached` takes of memory: a slice of the batch keeps all of it, together with others.
+    fn load(&mut self, gauge: &Arc<Gauge>, cost: u64, attached: &Bytes) -> Load {
+        let batch = self.bytes.as_ptr_range();
+        if attached.is_empty() || !batch.contains(&attached.as_ptr()) {
             return Load::new(gauge, cost, None);
         }
-        let weigh = || Arc::new(Weight::new(gauge, attached as u64));
+        let weigh = || Arc::new(Weight::new(gauge, self.bytes.len() as u64));
         let shared = Arc::clone(self.weight.get_or_insert_with(weigh));
-        Load::new(gauge, cost - attached as u64, Some(shared))
+        Load::new(gauge, cost - attached.len() as u64, Some(shared))
     }
 }
 
@@ -98,15 +114,15 @@ impl Router {
         self.counters.queued += 1;
         let (sizes, attached) = payloads.choose(&notice.payloads);
         self.counters.payloads += sizes.len() as u64;
-        let (place, size) = ((session, notice.counter), attached.len());
-        let frame = notice_frame(domain, session, notice, sizes, attached);
+        let place = (session, notice.counter);
+        let frame = notice_frame(domain, session, notice, sizes, attached.clone());
         if let Some(debt) = debt {
             self.credit.extend(debt);
         }
         let mut parts = Some((frame, debt));
         let mut put = |mailbox: &mut Mailbox, out: &mut Vec<Effect>| {
             if let Some((frame, debt)) = parts.take() {
-                let load = payloads.load(mailbox.gauge(), frame.cost(), size);
+                let load = payloads.load(mailbox.gauge(), frame.cost(), &attached);
                 let notice = Notice {
                     place,
                     frame,

@@ -493,24 +493,55 @@ fn a_domain_that_uses_up_its_memory_has_its_own_waiting_consumers_suspended_and_
 }
 
 #[test]
-fn under_pressure_each_consumer_is_sent_one_notice_at_a_time() {
+fn a_domain_of_many_consumers_stays_within_its_memory_and_another_domains_are_not_suspended() {
     let mut house = admitted(SlowPolicy::Block);
-    house.close(ALICE);
-    let payload = "x".repeat(1 << 20);
-    for counter in 1..=DOMAIN_MEMORY_MAX >> 20 {
-        house.batch(OWNER, counter + 1, &[&payload]);
+    house.establish(OTHER_OWNER, Role::Publisher);
+    house.provision(OTHER_OWNER, 1);
+    let large = "x".repeat(100 << 10);
+    let for_bob = |house: &mut House, counter| {
+        house.batch(OTHER_OWNER, counter, &[&large]);
         let (token, _) = house.done().call();
-        house.reply(token, outcome(vec![notice(ALICE, counter, &[0])]));
-        house.done();
-    }
-    let next = (DOMAIN_MEMORY_MAX >> 20) + 2;
+        house.reply(token, outcome(vec![notice(BOB, counter, &[0])]));
+        house.done()
+    };
+    house.close(BOB);
+    for_bob(&mut house, 1);
 
-    for counter in 1..=2 {
-        house.publish(OWNER, next + counter - 1, vec![notice(BOB, counter, &[0])]);
-        let sent = house.done().counters(BOB);
-        assert_eq!(sent.is_empty(), counter == 2);
+    // Not all of the batch, and not in one piece: each notice has a copy.
+    let payload = "x".repeat(300 << 10);
+    let mut suspended = 0;
+    for counter in 1..=6 {
+        house.batch(OWNER, counter + 1, &[&payload[..]; 4]);
+        let (token, _) = house.done().call();
+        let away = 100..200;
+        let notices = away.map(|consumer| notice(LinkId(consumer), counter, &[0, 2]));
+        house.reply(token, outcome(notices.collect()));
+        let calls = house.done().calls;
+        suspended += calls.len();
+        let one = 3 * (300 << 10);
+        assert!(house.router.gauges().memory_bytes <= DOMAIN_MEMORY_MAX + one);
     }
-    house.take(BOB, OWNER, 1, 1);
 
-    assert_eq!(house.done().counters(BOB), [2]);
+    assert_eq!(suspended, 100);
+    let done = for_bob(&mut house, 2);
+    assert!(
+        done.calls.is_empty() && done.released.is_empty(),
+        "it waits"
+    );
+}
+
+#[test]
+fn payloads_that_follow_one_another_are_held_once_for_all_who_get_them() {
+    let mut house = admitted(SlowPolicy::Block);
+    let payload = "x".repeat(300 << 10);
+
+    house.batch(OWNER, 2, &[&payload[..]; 4]);
+    let (token, _) = house.done().call();
+    let away = 100..200;
+    let notices = away.map(|consumer| notice(LinkId(consumer), 1, &[1, 2]));
+    house.reply(token, outcome(notices.collect()));
+
+    assert!(house.done().calls.is_empty());
+    let held = house.router.gauges().memory_bytes;
+    assert!(held > 4 * (300 << 10) && held < 2 << 20, "{held}");
 }
