@@ -23,7 +23,7 @@ pub use asks::{ASKS_SENT_MAX, ASKS_WAITING_MAX};
 pub use counters::{Counters, Gauges};
 pub use domains::REGISTERED_MAX;
 pub use mailbox::{ALLOWANCE, FLIGHT_MAX, NAMING_GRACE, PRESSED_MAX, RETENTION_MIN};
-pub use mailboxes::MAILBOXES_MAX;
+pub use mailboxes::{CONSUMERS_MAX, MAILBOXES_MAX};
 pub use memory::{DOMAIN_MEMORY_MAX, MEMORY_MAX};
 pub use outputs::Output;
 pub use router::{CALLS_MAX, Router, RouterSettings};

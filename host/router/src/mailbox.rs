@@ -186,6 +186,11 @@ impl Mailbox {
         self.reader.is_none() && self.is_empty()
     }
 
+    /// Whether there is nothing of its notices here, whoever reads, and none that the store has still to speak of.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.is_empty() && self.disk.is_idle()
+    }
+
     /// Whether nothing waits: neither in memory nor on the disk.
     fn is_empty(&self) -> bool {
         self.flight.is_empty() && self.tail.is_empty() && !self.has_unread()

@@ -15,6 +15,9 @@ use crate::spill::MailboxId;
 /// Mailboxes in all; notices for one more consumer are given up.
 pub const MAILBOXES_MAX: usize = 1 << 18;
 
+/// Mailboxes of one domain; never more than a quarter of all.
+pub const CONSUMERS_MAX: usize = 65_536;
+
 /// A domain's part of the memory, for as long as it has a mailbox.
 struct Tenant {
     gauge: Arc<Gauge>,
@@ -65,7 +68,10 @@ impl Mailboxes {
 
     /// Makes a mailbox, if there may be one more.
     pub(crate) fn add(&mut self, now: Duration, id: MailboxId) -> Option<&mut Mailbox> {
-        if self.boxes.len() >= self.max {
+        let of_domain = self.tenants.get(&id.domain).map_or(0, |it| it.mailboxes);
+        let is_full =
+            self.boxes.len() >= self.max || of_domain >= CONSUMERS_MAX.min(self.max.div_ceil(4));
+        if is_full {
             return None;
         }
         let Self { tenants, total, .. } = self;
@@ -121,11 +127,12 @@ impl Mailboxes {
         (*due <= now).then_some(*id)
     }
 
-    /// A domain has a newer session: forgets the mailboxes of consumers that have been away for longer than their retention, and are not in
-    /// it. Cost: O(mailboxes), once for each session.
+    /// A domain has a newer session: forgets the mailboxes of consumers that are not in it, if they hold nothing or their consumers have been
+    /// away for longer than their retention. Cost: O(mailboxes), once for each session.
     pub(crate) fn sweep(&mut self, domain: &DomainId, session: u64) {
         let is_done = |id: &MailboxId, mailbox: &Mailbox| {
-            id.domain == *domain && mailbox.session() < session && mailbox.is_expired()
+            let is_over = id.domain == *domain && mailbox.session() < session;
+            is_over && (mailbox.is_expired() || mailbox.holds_nothing())
         };
         let done: Vec<MailboxId> = self
             .boxes
@@ -144,6 +151,7 @@ impl Mailboxes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::Policy;
 
     fn id(domain: u8, consumer: u8) -> MailboxId {
         MailboxId {
@@ -155,15 +163,49 @@ mod tests {
     #[test]
     fn there_are_no_more_mailboxes_than_the_bound_and_one_that_goes_makes_room() {
         let mut mailboxes = Mailboxes::of_at_most(3);
-        for consumer in 0..3 {
-            assert!(mailboxes.add(Duration::ZERO, id(1, consumer)).is_some());
+        for domain in 0..3 {
+            assert!(mailboxes.add(Duration::ZERO, id(domain, 1)).is_some());
         }
-        assert!(mailboxes.add(Duration::ZERO, id(2, 9)).is_none());
+        assert!(mailboxes.add(Duration::ZERO, id(9, 9)).is_none());
 
+        mailboxes.remove(&id(1, 1));
+
+        assert!(mailboxes.add(Duration::ZERO, id(9, 9)).is_some());
+        assert_eq!(mailboxes.len(), 3);
+    }
+
+    #[test]
+    fn one_domain_has_a_quarter_of_all_mailboxes_at_most() {
+        let mut mailboxes = Mailboxes::of_at_most(8);
+        let taken =
+            (0..8).filter(|consumer| mailboxes.add(Duration::ZERO, id(1, *consumer)).is_some());
+        assert_eq!(taken.count(), 2);
+
+        assert!(mailboxes.add(Duration::ZERO, id(2, 1)).is_some());
         mailboxes.remove(&id(1, 0));
 
-        assert!(mailboxes.add(Duration::ZERO, id(2, 9)).is_some());
-        assert_eq!(mailboxes.len(), 3);
+        assert!(mailboxes.add(Duration::ZERO, id(1, 7)).is_some());
+    }
+
+    #[test]
+    fn a_newer_session_forgets_the_empty_mailboxes_of_those_before_it_in_its_own_domain() {
+        let mut mailboxes = Mailboxes::default();
+        for id in [id(1, 1), id(1, 2), id(2, 1)] {
+            mailboxes.add(Duration::ZERO, id);
+        }
+        let newer = mailboxes.get_mut(&id(1, 2)).unwrap();
+        newer.admit(
+            Duration::ZERO,
+            2,
+            Policy::Block,
+            Duration::ZERO,
+            &mut Vec::new(),
+        );
+
+        mailboxes.sweep(&[1; 32], 2);
+
+        assert_eq!(mailboxes.len(), 2);
+        assert!(!mailboxes.contains(&id(1, 1)));
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Disk {
         self.used
     }
 
+    /// Whether it holds nothing and is asked for nothing.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.used && self.pending.is_empty() && self.fetching.is_none() && self.stale == 0
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.failed
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use sc_proto::cbr::{self, call};
-use sc_proto::routing::{self, to_subscriber};
+use sc_proto::routing::{self, refused::Cause, to_subscriber};
 use sc_transport::{Frame, FrameClass, PeerKey};
 
 use super::{Peer, Router};
@@ -19,6 +19,8 @@ use crate::memory::{Gauge, Load, Weight};
 use crate::outputs::Output;
 use crate::spill::{MailboxId, Recovered, SpillEvent};
 
+/// What is said to a consumer for which nothing can be kept.
+const NO_MAILBOX: &str = "this router keeps notices for as many consumers as it can, and for this one none: ask again later";
 /// For so long the host keeps notices at most, whatever a publisher grants.
 const RETENTION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// For so long what an earlier process has left is kept, until the consumer's publisher says better.
@@ -142,6 +144,7 @@ impl Router {
             if let Some(debt) = debt {
                 self.settle(debt);
             }
+            self.turn_away(id, session);
         }
     }
 
@@ -161,13 +164,25 @@ impl Router {
             consumer,
         };
         if !self.mailboxes.contains(&id) && !self.add_mailbox(now, id) {
-            return;
+            return self.turn_away(id, session);
         }
         let policy = Policy::of(admitted.slow(), self.settings.has_store);
         let retention = Duration::from_millis(admitted.retention_ms).min(RETENTION_MAX);
         self.with_mailbox(id, |mailbox, out| {
             mailbox.admit(now, session, policy, retention, out);
         });
+    }
+
+    /// There is no room for this consumer's mailbox: the program makes no notices for it, so that no batch is settled as if it had got its own,
+    /// and the consumer is told.
+    fn turn_away(&mut self, id: MailboxId, session: u64) {
+        if let Some(link) = self.subscribers.get(&PeerKey(id.consumer)).copied() {
+            let domain = Bytes::copy_from_slice(&id.domain);
+            self.refuse(link, Cause::Limit, NO_MAILBOX, domain);
+        }
+        if self.is_live(&id, session) {
+            self.suspend(id, session);
+        }
     }
 
     /// Makes a mailbox, for the link of its consumer if that is here.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use sc_proto::cbr::{self, SlowPolicy, call::Call, refusal::Reason, reply::Reply};
-use sc_router::{DOMAIN_MEMORY_MAX, FLIGHT_MAX, RETENTION_MIN};
+use sc_proto::routing::refused::Cause;
+use sc_router::{CONSUMERS_MAX, DOMAIN_MEMORY_MAX, FLIGHT_MAX, RETENTION_MIN};
 use sc_transport::{FrameClass, LinkId, Role};
 
 use crate::house::{
@@ -132,7 +133,10 @@ fn a_blocking_publisher_waits_no_longer_for_a_consumer_that_is_linked_and_takes_
 fn a_blocking_publisher_waits_no_longer_for_a_consumer_that_never_names_the_session() {
     let mut house = admitted(SlowPolicy::Block);
     house.provision(OWNER, 2);
-    house.batch_in(OWNER, 2, 1, &["payload"]);
+    house.control(OWNER, 2, 1);
+    let (token, _) = house.done().call();
+    house.reply(token, admission(ALICE, SlowPolicy::Block));
+    house.batch_in(OWNER, 2, 2, &["payload"]);
     let (token, _) = house.done().call();
     house.reply(token, outcome(vec![notice(ALICE, 1, &[0])]));
     house.wait(59);
@@ -544,4 +548,31 @@ fn payloads_that_follow_one_another_are_held_once_for_all_who_get_them() {
     assert!(house.done().calls.is_empty());
     let held = house.router.gauges().memory_bytes;
     assert!(held > 4 * (300 << 10) && held < 2 << 20, "{held}");
+}
+
+#[test]
+fn one_for_whom_a_domain_has_no_mailbox_left_is_told_and_suspended_and_holds_nobody_up() {
+    let mut house = House::open();
+    let consumers = 0..CONSUMERS_MAX as u32;
+    let notices = consumers.map(|consumer| cbr::Notice {
+        consumer: [consumer.to_be_bytes(); 8].concat().into(),
+        ..notice(BOB, 1, &[])
+    });
+    house.publish(OWNER, 1, notices.collect());
+    assert!(house.done().calls.is_empty());
+
+    house.publish(OWNER, 2, vec![notice(ALICE, 1, &[0])]);
+    let done = house.done();
+    suspension(&done);
+    assert_eq!(done.causes(), [Cause::Limit]);
+    assert_eq!(credit_of_owner(&done), COST);
+    assert_eq!(house.router.counters().undeliverable, 1);
+
+    house.control(OWNER, 1, 3);
+    let (token, _) = house.done().call();
+    house.reply(token, admission(ALICE, SlowPolicy::Spill));
+
+    let done = house.done();
+    suspension(&done);
+    assert_eq!(done.causes(), [Cause::Limit]);
 }
