@@ -307,7 +307,10 @@ impl Plants {
             }
             Plant::ChangeSubscription => delivered.subscriptions[0] += 1,
             Plant::SwapDeliveries => match self.kept.take() {
-                Some(kept) if kept.consumer == consumer => {
+                // Between two publishers there is no order.
+                Some(kept)
+                    if kept.consumer == consumer && kept.publisher == delivered.publisher =>
+                {
                     return vec![(consumer, delivered), (consumer, kept)];
                 }
                 Some(kept) => {
