@@ -114,7 +114,7 @@ fn tell(report: &Report, metrics: Option<&Metrics>, news: &RouterNews) {
     match news {
         RouterNews::ProgramLost { why, pause } => {
             report.say(format!(
-                "{why}; starting it again in {} s, and its publishers give it their keys anew",
+                "the trusted program has ended; starting it again in {} s, and its publishers give it their keys anew",
                 pause.as_secs()
             ));
             report.event(&json!({ "event": "program_lost", "why": why }));

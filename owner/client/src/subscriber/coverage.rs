@@ -61,9 +61,12 @@ impl Known {
         }
     }
 
-    /// Takes note that `session` has begun.
+    /// Takes note that `session` has begun, or that there was one before the first admission that this side remembers: it died before it
+    /// could write that one down, and is held to what it hears of it now.
     fn enter(&mut self, session: u64) {
-        if session > self.session {
+        if self.is_unheard && session < self.session {
+            (self.session, self.unproved, self.is_unheard) = (session, None, false);
+        } else if session > self.session {
             self.session = session;
             // What was not proved in the session before is not forgotten.
             self.unproved = Some(self.unproved.unwrap_or(self.upto));
