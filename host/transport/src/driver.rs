@@ -298,7 +298,7 @@ impl<S: Side> Driver<S> {
 
     /// See [`Side::largest`].
     #[must_use]
-    pub fn largest(&self, link: LinkId, class: FrameClass) -> u64 {
+    pub fn largest(&self, link: LinkId, class: FrameClass) -> Option<u64> {
         self.side.largest(link, class)
     }
 

@@ -45,9 +45,9 @@ pub trait Side {
         self.table().available(link, class)
     }
 
-    /// Cost of the largest frame that this link will ever have credit for; 0 for an unknown link. Whoever waits for
+    /// Cost of the largest frame that this link will ever have credit for; `None` for an unknown link. Whoever waits for
     /// [`Self::available`] before it sends looks here first, because for a larger frame it would wait for ever.
-    fn largest(&self, link: LinkId, class: FrameClass) -> u64 {
+    fn largest(&self, link: LinkId, class: FrameClass) -> Option<u64> {
         self.table().largest(link, class)
     }
 

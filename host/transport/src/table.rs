@@ -239,10 +239,8 @@ impl Table {
             .map_or(0, |entry| entry.link.available(class))
     }
 
-    pub(crate) fn largest(&self, id: LinkId, class: FrameClass) -> u64 {
-        self.entries
-            .get(&id)
-            .map_or(0, |entry| entry.link.largest(class))
+    pub(crate) fn largest(&self, id: LinkId, class: FrameClass) -> Option<u64> {
+        self.entries.get(&id).map(|entry| entry.link.largest(class))
     }
 
     pub(crate) fn release(&mut self, now: Duration, id: LinkId, class: FrameClass, bytes: u64) {

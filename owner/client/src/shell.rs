@@ -118,13 +118,12 @@ impl Shell {
         }
     }
 
-    /// Whether a data frame that costs so much can ever be sent on this link.
+    /// Whether a data frame that costs so much can ever be sent on this link; a link that is gone says nothing of the next one.
     fn fits(&self, cost: Option<u64>) -> Result<(), ClientError> {
-        let max = self
-            .link
-            .map_or(u64::MAX, |link| self.driver.largest(link, FrameClass::Data));
-        match cost {
-            Some(size) if size > max => Err(ClientError::TooLarge { size, max }),
+        let link = self.link;
+        let max = link.and_then(|link| self.driver.largest(link, FrameClass::Data));
+        match (cost, max) {
+            (Some(size), Some(max)) if size > max => Err(ClientError::TooLarge { size, max }),
             _ => Ok(()),
         }
     }
