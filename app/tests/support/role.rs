@@ -250,7 +250,17 @@ pub(crate) fn send_signal(pid: u32, signal: Signal) {
 }
 
 impl Drop for Role {
+    /// A test that fails tells what everyone had said.
+    #[allow(clippy::print_stderr, reason = "captured with the test's own words")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let state = if self.is_running() {
+                "runs"
+            } else {
+                "has ended"
+            };
+            eprintln!("{} {state}; it said\n{}", self.name, self.said());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
