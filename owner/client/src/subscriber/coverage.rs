@@ -119,9 +119,10 @@ impl Covered {
             );
             return Standing::New;
         };
+        let is_first_heard = known.is_unheard && session <= known.session;
         known.enter(session);
         let standing = if origin > known.upto {
-            if known.is_unheard && session == known.session {
+            if is_first_heard {
                 // The counter proves that nothing is missing since the admission.
                 (known.unproved, known.is_unheard) = (None, false);
             } else if origin.start > known.upto.start {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sc_cbr::Origin;
-use sc_client::{SubscriberEvent, Verdict};
+use sc_client::{SubscriberEvent, UNKNOWN_END, Verdict};
 
-use crate::scripted::{Said, Scripted, origin, publisher};
+use crate::scripted::{Said, Scripted, delivery_key, origin, publisher};
 
 const OWNER: u8 = 0;
 
@@ -155,4 +155,30 @@ fn a_session_that_the_owner_opens_while_a_request_waits_is_reported() {
         scripted.events[..],
         [SubscriberEvent::Admitted { session: 2, .. }]
     ));
+}
+
+/// A consumer died as it was admitted for the first time, before it could write that down. It read that session by the keys that came
+/// with its next admission, and took the floor named there for what it had seen: what the owner had lost between was never reported.
+#[test]
+fn a_first_session_that_no_journal_knows_is_held_to_the_floor_of_the_next() {
+    let unknown_end = origin(1, UNKNOWN_END);
+    let mut scripted = Scripted::new();
+    scripted.link();
+    scripted.state(2);
+    let mut verdict = scripted.admission(2);
+    if let Verdict::Admitted {
+        covered, earlier, ..
+    } = &mut verdict
+    {
+        *covered = unknown_end;
+        earlier.push((1, delivery_key(1)));
+    }
+    scripted.say(0, 2, verdict);
+    scripted.forget();
+
+    scripted.hear(1, &owners(origin(1, 1)));
+    scripted.hear(2, &heartbeat(unknown_end, origin(2, 1)));
+
+    assert_eq!(scripted.payloads, ["1.1"]);
+    assert_eq!(scripted.events, [uncovered(origin(1, 1), unknown_end)]);
 }
