@@ -46,6 +46,19 @@ async fn initiator(attach: &Attach, keys: Option<&LinkKeys>, seed: u8) -> Driver
         .unwrap()
 }
 
+/// Both sides, of which one binds and the other connects.
+async fn in_shape(acceptor_binds: bool) -> (Driver<Links>, Driver<Dialer>) {
+    if acceptor_binds {
+        let router = acceptor(&bind("localhost:0"), None).await;
+        let peer = initiator(&connect(&router), None, 2).await;
+        (router, peer)
+    } else {
+        let peer = initiator(&bind("localhost:0"), None, 2).await;
+        let router = acceptor(&connect(&peer), None).await;
+        (router, peer)
+    }
+}
+
 /// Runs both until each has established a link.
 async fn establish(
     acceptor: &mut Driver<Links>,
@@ -205,14 +218,7 @@ async fn a_router_that_connects_serves_several_listening_peers() {
 #[tokio::test]
 async fn an_initiator_survives_the_restart_of_its_acceptor_in_either_shape() {
     for acceptor_binds in [true, false] {
-        let (mut router, mut peer);
-        if acceptor_binds {
-            router = acceptor(&bind("localhost:0"), None).await;
-            peer = initiator(&connect(&router), None, 2).await;
-        } else {
-            peer = initiator(&bind("localhost:0"), None, 2).await;
-            router = acceptor(&connect(&peer), None).await;
-        }
+        let (mut router, mut peer) = in_shape(acceptor_binds).await;
         establish(&mut router, &mut peer).await;
         let attach = if acceptor_binds {
             Attach::Bind(router.endpoints()[0].clone())
@@ -230,14 +236,7 @@ async fn an_initiator_survives_the_restart_of_its_acceptor_in_either_shape() {
 #[tokio::test]
 async fn a_link_without_traffic_is_made_anew_as_soon_as_a_restarted_acceptor_is_connected() {
     for acceptor_binds in [true, false] {
-        let (mut router, mut peer);
-        if acceptor_binds {
-            router = acceptor(&bind("localhost:0"), None).await;
-            peer = initiator(&connect(&router), None, 2).await;
-        } else {
-            peer = initiator(&bind("localhost:0"), None, 2).await;
-            router = acceptor(&connect(&peer), None).await;
-        }
+        let (mut router, mut peer) = in_shape(acceptor_binds).await;
         establish(&mut router, &mut peer).await;
         let attach = if acceptor_binds {
             Attach::Bind(router.endpoints()[0].clone())
@@ -270,14 +269,7 @@ async fn reopen(attach: &Attach) -> Driver<Links> {
 #[tokio::test]
 async fn a_restarted_initiator_replaces_its_former_self_in_either_shape() {
     for acceptor_binds in [true, false] {
-        let (mut router, mut peer);
-        if acceptor_binds {
-            router = acceptor(&bind("localhost:0"), None).await;
-            peer = initiator(&connect(&router), None, 2).await;
-        } else {
-            peer = initiator(&bind("localhost:0"), None, 2).await;
-            router = acceptor(&connect(&peer), None).await;
-        }
+        let (mut router, mut peer) = in_shape(acceptor_binds).await;
         let (old, _) = establish(&mut router, &mut peer).await;
         let attach = if acceptor_binds {
             connect(&router)

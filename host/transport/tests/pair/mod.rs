@@ -7,15 +7,15 @@
 )]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sc_proto::Message as _;
 use sc_proto::link::{LinkHeader, link_header::Kind};
 use sc_transport::{
-    Datagram, Dialer, Entropy, LinkEvent, LinkId, LinkKey, LinkSettings, LinkSigner as _, Links,
-    PeerKey, Role, Route, Side, Terms,
+    Datagram, Dialer, Entropy, Frame, LinkEvent, LinkId, LinkKey, LinkSettings, LinkSigner as _,
+    Links, PeerKey, Role, Route, Side, Terms,
 };
 
 /// The routing id under which the acceptor knows the dialer.
@@ -307,5 +307,39 @@ pub(crate) fn tight() -> LinkSettings {
         control_queue: 4 * WINDOW,
         data_queue: 4 * WINDOW,
         ..LinkSettings::default()
+    }
+}
+
+/// A frame that tells its number.
+pub(crate) fn numbered(number: u64, size: usize) -> Frame {
+    Frame::new(number.to_le_bytes().to_vec()).with(vec![number as u8; size])
+}
+
+/// Reads the wire from its log: no sender ever went beyond what the receiver had granted by then.
+pub(crate) fn credit_was_kept(log: &[(To, Datagram)], window: u64) {
+    for to in [To::Acceptor, To::Initiator] {
+        let (mut limits, mut charged) = ([window; 2], [0; 2]);
+        let mut seen = BTreeSet::new();
+        for (direction, datagram) in log {
+            let (carry, ack) = match kind(datagram) {
+                Kind::Carry(mut carry) => {
+                    let ack = carry.ack.take();
+                    (Some(carry), ack)
+                }
+                Kind::Ack(ack) => (None, Some(ack)),
+                _ => continue,
+            };
+            if let Some(ack) = ack.filter(|_| *direction != to) {
+                limits = [ack.control_limit, ack.data_limit];
+            }
+            if let Some(carry) =
+                carry.filter(|carry| *direction == to && seen.insert(carry.sequence))
+            {
+                let class = carry.class as usize - 1;
+                let (head, attachments) = (datagram.parts[1].clone(), datagram.parts[2..].to_vec());
+                charged[class] += Frame { head, attachments }.cost();
+                assert!(charged[class] <= limits[class], "{charged:?} of {limits:?}");
+            }
+        }
     }
 }
