@@ -63,9 +63,29 @@ async fn run(
     launch: impl FnMut() -> Result<Door, LaunchError>,
     stop: impl Future<Output = ()>,
 ) -> (Result<Counters, RouterError>, Vec<RouterNews>) {
+    run_until(launch, stop, usize::MAX).await
+}
+
+/// The same, until a program has said what it is for the `programs`th time.
+async fn run_until(
+    launch: impl FnMut() -> Result<Door, LaunchError>,
+    stop: impl Future<Output = ()>,
+    programs: usize,
+) -> (Result<Counters, RouterError>, Vec<RouterNews>) {
     let router = Router::new(RouterSettings::default());
     let mut news = Vec::new();
+    let (said, mut ready) = (Notify::new(), 0);
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = said.notified() => {}
+        }
+    };
     let tell = |told| {
+        ready += usize::from(matches!(told, RouterNews::Program { .. }));
+        if ready >= programs {
+            said.notify_one();
+        }
         if !matches!(told, RouterNews::Measured { .. }) {
             news.push(told);
         }
@@ -84,9 +104,9 @@ fn each(programs: impl IntoIterator<Item = Door>) -> impl FnMut() -> Result<Door
 
 #[tokio::test]
 async fn the_routing_program_of_this_version_is_served_until_the_stop() {
-    let stop = sleep(Duration::from_millis(20));
+    let launch = each([inline(describing("sc-cbr", VERSION))]);
 
-    let (ended, news) = run(each([inline(describing("sc-cbr", VERSION))]), stop).await;
+    let (ended, news) = run_until(launch, pending(), 1).await;
 
     assert_eq!(ended.unwrap(), Counters::default());
     assert!(matches!(
@@ -164,23 +184,16 @@ fn ending() -> Door {
 
 #[tokio::test]
 async fn a_program_that_ends_is_started_again_and_told_of_each_time() {
-    let last = Arc::new(Notify::new());
-    let serving = Arc::clone(&last);
     let mut started = 0;
     let launch = move || {
         started += 1;
         if started == 3 {
-            serving.notify_one();
             return Ok(inline(describing("sc-cbr", VERSION)));
         }
         Ok(ending())
     };
-    let stop = async move {
-        last.notified().await;
-        sleep(Duration::from_millis(20)).await;
-    };
 
-    let (ended, news) = run(launch, stop).await;
+    let (ended, news) = run_until(launch, pending(), 3).await;
 
     assert_eq!(ended.unwrap().programs_lost, 2);
     let pauses: Vec<u64> = news
