@@ -43,7 +43,7 @@ impl Malice {
     /// One to three schemes.
     pub(crate) fn draw(random: &mut Random, storm: Duration) -> Self {
         let count = random.within(1..4);
-        let schemes = (0..count).map(|_| *random.pick(&Fault::DEEDS)).collect();
+        let schemes = (0..count).map(|_| *random.pick(Fault::DEEDS)).collect();
         let from = random.time(Duration::from_millis(1), storm / 3);
         Self {
             schemes,
