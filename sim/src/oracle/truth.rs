@@ -29,8 +29,8 @@ impl Article {
                 continue;
             };
             match name {
-                Some(workload::SOURCE) => source = Some(number.get() as usize),
-                Some(workload::SERIAL) => serial = Some(number.get() as usize),
+                Some(workload::SOURCE) => source = Some(number.floor_to_double() as usize),
+                Some(workload::SERIAL) => serial = Some(number.floor_to_double() as usize),
                 _ => {}
             }
         }

@@ -75,7 +75,8 @@ pub enum DecodeError {
         /// The code.
         code: u8,
     },
-    /// A value is encoded in more bytes than it needs.
+    /// A value is encoded in more bytes than it needs, or as a wide integer though a double is that
+    /// very integer.
     #[error("a value is not in its shortest form")]
     NotShortest,
 }
@@ -202,6 +203,8 @@ mod tag {
     pub(super) const INTEGER_32: u8 = 3;
     pub(super) const TEXT_8: u8 = 4;
     pub(super) const TEXT_16: u8 = 5;
+    /// An integer that no double is.
+    pub(super) const INTEGER_WIDE: u8 = 6;
 }
 
 /// Length of [`put_name`]'s output.
@@ -217,8 +220,8 @@ pub(crate) fn value_len(value: ValueRef<'_>) -> usize {
         ValueRef::Number(number) => match integer(number) {
             Some(n) if i8::try_from(n).is_ok() => 2,
             Some(n) if i16::try_from(n).is_ok() => 3,
-            Some(_) => 5,
-            None => 9,
+            Some(n) if i32::try_from(n).is_ok() => 5,
+            Some(_) | None => 9,
         },
     }
 }
@@ -269,32 +272,36 @@ pub(crate) fn put_value(value: ValueRef<'_>, bytes: &mut Vec<u8>) {
 }
 
 fn put_number(number: Number, bytes: &mut Vec<u8>) {
-    let Some(n) = integer(number) else {
-        bytes.push(tag::DOUBLE);
-        bytes.extend_from_slice(&number.get().to_le_bytes());
-        return;
-    };
+    match integer(number) {
+        Some(n) => put_integer(n, bytes),
+        None => {
+            bytes.push(tag::DOUBLE);
+            bytes.extend_from_slice(&number.floor_to_double().to_le_bytes());
+        }
+    }
+}
+
+fn put_integer(n: i64, bytes: &mut Vec<u8>) {
     if let Ok(n) = i8::try_from(n) {
         bytes.push(tag::INTEGER_8);
         bytes.extend_from_slice(&n.to_le_bytes());
     } else if let Ok(n) = i16::try_from(n) {
         bytes.push(tag::INTEGER_16);
         bytes.extend_from_slice(&n.to_le_bytes());
-    } else {
+    } else if let Ok(n) = i32::try_from(n) {
         bytes.push(tag::INTEGER_32);
+        bytes.extend_from_slice(&n.to_le_bytes());
+    } else {
+        bytes.push(tag::INTEGER_WIDE);
         bytes.extend_from_slice(&n.to_le_bytes());
     }
 }
 
-/// The number as an integer, if it is one of 32 bits.
-fn integer(number: Number) -> Option<i32> {
-    // The cast saturates, so a number outside the range comes back different.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "checked by converting back"
-    )]
-    let n = number.get() as i32;
-    (Number::from(n) == number).then_some(n)
+/// The number as an integer, if that is how it is encoded: one of 32 bits, or one that no double
+/// is.
+fn integer(number: Number) -> Option<i64> {
+    let n = number.to_i64()?;
+    (!number.is_double() || i32::try_from(n).is_ok()).then_some(n)
 }
 
 /// Bytes still to be decoded.
@@ -397,6 +404,10 @@ impl<'a> Reader<'a> {
                 let number = Number::new(f64::from_bits(bits)).ok_or(LimitError::NotFinite)?;
                 // This refuses -0.0 as well, because it is read as zero.
                 shortest(number, integer(number).is_none())
+            }
+            tag::INTEGER_WIDE => {
+                let number = Number::from(i64::from_le_bytes(self.array()?));
+                shortest(number, !number.is_double())
             }
             tag::TEXT_8 => {
                 let length = self.u8()?;

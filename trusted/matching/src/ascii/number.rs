@@ -1,7 +1,7 @@
 //! Number literals.
 //!
-//! Invariant: a literal stands for the double nearest to it, and one written as an integer for
-//! itself alone.
+//! Invariant: a literal with a fraction or an exponent stands for the double nearest to it, and one
+//! written as an integer for itself alone.
 //! Source: ours. The original router parsed values as C integers, so that `90.10` satisfied
 //! `>= 90.75`.
 
@@ -9,14 +9,22 @@ use alloc::format;
 
 use crate::value::Number;
 
+/// What a literal without fraction and exponent must be.
+const INTEGER: &str = "an integer of 64 bits, or one that a double holds exactly";
+
 /// Reads `-?digits[.digits][e[+-]digits]`, or says what should have stood there.
 pub(super) fn parse(word: &str) -> Result<Number, &'static str> {
     let digits = word.strip_prefix('-').unwrap_or(word);
     let shape = shape(digits.as_bytes()).ok_or("a number or a quoted string")?;
+    if matches!(shape, Shape::Integer)
+        && let Ok(integer) = word.parse::<i64>()
+    {
+        return Ok(integer.into());
+    }
     let value: f64 = word.parse().map_err(|_| "a number or a quoted string")?;
     let number = Number::new(value).ok_or("a finite number")?;
     match shape {
-        Shape::Integer if !is_exact(digits, value) => Err("an integer that a double holds exactly"),
+        Shape::Integer if !is_exact(digits, value) => Err(INTEGER),
         _ => Ok(number),
     }
 }
@@ -53,10 +61,7 @@ fn skip_digits(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Whether `value`, read from the decimal `digits`, is the very integer they spell.
 fn is_exact(digits: &str, value: f64) -> bool {
-    /// Every integer of so few digits is a double.
-    const EXACT_DIGITS: usize = 15;
-    let digits = digits.trim_start_matches('0');
-    digits.len() <= EXACT_DIGITS || format!("{:.0}", value.abs()) == digits
+    format!("{:.0}", value.abs()) == digits.trim_start_matches('0')
 }
 
 #[cfg(test)]
@@ -78,7 +83,11 @@ mod tests {
             ("1180591620717411303424", 1_180_591_620_717_411_303_424.0),
             ("1e-999", 0.0),
         ] {
-            assert_eq!(parse(word).map(Number::get), Ok(value), "{word}");
+            assert_eq!(
+                parse(word).map(Number::floor_to_double),
+                Ok(value),
+                "{word}"
+            );
         }
     }
 
@@ -91,18 +100,50 @@ mod tests {
     }
 
     #[test]
-    fn integers_that_a_double_does_not_hold_are_refused() {
+    fn integers_of_64_bits_stand_for_themselves() {
+        for (word, value) in [
+            ("9007199254740993", 9_007_199_254_740_993),
+            ("-9007199254740993", -9_007_199_254_740_993),
+            ("0009007199254740993", 9_007_199_254_740_993),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+            ("-9223372036854775807", i64::MIN + 1),
+        ] {
+            assert_eq!(parse(word), Ok(value.into()), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_or_an_exponent_makes_a_double_of_a_wide_integer() {
+        for word in ["9007199254740993.0", "9007199254740993e0"] {
+            let number = parse(word).unwrap();
+
+            assert_eq!(number.to_i64(), Some(9_007_199_254_740_992), "{word}");
+        }
+    }
+
+    #[test]
+    fn integers_of_more_bits_stand_for_themselves_where_a_double_does() {
         for word in [
-            "9007199254740993",
-            "-9007199254740993",
+            "9223372036854775808",
+            "-9223372036854777856",
+            "1180591620717411303424",
+        ] {
+            let number = parse(word).unwrap();
+
+            assert_eq!(format!("{:.0}", number.floor_to_double()), word);
+        }
+    }
+
+    #[test]
+    fn integers_of_more_bits_that_no_double_is_are_refused() {
+        for word in [
+            "9223372036854775809",
+            "-9223372036854775809",
             "1180591620717411303425",
             "12345678901234567890",
         ] {
-            assert_eq!(
-                parse(word),
-                Err("an integer that a double holds exactly"),
-                "{word}"
-            );
+            assert_eq!(parse(word), Err(INTEGER), "{word}");
         }
     }
 

@@ -99,16 +99,19 @@ impl Display for Text {
     }
 }
 
-/// The shortest digits that read back as the same double; an exponent beside them where zeros would
-/// crowd.
+/// All digits of an integer of 64 bits; of any other double the shortest that read back as it, with
+/// an exponent where zeros would crowd.
 impl Display for Number {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        /// From here on not every integer is a double, and one written out might not read back.
-        const PLAIN_MAX: f64 = 9_007_199_254_740_992.0;
         const PLAIN_MIN: f64 = 1e-5;
-        let value = self.get();
+        /// From here on every double is an integer, and one of more than 64 bits.
+        const PLAIN_MAX: f64 = 9_223_372_036_854_775_808.0;
+        if let Some(integer) = self.to_i64() {
+            return integer.fmt(f);
+        }
+        let value = self.floor_to_double();
         match value.abs() {
-            0.0 | PLAIN_MIN..PLAIN_MAX => write!(f, "{value}"),
+            PLAIN_MIN..PLAIN_MAX => write!(f, "{value}"),
             _ => write!(f, "{value:e}"),
         }
     }

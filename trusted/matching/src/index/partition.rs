@@ -90,7 +90,10 @@ impl Partitions {
 #[inline]
 fn hash(key: &Key, value: ValueRef<'_>) -> u64 {
     match value {
-        ValueRef::Number(number) => key.hash(1, &number.get().to_bits().to_le_bytes()),
+        ValueRef::Number(number) => {
+            let word = 1 | u64::from(number.key_excess()) << 8;
+            key.hash(word, &number.order_key().to_le_bytes())
+        }
         ValueRef::Text(text) => key.hash(2, text.as_bytes()),
     }
 }

@@ -97,7 +97,9 @@ impl<'s> Demand<'s> {
     /// Whether a value is admitted as soon as its key lies in the interval.
     pub(super) fn interval_suffices(&self) -> bool {
         match &self.admits {
-            Admits::Values(values) => matches!(**values, [Value::Number(_)]),
+            Admits::Values(values) => {
+                matches!(**values, [Value::Number(number)] if number.has_own_key())
+            }
             Admits::Tests(tests) => tests.is_empty(),
         }
     }
@@ -157,7 +159,7 @@ fn interval_of(predicate: &Predicate) -> Interval {
     let number = Interval::NUMBER;
     match predicate {
         Predicate::Less(Value::Number(bound)) => Interval {
-            high: bound.order_key() - 1,
+            high: bound.order_key() - u64::from(bound.is_double()),
             ..number
         },
         Predicate::LessOrEqual(Value::Number(bound)) => Interval {
@@ -165,7 +167,7 @@ fn interval_of(predicate: &Predicate) -> Interval {
             ..number
         },
         Predicate::Greater(Value::Number(bound)) => Interval {
-            low: bound.order_key() + 1,
+            low: bound.order_key() + u64::from(bound.has_own_key()),
             ..number
         },
         Predicate::GreaterOrEqual(Value::Number(bound)) => Interval {
@@ -186,10 +188,12 @@ fn interval_of(predicate: &Predicate) -> Interval {
 /// Whether [`interval_of`] a predicate that is no set says all that it says.
 fn interval_says_all(predicate: &Predicate) -> bool {
     match predicate {
-        Predicate::Less(bound)
-        | Predicate::LessOrEqual(bound)
-        | Predicate::Greater(bound)
-        | Predicate::GreaterOrEqual(bound) => matches!(bound, Value::Number(_)),
+        Predicate::Less(Value::Number(bound)) | Predicate::GreaterOrEqual(Value::Number(bound)) => {
+            bound.is_double()
+        }
+        Predicate::LessOrEqual(Value::Number(bound)) | Predicate::Greater(Value::Number(bound)) => {
+            bound.has_own_key()
+        }
         Predicate::Exists => true,
         _ => false,
     }

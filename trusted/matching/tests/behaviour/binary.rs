@@ -42,9 +42,75 @@ fn the_documented_example_encodes_byte_by_byte() {
 }
 
 #[test]
+fn a_wide_integer_has_a_tag_of_its_own_and_eight_bytes() {
+    for (literal, integer) in [
+        ("9007199254740993", [1, 0, 0, 0, 0, 0, 0x20, 0]),
+        (
+            "-9007199254740993",
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xdf, 0xff],
+        ),
+        (
+            "9223372036854775807",
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ),
+        ("-9223372036854775807", [1, 0, 0, 0, 0, 0, 0, 0x80]),
+    ] {
+        let subscription = subscription(&format!("i a = {literal}"));
+
+        let encoded = encode_subscription(&subscription);
+
+        let expected = bytes(&[&[1, 1, 1, b'a', 0, 6], &integer]);
+        assert_eq!(encoded, expected, "{literal}");
+        assert_eq!(decode_subscription(&expected), Ok(subscription));
+    }
+}
+
+#[test]
+fn large_integers_that_are_doubles_are_encoded_as_doubles() {
+    for (literal, double) in [
+        ("2147483648", 2_147_483_648.0f64),
+        ("9007199254740992", 9_007_199_254_740_992.0),
+        ("9007199254740994", 9_007_199_254_740_994.0),
+        ("-9223372036854775808", -9_223_372_036_854_775_808.0),
+        ("9223372036854775808", 9_223_372_036_854_775_808.0),
+    ] {
+        let subscription = subscription(&format!("i a = {literal}"));
+
+        let encoded = encode_subscription(&subscription);
+
+        let expected = bytes(&[&[1, 1, 1, b'a', 0, 0], &double.to_le_bytes()]);
+        assert_eq!(encoded, expected, "{literal}");
+        assert_eq!(decode_subscription(&expected), Ok(subscription));
+    }
+}
+
+#[test]
+fn a_wide_tag_before_an_integer_that_a_double_is_is_refused() {
+    for integer in [
+        0,
+        -1,
+        300,
+        i64::from(i32::MAX) + 1,
+        1 << 53,
+        (1 << 53) + 2,
+        -(1 << 60),
+        i64::MAX - 1023,
+        i64::MIN,
+    ] {
+        let encoded = bytes(&[&[1, 1, 1, b'a', 0, 6], &integer.to_le_bytes()]);
+
+        assert_eq!(
+            decode_subscription(&encoded),
+            Err(DecodeError::NotShortest),
+            "{integer}"
+        );
+    }
+}
+
+#[test]
 fn every_truncation_is_refused() {
     let encoded = encode_subscription(&subscription(
-        r#"i symbol in {"IBM", 29} i open >= 70000 i low < 0.5"#,
+        r#"i symbol in {"IBM", 29} i open >= 70000 i low < 0.5 i id != 9007199254740993"#,
     ));
 
     for length in 0..encoded.len() {
@@ -75,7 +141,7 @@ fn whatever_is_not_canonical_is_refused() {
         (&[1, 1, 1, 0xff, 8], DecodeError::NotUtf8),
         (&[1, 1, 1, b'a', 0, 4, 1, 0xc3], DecodeError::NotUtf8),
         (&[1, 1, 1, b'a', 9], DecodeError::Operator { code: 9 }),
-        (&[1, 1, 1, b'a', 0, 6], DecodeError::Tag { tag: 6 }),
+        (&[1, 1, 1, b'a', 0, 7], DecodeError::Tag { tag: 7 }),
         (&[1, 1, 1, b'a', 6, 1, 5], DecodeError::Tag { tag: 1 }),
         (&[1, 1, 1, b'a', 0, 2, 127, 0], DecodeError::NotShortest),
         (

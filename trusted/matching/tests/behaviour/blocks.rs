@@ -212,7 +212,7 @@ fn damaged_headers_are_refused() {
         (&[2, 1, 1, 5, 1, 1, 5], LimitError::NameTwice.into()),
         (&[1, 0x80, 0, 1, 5], DecodeError::NotShortest),
         (&[1, 0x80, 1, 1, 5], DecodeError::NameIndex { index: 128 }),
-        (&[1, 0, 6, 5], DecodeError::Tag { tag: 6 }),
+        (&[1, 0, 7, 5], DecodeError::Tag { tag: 7 }),
         (&[0, 0], DecodeError::Trailing { count: 1 }),
     ] {
         assert_eq!(

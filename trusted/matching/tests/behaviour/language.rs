@@ -70,6 +70,69 @@ fn fractions_count() {
 }
 
 #[test]
+fn every_digit_of_an_integer_of_64_bits_counts() {
+    for [below, same, above] in [
+        ["9007199254740992", "9007199254740993", "9007199254740994"],
+        ["9007199254740993", "9007199254740994", "9007199254740995"],
+        [
+            "-9007199254740994",
+            "-9007199254740993",
+            "-9007199254740992",
+        ],
+        [
+            "9223372036854775805",
+            "9223372036854775806",
+            "9223372036854775807",
+        ],
+        [
+            "9223372036854775806",
+            "9223372036854775807",
+            "9223372036854775808",
+        ],
+        [
+            "-9223372036854777856",
+            "-9223372036854775808",
+            "-9223372036854775807",
+        ],
+    ] {
+        for (operator, expected) in [
+            ("=", [false, true, false]),
+            ("!=", [true, false, true]),
+            ("<", [true, false, false]),
+            ("<=", [true, true, false]),
+            (">", [false, false, true]),
+            (">=", [false, true, true]),
+        ] {
+            let constraint = format!("i id {operator} {same}");
+
+            let held = [below, same, above].map(|id| matches(&constraint, &format!("i id {id}")));
+
+            assert_eq!(held, expected, "{constraint}");
+        }
+    }
+}
+
+#[test]
+fn sets_tell_neighbouring_integers_apart() {
+    let constraint = "i id in {9007199254740993, 9007199254740996, \"9007199254740994\"}";
+
+    assert!(matches(constraint, "i id 9007199254740993"));
+    assert!(matches(constraint, "i id 9007199254740996"));
+    assert!(!matches(constraint, "i id 9007199254740992"));
+    assert!(!matches(constraint, "i id 9007199254740994"));
+    assert!(!matches(constraint, "i id 9007199254740997"));
+}
+
+#[test]
+fn bounds_may_leave_one_integer_between_two_doubles() {
+    let constraint = "i id > 9007199254740992 i id < 9007199254740994";
+
+    assert!(matches(constraint, "i id 9007199254740993"));
+    assert!(!matches(constraint, "i id 9007199254740992"));
+    assert!(!matches(constraint, "i id 9007199254740994"));
+}
+
+#[test]
 fn different_strings_are_different() {
     assert!(!matches(r#"i symbol = "AAPL""#, r#"i symbol "GOOG""#));
     assert!(!matches(r#"i symbol = "a""#, r#"i symbol "A""#));

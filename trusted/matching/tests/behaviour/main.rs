@@ -6,6 +6,7 @@ mod blocks;
 mod datasets;
 mod index;
 mod language;
+mod numbers;
 mod strategies;
 
 use sc_matching::{Publication, Subscription, ascii::Line, ascii::parse};

@@ -35,7 +35,25 @@ fn any_text() -> impl Strategy<Value = Text> {
     .prop_map(|drawn| text(&drawn))
 }
 
-fn any_number() -> impl Strategy<Value = Number> {
+/// Any number; integers beyond 2^53 as often as doubles.
+pub(crate) fn any_number() -> impl Strategy<Value = Number> {
+    prop_oneof![any_double(), any_integer().prop_map(Number::from)]
+}
+
+/// Any integer; often one near a power of two, where the forms of numbers change.
+pub(crate) fn any_integer() -> impl Strategy<Value = i64> {
+    let near_a_power = (0u32..=63, -3i64..=3, any::<bool>());
+    prop_oneof![
+        any::<i64>(),
+        near_a_power.prop_map(|(power, beside, negative)| {
+            let power = 1i64.checked_shl(power).expect("a power below 64");
+            let near = power.wrapping_add(beside);
+            if negative { near.wrapping_neg() } else { near }
+        }),
+    ]
+}
+
+fn any_double() -> impl Strategy<Value = Number> {
     let edges = [
         0.0,
         -0.0,
@@ -45,6 +63,9 @@ fn any_number() -> impl Strategy<Value = Number> {
         5e-324,
         9_007_199_254_740_992.0,
         -9_007_199_254_740_994.0,
+        9_223_372_036_854_775_808.0,
+        -9_223_372_036_854_775_808.0,
+        9_223_372_036_854_774_784.0,
         2_147_483_647.0,
         -2_147_483_648.0,
         2_147_483_648.0,
@@ -137,10 +158,15 @@ pub(crate) fn any_subscription() -> impl Strategy<Value = Subscription> {
 const FEW_NAMES: [&str; 4] = ["a", "b", "c", "größe"];
 const FEW_TEXTS: [&str; 5] = ["", "a", "ab", "b", "1"];
 
+/// Neighbours: doubles and the integers between them that no double is.
+const FEW_INTEGERS: [i64; 4] = [-(1 << 53) - 2, -(1 << 53) - 1, 1 << 53, (1 << 53) + 1];
+
 fn few_values() -> impl Strategy<Value = Value> + Clone {
-    let numbers = [-1.5, -1.0, 0.0, 0.5, 1.0, 2.0].map(|n| Value::try_from(n).expect("finite"));
+    let doubles = [-1.5, -1.0, 0.0, 0.5, 1.0, 2.0].map(|n| Value::try_from(n).expect("finite"));
+    let integers = FEW_INTEGERS.map(Value::from);
     let texts = FEW_TEXTS.map(|t| Value::Text(text(t)));
-    select(numbers.into_iter().chain(texts).collect::<Vec<_>>())
+    let all = doubles.into_iter().chain(integers).chain(texts);
+    select(all.collect::<Vec<_>>())
 }
 
 pub(crate) fn few_publications() -> impl Strategy<Value = Publication> {
