@@ -73,7 +73,9 @@ mod tests {
     use sc_matching::ascii::Line;
 
     const LINES: &str = "0 0 P i symbol \"IBM\" i open 83.9 i volume 7250000 i \"\\u{e9}\" \"\"\n\
-                         0 7 S i symbol in {\"IBM\", 29} i open >= 132 i s ^= \"x\" i v exists\n";
+                         0 0 P i id 9007199254740993 i low -9223372036854775807\n\
+                         0 7 S i symbol in {\"IBM\", 29} i open >= 132 i s ^= \"x\" i v exists\n\
+                         0 8 S i id >= 9007199254740993 i low != 9223372036854775807\n";
 
     /// Calls `target` with `seed`, its beginnings, and it with each byte changed in several ways.
     fn damage(seed: &[u8], target: impl Fn(&[u8])) {

@@ -22,6 +22,9 @@ pub type Seed = (&'static str, &'static str, Vec<u8>);
 const PUBLICATION: &str = "0 0 P i symbol \"IBM\" i open 83.9 i volume 7250000 i \"\\u{e9}\" \"\"";
 const SUBSCRIPTION: &str =
     "0 7 S i symbol in {\"IBM\", 29} i open >= 132 i s ^= \"x\" i v exists i w != -1.5";
+/// Integers that no double is, in both kinds of line.
+const WIDE_PUBLICATION: &str = "0 0 P i id 9007199254740993 i low -9223372036854775807 i open 83.9";
+const WIDE_SUBSCRIPTION: &str = "0 7 S i id >= 9007199254740993 i low in {9223372036854775807, 29}";
 
 /// Key files of other makes, good and refused.
 const KEY_FILES: [(&str, &[u8]); 4] = [
@@ -58,15 +61,15 @@ pub fn seeds() -> Vec<Seed> {
     seeds
 }
 
-fn publication() -> Publication {
-    match ascii::parse(PUBLICATION) {
+fn publication(line: &str) -> Publication {
+    match ascii::parse(line) {
         Ok(Line::Publication(publication)) => publication,
         other => unreachable!("the line is a publication: {other:?}"),
     }
 }
 
-fn subscription() -> Subscription {
-    match ascii::parse(SUBSCRIPTION) {
+fn subscription(line: &str) -> Subscription {
+    match ascii::parse(line) {
         Ok(Line::Subscription { subscription, .. }) => subscription,
         other => unreachable!("the line is a subscription: {other:?}"),
     }
@@ -75,17 +78,27 @@ fn subscription() -> Subscription {
 fn matching(seeds: &mut Vec<Seed>) {
     seeds.push(("ascii_line", "publication", PUBLICATION.into()));
     seeds.push(("ascii_line", "subscription", SUBSCRIPTION.into()));
+    seeds.push(("ascii_line", "wide_publication", WIDE_PUBLICATION.into()));
+    seeds.push(("ascii_line", "wide_subscription", WIDE_SUBSCRIPTION.into()));
     let both = format!("{PUBLICATION}\n\n{SUBSCRIPTION}\r\n");
     seeds.push(("ascii_lines", "both", both.into_bytes()));
-    let encoded = encode_subscription(&subscription());
+    let encoded = encode_subscription(&subscription(SUBSCRIPTION));
     seeds.push(("subscription", "five_constraints", encoded));
-    let mut writer = HeaderBlockWriter::new();
-    for _ in 0..2 {
-        writer
-            .push(&publication())
-            .unwrap_or_else(|_| unreachable!("two headers fit a block"));
-    }
-    seeds.push(("header_block", "two_headers", writer.finish()));
+    let wide = encode_subscription(&subscription(WIDE_SUBSCRIPTION));
+    seeds.push(("subscription", "wide_integers", wide));
+    let block = |lines: [&str; 2]| {
+        let mut writer = HeaderBlockWriter::new();
+        for line in lines {
+            writer
+                .push(&publication(line))
+                .unwrap_or_else(|_| unreachable!("two headers fit a block"));
+        }
+        writer.finish()
+    };
+    let two = block([PUBLICATION, PUBLICATION]);
+    seeds.push(("header_block", "two_headers", two));
+    let wide = block([WIDE_PUBLICATION, PUBLICATION]);
+    seeds.push(("header_block", "wide_integers", wide));
 }
 
 fn key() -> VerifyingKey {
@@ -101,7 +114,10 @@ fn controls() -> [(&'static str, Vec<u8>); 7] {
         lease_until_ms: 5000,
         slow: SlowPolicy::Block,
         replace: true,
-        subscriptions: vec![(7, subscription()), (8, subscription())],
+        subscriptions: vec![
+            (7, subscription(SUBSCRIPTION)),
+            (8, subscription(SUBSCRIPTION)),
+        ],
     };
     let ids = vec![7, 9];
     let renew = ControlBody::Renew {
@@ -143,7 +159,7 @@ fn batch(hash: Option<&[u8; 32]>) -> Vec<u8> {
     let mut writer = BatchWriter::default();
     for _ in 0..2 {
         writer
-            .push(&publication(), hash)
+            .push(&publication(PUBLICATION), hash)
             .unwrap_or_else(|_| unreachable!("two headers fit a batch"));
     }
     let origin = Origin {
@@ -225,7 +241,7 @@ fn asks() -> [(&'static str, Ask); 3] {
         retention_ms: 0,
         replace: true,
         remaining: 1,
-        subscriptions: vec![(7, subscription())],
+        subscriptions: vec![(7, subscription(SUBSCRIPTION))],
     };
     [
         ("subscribe", ask(1, subscribe)),
