@@ -221,9 +221,16 @@ pub(crate) struct SourceArgs {
     /// Publishes the file so many times over
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
+    /// Publishes at most so many publications a second, as fast as it can if not given; such an input is not taken up in its middle
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) rate: Option<u32>,
     /// Gives each publication a payload of so many bytes instead of its own line
     #[arg(long, value_name = "BYTES")]
     pub(crate) payload_bytes: Option<usize>,
+    /// Begins each such payload with the time at which it is published, in nanoseconds since 1970: with `received_ns` in the
+    /// events of a consumer on the same machine, the delay
+    #[arg(long)]
+    pub(crate) stamp: bool,
     #[command(flatten)]
     pub(crate) link: LinkArgs,
     #[command(flatten)]

@@ -344,7 +344,7 @@ impl Received {
         self.first_ns.get_or_insert(self.last_ns);
         if let Some(out) = &mut self.out {
             self.line.clear();
-            write_delivery(&mut self.line, delivery, self.json);
+            write_delivery(&mut self.line, delivery, self.json.then_some(self.last_ns));
             quit_unless_written(out.write_all(self.line.as_bytes()));
         }
     }
@@ -371,13 +371,13 @@ impl Received {
     }
 }
 
-/// One line: the ids of the subscriptions that matched, a tab, the payload.
-fn write_delivery(line: &mut String, delivery: &Delivery<'_>, json: bool) {
+/// One line: an event, which has the time, or else the ids of the subscriptions that matched, a tab, the payload.
+fn write_delivery(line: &mut String, delivery: &Delivery<'_>, event_ns: Option<u64>) {
     let payload = String::from_utf8_lossy(delivery.payload);
-    if json {
+    if let Some(received_ns) = event_ns {
         let event = json!({
             "event": "delivery", "subscriptions": delivery.subscriptions, "publisher": hex(&delivery.publisher), "start": delivery.origin.start, "batch": delivery.origin.number,
-            "index": delivery.index, "payload": payload,
+            "index": delivery.index, "received_ns": received_ns, "payload": payload,
         });
         let _ = writeln!(line, "{event}");
         return;

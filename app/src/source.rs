@@ -3,6 +3,7 @@
 mod feed;
 mod granted;
 mod owner;
+mod pace;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::scbr::{cpu_us, stopped};
 use crate::wrong_use;
 use feed::Feed;
 pub(crate) use feed::now_ns;
+use pace::Pace;
 
 /// What the loop of a source needs of its core besides what every loop needs.
 trait Core: PublishingCore + Sized {
@@ -44,7 +46,9 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     let parsing = Instant::now();
     let feed = Feed::open(&arguments)?;
     let parse_us = parsing.elapsed().as_micros() as u64;
-    let stream = feed.digest().filter(|_| !arguments.anew);
+    // Time cuts the batches of a paced input, and a stamp is never the same again: neither can be taken up in its middle.
+    let takes_up = !arguments.anew && arguments.rate.is_none() && !arguments.stamp;
+    let stream = feed.digest().filter(|_| takes_up);
     match arguments.domain.clone() {
         None => {
             let (mut core, journal) = owner::open(&arguments, Arc::clone(&secret), &report)?;
@@ -101,6 +105,7 @@ async fn publish<C: Core>(
         ..Progress::default()
     };
     let source = Source {
+        pace: arguments.rate.map(Pace::new),
         publishing: PublishingLoop::new(core, driver, journal),
         arguments,
         report,
@@ -130,6 +135,14 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).map_err(|error| wrong_use(format!("{}: {error}", path.display())))
 }
 
+/// Waits until then; without a time, for ever.
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn tell_overdue(report: &Report) {
     report.say("no receipt has come for ten seconds: the router or the program withholds them, or cannot keep up");
     report.event(&json!({ "event": "receipts_overdue" }));
@@ -140,6 +153,7 @@ struct Source<C> {
     report: Report,
     publishing: PublishingLoop<C>,
     feed: Feed,
+    pace: Option<Pace>,
     parse_us: u64,
     lonely: Loneliness,
     metrics: Option<Metrics>,
@@ -214,13 +228,15 @@ impl<C: Core> Source<C> {
                 self.publish_some()?;
             }
             let idle = !self.may_publish();
+            let next_due = self.pace.as_ref().and_then(Pace::next);
             tokio::select! {
                 biased;
                 () = &mut stop => return Ok(()),
                 _ = hang_up.recv() => self.publishing.publisher().read_lists_again(&self.arguments, &self.report),
                 news = self.publishing.next() => self.on_news(news?)?,
                 words = self.lonely.felt() => self.report.say(words),
-                () = self.feed.ready(), if idle && self.wants_input() => {}
+                () = self.feed.ready(), if idle && !self.feed.has_next() && self.wants_input() => {}
+                () = wait_until(next_due), if idle && self.has_room() => {}
                 // Lets the socket work between two batches.
                 () = tokio::task::yield_now(), if !idle => {}
             }
@@ -253,8 +269,18 @@ impl<C: Core> Source<C> {
         self.has_audience() && self.publishing.publisher().is_open() && !self.feed.is_over()
     }
 
-    fn may_publish(&mut self) -> bool {
+    /// Whether the next publication could be taken now, if only it is due.
+    fn has_room(&mut self) -> bool {
         self.feed.has_next() && self.wants_input() && !self.publishing.publisher().is_full()
+    }
+
+    fn may_publish(&mut self) -> bool {
+        self.is_due() && self.has_room()
+    }
+
+    fn is_due(&self) -> bool {
+        let pace = self.pace.as_ref();
+        pace.is_none_or(|pace| pace.is_due(Instant::now()))
     }
 
     fn is_done(&mut self) -> bool {
@@ -265,13 +291,16 @@ impl<C: Core> Source<C> {
     fn publish_some(&mut self) -> anyhow::Result<()> {
         self.progress.first_ns.get_or_insert_with(now_ns);
         for _ in 0..self.arguments.batch {
-            if self.publishing.publisher().is_full() {
+            if !self.is_due() || self.publishing.publisher().is_full() {
                 break;
             }
             let Some((publication, payload)) = self.feed.next() else {
                 break;
             };
             self.publishing.publish(publication, payload)?;
+            if let Some(pace) = &mut self.pace {
+                pace.count(Instant::now());
+            }
         }
         if self.feed.is_over() {
             self.publishing.publisher().finish();

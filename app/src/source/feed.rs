@@ -15,6 +15,9 @@ use crate::cli::SourceArgs;
 use crate::matching::{at, for_each_publication};
 use crate::wrong_use;
 
+/// Digits of a stamp: enough until the year 2554.
+const STAMP_BYTES: usize = 20;
+
 /// Publications of standard input that are parsed ahead.
 const AHEAD_MAX: usize = 4096;
 
@@ -33,6 +36,7 @@ pub(crate) struct Feed {
     stream: Option<mpsc::Receiver<anyhow::Result<Item>>>,
     failure: Option<anyhow::Error>,
     digest: Option<[u8; 32]>,
+    stamps: bool,
 }
 
 impl Feed {
@@ -43,6 +47,15 @@ impl Feed {
             bytes_max: arguments.link.max_message,
         };
         let path = &arguments.input;
+        if arguments.stamp
+            && arguments
+                .payload_bytes
+                .is_none_or(|length| length < STAMP_BYTES)
+        {
+            return Err(wrong_use(format!(
+                "--stamp needs --payload-bytes, {STAMP_BYTES} or more"
+            )));
+        }
         let payloads = match arguments.payload_bytes {
             Some(length) if length as u64 > payloads.bytes_max => {
                 return Err(wrong_use(format!(
@@ -60,6 +73,7 @@ impl Feed {
             stream: None,
             failure: None,
             digest: None,
+            stamps: arguments.stamp,
         };
         if path == Path::new("-") {
             feed.stream = Some(stream(payloads));
@@ -95,8 +109,15 @@ impl Feed {
         !self.parsed.is_empty()
     }
 
+    /// The next item; if asked for, with the present time in its payload.
     pub(crate) fn next(&mut self) -> Option<Item> {
-        self.parsed.pop_front()
+        let (publication, payload) = self.parsed.pop_front()?;
+        let payload = if self.stamps {
+            stamped(now_ns(), &payload)
+        } else {
+            payload
+        };
+        Some((publication, payload))
     }
 
     /// Whether nothing will come any more.
@@ -134,6 +155,14 @@ impl Feed {
             }
         }
     }
+}
+
+/// The payload with a time over its first bytes.
+fn stamped(time_ns: u64, payload: &[u8]) -> Bytes {
+    let mut stamped = payload.to_vec();
+    let digits = format!("{time_ns:0STAMP_BYTES$}");
+    stamped[..STAMP_BYTES].copy_from_slice(digits.as_bytes());
+    stamped.into()
 }
 
 /// SHA-256 of all items in their order, each part with its length.

@@ -24,6 +24,7 @@ mod links;
 mod matching;
 mod metrics;
 mod original;
+mod pace;
 mod plain;
 mod policy;
 mod program;
