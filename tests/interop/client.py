@@ -111,11 +111,11 @@ def items(path):
 
 def encode_value(word):
     if word[0] == '"': return b"\4" + encode_text(word)
-    number = float(word)
-    if re.fullmatch("-?[0-9]+", word) and int(word) != number: return b"\6" + int(word).to_bytes(8, "little", signed=True)
+    number = int(word) if re.fullmatch("-?[0-9]+", word) else float(word)
     for tag, size in (b"\1", 1), (b"\2", 2), (b"\3", 4):
-        if number.is_integer() and -1 << 8 * size - 1 <= number < 1 << 8 * size - 1:
+        if number == int(number) and -1 << 8 * size - 1 <= number < 1 << 8 * size - 1:
             return tag + int(number).to_bytes(size, "little", signed=True)
+    if number != float(number): return b"\6" + number.to_bytes(8, "little", signed=True)
     return b"\0" + struct.pack("<d", number)
 
 def encode_subscription(words):

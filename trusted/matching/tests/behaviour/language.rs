@@ -124,6 +124,24 @@ fn sets_tell_neighbouring_integers_apart() {
 }
 
 #[test]
+fn several_equalities_tell_neighbouring_integers_apart() {
+    let constraints = "i a = 9007199254740992 i b = 9007199254740992";
+
+    assert!(matches(
+        constraints,
+        "i a 9007199254740992 i b 9007199254740992"
+    ));
+    assert!(!matches(
+        constraints,
+        "i a 9007199254740993 i b 9007199254740992"
+    ));
+    assert!(!matches(
+        constraints,
+        "i a 9007199254740992 i b 9007199254740993"
+    ));
+}
+
+#[test]
 fn bounds_may_leave_one_integer_between_two_doubles() {
     let constraint = "i id > 9007199254740992 i id < 9007199254740994";
 
