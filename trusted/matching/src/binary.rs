@@ -300,8 +300,16 @@ fn put_integer(n: i64, bytes: &mut Vec<u8>) {
 /// The number as an integer, if that is how it is encoded: one of 32 bits, or one that no double
 /// is.
 fn integer(number: Number) -> Option<i64> {
-    let n = number.to_i64()?;
-    (!number.is_double() || i32::try_from(n).is_ok()).then_some(n)
+    if !number.is_double() {
+        return number.to_i64();
+    }
+    // The cast saturates, so a number outside the range comes back different.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked by converting back"
+    )]
+    let n = number.floor_to_double() as i32;
+    (Number::from(n) == number).then_some(n.into())
 }
 
 /// Bytes still to be decoded.

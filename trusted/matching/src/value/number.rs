@@ -9,8 +9,9 @@ use core::hash::{Hash, Hasher};
 
 /// A finite double, or an integer of 64 bits.
 ///
-/// Most of those integers are doubles, too. One that is not is a *wide* integer: its magnitude is
-/// above 2^53. It lies between two doubles, and is kept as the lower of them and the distance.
+/// Up to 2^53 on either side of zero every integer is a double, and beyond that some are. One that
+/// is not is a *wide* integer: it lies between two doubles, and is kept as the lower of them and
+/// its distance from it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Number {
     /// The greatest double that is not above the number; zero has no sign.
