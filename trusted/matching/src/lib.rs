@@ -22,6 +22,7 @@ mod hash;
 mod header;
 mod index;
 mod name;
+mod oblivious;
 mod publication;
 mod subscription;
 mod value;
@@ -31,6 +32,9 @@ pub use bound::LimitError;
 pub use header::{BlockFull, Header, HeaderBlock, HeaderBlockWriter, Headers, NameIndex};
 pub use index::{Index, Matches, Names, SubscriptionId};
 pub use name::Name;
+pub use oblivious::{
+    Padded, NO_SUBSCRIPTION, Oblivious, ObliviousError, ObliviousMatches, ObliviousNames, Shape, Sizes,
+};
 pub use publication::Publication;
 pub use subscription::{Constraint, Predicate, Subscription};
 pub use value::{Number, Text, Value, ValueRef};

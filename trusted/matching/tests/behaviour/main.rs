@@ -7,6 +7,7 @@ mod datasets;
 mod index;
 mod language;
 mod numbers;
+mod oblivious;
 mod strategies;
 
 use sc_matching::{Publication, Subscription, ascii::Line, ascii::parse};

@@ -1,0 +1,385 @@
+//! A matcher whose memory accesses and branches tell nothing about what it matches.
+//!
+//! Invariant: gives exactly the answers of [`Subscription::matches`], and takes steps that depend on
+//! public sizes alone. Public are: how many subscriptions there are, and for them, rounded up to
+//! powers of two, the tests of the widest, the longest text and the distinct bounds; of a header the
+//! number of attributes, their types, the lengths of their texts and of all names of the block; the
+//! number of slots asked for; and each insertion or removal, whether it found its id, and how one
+//! subscription by itself is built. Secret are all names and values, how they stand to each other,
+//! which row anything touches, what matches, and how much of it.
+//!
+//! A value becomes its rank among the bounds of all subscriptions, by comparing it with all of them;
+//! every test of every row compares ranks; two networks gather the ids. Not covered: what decodes
+//! headers before, and what the caller does with the answers; see [`Padded`].
+//! Source: data-oblivious primitives for enclaves, Ohrimenko et al., USENIX Security '16; the network
+//! is Goodrich's, SPAA '11; ranks and their counting are ours.
+
+mod batch;
+mod compact;
+mod cuts;
+mod demand;
+mod key;
+mod mask;
+mod matches;
+mod rows;
+mod trace;
+#[cfg(test)]
+mod watched;
+
+use alloc::vec::Vec;
+use core::{fmt, ptr};
+
+pub use matches::{NO_SUBSCRIPTION, ObliviousMatches, Padded};
+
+use crate::hash::Key;
+use crate::header::{Header, HeaderBlock};
+use crate::index::SubscriptionId;
+use crate::publication::Publication;
+use crate::subscription::Subscription;
+use batch::{BATCH, tag_at};
+use cuts::Cuts;
+use demand::{Demands, longest_text};
+use key::{Tag, key_words};
+use mask::YES;
+use rows::Rows;
+use trace::{Trace, Unwatched};
+
+/// How large a matcher may become: what one subscription can cost all others is bounded here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Most subscriptions.
+    pub rows: usize,
+    /// Most tests of one subscription. All its constraints on one attribute together take one, but
+    /// one more for each `!=` and one for each value of an `in`. Every row has room for as many
+    /// tests as the widest needs.
+    pub tests_per_row: usize,
+    /// Longest text operand, in bytes. Every bound has room for the longest; texts of headers may be
+    /// longer.
+    pub text_bytes: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            rows: 1 << 20,
+            tests_per_row: 64,
+            text_bytes: 64,
+        }
+    }
+}
+
+/// What a matcher has grown to: public, and all powers of two, or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Room for subscriptions.
+    pub rows: usize,
+    /// Tests that each row has room for.
+    pub tests_per_row: usize,
+    /// Bytes of text that each bound has room for.
+    pub text_bytes: usize,
+    /// Room for distinct bounds.
+    pub bounds: usize,
+}
+
+/// Why a subscription was not taken; the matcher is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObliviousError {
+    /// There are as many as the [`Shape`] admits: remove one.
+    #[error("the matcher is full with {rows} subscriptions")]
+    Full {
+        /// The bound.
+        rows: usize,
+    },
+    /// It is wider than the [`Shape`] admits: split it into several.
+    #[error("the subscription takes {needed} tests, more than {most}")]
+    Tests {
+        /// How many it takes.
+        needed: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// A text in it is longer than the [`Shape`] admits.
+    #[error("the subscription has a text of {bytes} bytes, more than {most}")]
+    TextLength {
+        /// Length of the text.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// The id is [`NO_SUBSCRIPTION`].
+    #[error("the id of empty slots names no subscription")]
+    NoSubscription,
+}
+
+/// Subscriptions that are matched without telling which.
+#[derive(Clone)]
+pub struct Oblivious {
+    key: Key,
+    shape: Shape,
+    len: usize,
+    value_words: usize,
+    cuts: Cuts,
+    rows: Rows,
+}
+
+impl Oblivious {
+    /// An empty matcher that may grow up to `shape`. `seed` is secret and random: names are compared
+    /// by tags of 127 bits that it keys.
+    #[must_use]
+    pub fn new(shape: Shape, seed: u64) -> Self {
+        Self {
+            key: Key::from_seed(seed),
+            shape,
+            len: 0,
+            value_words: 1,
+            cuts: Cuts::new(1),
+            rows: Rows::new(),
+        }
+    }
+
+    /// How many subscriptions it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What it has grown to. It never shrinks.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            rows: self.rows.capacity(),
+            tests_per_row: self.rows.tests_per_row(),
+            text_bytes: self.value_words * size_of::<u64>(),
+            bounds: self.cuts.capacity(),
+        }
+    }
+
+    /// Adds `subscription` as `id`, in place of the one that had this id.
+    ///
+    /// Shows whether there was one, and how this subscription is built (operators, lengths, and the
+    /// order of its own operands), but not where its row or its bounds come to lie. Cost: for each
+    /// test that a row has room for, two passes over rows and bounds; replacing costs a
+    /// [`Self::remove`].
+    ///
+    /// # Errors
+    /// [`ObliviousError`]; an id that was there keeps its subscription.
+    pub fn insert(
+        &mut self,
+        id: SubscriptionId,
+        subscription: &Subscription,
+    ) -> Result<(), ObliviousError> {
+        self.insert_watched(&mut Unwatched, id, subscription)
+    }
+
+    fn insert_watched(
+        &mut self,
+        trace: &mut impl Trace,
+        id: SubscriptionId,
+        subscription: &Subscription,
+    ) -> Result<(), ObliviousError> {
+        let (demands, value_words) = self.admit(subscription)?;
+        if id == NO_SUBSCRIPTION {
+            return Err(ObliviousError::NoSubscription);
+        }
+        let replaces = self.rows.contains(trace, id.0);
+        if !replaces && self.len >= self.shape.rows {
+            return Err(ObliviousError::Full {
+                rows: self.shape.rows,
+            });
+        }
+        if replaces {
+            self.take_out(trace, id);
+        }
+        self.grow(value_words, demands.intervals.len());
+        let places = self.acquire(trace, &demands);
+        self.rows.insert(trace, id.0, demands.attributes, &places);
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Normalises `subscription` if the shape admits it, for values of so many words.
+    fn admit(&self, subscription: &Subscription) -> Result<(Demands, usize), ObliviousError> {
+        let (words, bytes) = longest_text(subscription);
+        if bytes > self.shape.text_bytes {
+            return Err(ObliviousError::TextLength {
+                bytes,
+                most: self.shape.text_bytes,
+            });
+        }
+        let value_words = words.max(self.value_words);
+        let demands = Demands::new(&self.key, value_words, subscription);
+        if demands.intervals.len() > self.shape.tests_per_row {
+            return Err(ObliviousError::Tests {
+                needed: demands.intervals.len(),
+                most: self.shape.tests_per_row,
+            });
+        }
+        Ok((demands, value_words))
+    }
+
+    /// Makes room for one more subscription of `tests`.
+    fn grow(&mut self, value_words: usize, tests: usize) {
+        if value_words > self.value_words {
+            self.cuts.widen_values(value_words);
+            self.value_words = value_words;
+        }
+        if tests > self.rows.tests_per_row() {
+            self.rows.widen(tests.next_power_of_two());
+        }
+        self.rows.reserve(self.len + 1);
+        self.cuts.reserve(2 * self.rows.tests_per_row());
+    }
+
+    /// Takes the cuts of `demands` into the dictionary, and gives the places of low and high of each
+    /// test. Where a row has room for more tests, nothing is taken, in as many steps.
+    fn acquire(&mut self, trace: &mut impl Trace, demands: &Demands) -> Vec<u32> {
+        let nothing = [alloc::vec![0; key_words(self.value_words)], Vec::new()];
+        let cuts = demands
+            .intervals
+            .iter()
+            .flat_map(|interval| [(interval.low.as_slice(), YES), (&interval.high, YES)])
+            .chain(core::iter::repeat((nothing[0].as_slice(), 0)));
+        let mut places = Vec::new();
+        for (cut, live) in cuts.take(2 * self.rows.tests_per_row()) {
+            let shift = self.cuts.acquire(trace, cut, live);
+            self.rows.shift_up(trace, shift);
+            places.iter_mut().for_each(|own| *own = shift.up(*own));
+            places.push(shift.place & live);
+        }
+        places
+    }
+
+    /// Removes the subscription `id`; `false` when there is none.
+    ///
+    /// Shows whether there was one, but not where. Cost: as [`Self::insert`].
+    pub fn remove(&mut self, id: SubscriptionId) -> bool {
+        self.remove_watched(&mut Unwatched, id)
+    }
+
+    fn remove_watched(&mut self, trace: &mut impl Trace, id: SubscriptionId) -> bool {
+        let found = id != NO_SUBSCRIPTION && self.rows.contains(trace, id.0);
+        if found {
+            self.take_out(trace, id);
+        }
+        found
+    }
+
+    /// Removes `id`, which is here.
+    fn take_out(&mut self, trace: &mut impl Trace, id: SubscriptionId) {
+        let mut places = self.rows.remove(trace, id.0);
+        for n in 0..places.len() {
+            // A test that is not in use has no cut.
+            let live = !mask::equal(places[n], 0);
+            let shift = self.cuts.release(trace, places[n], live);
+            self.rows.shift_down(trace, shift);
+            places.iter_mut().for_each(|own| *own = shift.down(*own));
+        }
+        self.len -= 1;
+    }
+
+    /// Looks up the names of a block, once for all its headers. Shows their lengths.
+    #[must_use]
+    pub fn names(&self, block: &HeaderBlock<'_>) -> ObliviousNames<'_> {
+        let tags = block.names().iter().map(|name| Tag::of(&self.key, name));
+        ObliviousNames {
+            matcher: self,
+            tags: tags.collect(),
+        }
+    }
+
+    /// Sets `matched` to one answer of `bound` slots for each of `headers`, forgetting what it held.
+    ///
+    /// `names` must come from this matcher and the headers' block. When more than `bound` match, the
+    /// answer holds some `bound` of them and says so. Cost: for every eight headers, a pass over
+    /// bounds and rows; for each value, a comparison with every bound and every test, and a pass over
+    /// the names of the block; for each header, O(rows log rows + bound log bound) to gather.
+    ///
+    /// # Panics
+    /// When `names` comes from another matcher.
+    pub fn matches(
+        &self,
+        names: &ObliviousNames<'_>,
+        headers: &[Header<'_>],
+        bound: usize,
+        matched: &mut ObliviousMatches,
+    ) {
+        self.matches_watched(&mut Unwatched, names, headers, bound, matched);
+    }
+
+    fn matches_watched(
+        &self,
+        trace: &mut impl Trace,
+        names: &ObliviousNames<'_>,
+        headers: &[Header<'_>],
+        bound: usize,
+        matched: &mut ObliviousMatches,
+    ) {
+        assert!(
+            ptr::eq(self, names.matcher),
+            "names were looked up in another matcher"
+        );
+        matched.begin(bound);
+        for headers in headers.chunks(BATCH) {
+            let widths = headers.iter().map(|header| header.attributes().len());
+            let width = widths.max().unwrap_or(0);
+            matched.batch.begin(width, self.value_words);
+            for header in headers {
+                let attributes = header.attributes().iter();
+                matched.batch.push(
+                    attributes.map(|(index, value)| (tag_at(trace, &names.tags, *index), *value)),
+                );
+            }
+            self.pass(trace, headers.len(), matched);
+        }
+    }
+
+    /// Sets `matched` to the one answer to `publication`, as [`Self::matches`] does. Shows the
+    /// lengths of its names.
+    pub fn matches_publication(
+        &self,
+        publication: &Publication,
+        bound: usize,
+        matched: &mut ObliviousMatches,
+    ) {
+        let attributes = publication.attributes();
+        matched.begin(bound);
+        matched.batch.begin(attributes.len(), self.value_words);
+        let tagged = attributes.iter();
+        matched
+            .batch
+            .push(tagged.map(|(name, value)| (Tag::of(&self.key, name), value.borrow())));
+        self.pass(&mut Unwatched, 1, matched);
+    }
+
+    /// Matches the batch in `matched`, of so many headers.
+    fn pass(&self, trace: &mut impl Trace, headers: usize, matched: &mut ObliviousMatches) {
+        let ranks = matched.batch.rank(trace, &self.cuts);
+        self.rows.scan(trace, ranks, &mut matched.tiles);
+        for header in 0..headers {
+            matched.gather(trace, header);
+        }
+    }
+}
+
+impl fmt::Debug for Oblivious {
+    /// Tells sizes, not contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oblivious")
+            .field("len", &self.len)
+            .field("sizes", &self.sizes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The names of one header block as one matcher knows them.
+pub struct ObliviousNames<'o> {
+    matcher: &'o Oblivious,
+    tags: Vec<Tag>,
+}

@@ -1,0 +1,82 @@
+//! The headers that pass over the rows together.
+//!
+//! Invariant: every header of a batch has as many keys as the widest has attributes, at least one;
+//! what is missing has the key of all zeros, whose rank is 0, and no test holds for rank 0.
+
+use alloc::vec::Vec;
+
+use super::cuts::Cuts;
+use super::key::{Keys, Side, Tag, key_words};
+use super::mask::{equal, widen};
+use super::trace::{Region, Trace, read};
+use crate::header::NameIndex;
+use crate::value::ValueRef;
+
+/// Headers for one pass over the rows, which are fetched once for all of them.
+pub(super) const BATCH: usize = 8;
+
+/// Keys and ranks of a batch.
+#[derive(Default)]
+pub(super) struct Batch {
+    width: usize,
+    value_words: usize,
+    keys: Vec<u64>,
+    ranks: Vec<u32>,
+}
+
+impl Batch {
+    /// Begins a batch of headers of at most `width` attributes.
+    pub(super) fn begin(&mut self, width: usize, value_words: usize) {
+        (self.width, self.value_words) = (width.max(1), value_words);
+        self.keys.clear();
+    }
+
+    /// Adds a header of at most as many attributes as the batch was begun with.
+    pub(super) fn push<'v>(&mut self, attributes: impl Iterator<Item = (Tag, ValueRef<'v>)>) {
+        let value_words = self.value_words;
+        let end = self.keys.len() + self.width * key_words(value_words);
+        for (tag, value) in attributes {
+            Keys { tag, value_words }.append(value, Side::At, &mut self.keys);
+        }
+        self.keys.resize(end, 0);
+    }
+
+    /// The ranks of all values.
+    pub(super) fn rank(&mut self, trace: &mut impl Trace, cuts: &Cuts) -> Ranks<'_> {
+        self.ranks.clear();
+        self.ranks
+            .resize(self.keys.len() / key_words(self.value_words), 0);
+        cuts.rank(trace, &self.keys, &mut self.ranks);
+        Ranks {
+            ranks: &self.ranks,
+            width: self.width,
+        }
+    }
+}
+
+/// The ranks of the values of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Ranks<'b> {
+    ranks: &'b [u32],
+    width: usize,
+}
+
+impl<'b> Ranks<'b> {
+    #[inline]
+    pub(super) fn of_each_header(self) -> impl Iterator<Item = &'b [u32]> {
+        self.ranks.chunks_exact(self.width)
+    }
+}
+
+/// The tag at `wanted`, by a pass over all of `tags`.
+pub(super) fn tag_at(trace: &mut impl Trace, tags: &[Tag], wanted: NameIndex) -> Tag {
+    let mut found = Tag::default();
+    for index in 0..tags.len() {
+        let own = read(trace, Region::Names, tags, index);
+        let here = u32::try_from(index).map_or(0, |index| equal(index, u32::from(wanted.0)));
+        let here = widen(here);
+        found.0[0] |= own.0[0] & here;
+        found.0[1] |= own.0[1] & here;
+    }
+    found
+}

@@ -1,0 +1,59 @@
+//! Who watches the memory.
+//!
+//! Invariant: whatever depends on subscriptions or headers is reached through [`read`] or [`write`],
+//! with the index that is reported; so what a test records is what the matcher touched.
+
+/// An observer of accesses.
+pub(super) trait Trace {
+    /// Item `index` of `region` is read or written.
+    fn touch(&mut self, region: Region, index: usize);
+}
+
+/// What lies together in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Region {
+    /// The dictionary, by cut.
+    Cuts,
+    /// The ids and counts of rows, by tile.
+    Rows,
+    /// The tests of rows, by tile and test.
+    Tests,
+    /// The tags of the names of a block.
+    Names,
+    /// The keys of the headers at hand.
+    Keys,
+    /// The tiles on their way through the first network.
+    Tiles,
+    /// The ids on their way through the second network.
+    Ids,
+}
+
+/// Nobody watches: costs nothing.
+pub(super) struct Unwatched;
+
+impl Trace for Unwatched {
+    #[inline(always)]
+    fn touch(&mut self, _: Region, _: usize) {}
+}
+
+#[inline(always)]
+pub(super) fn read<'t, T>(
+    trace: &mut impl Trace,
+    region: Region,
+    items: &'t [T],
+    index: usize,
+) -> &'t T {
+    trace.touch(region, index);
+    &items[index]
+}
+
+#[inline(always)]
+pub(super) fn write<'t, T>(
+    trace: &mut impl Trace,
+    region: Region,
+    items: &'t mut [T],
+    index: usize,
+) -> &'t mut T {
+    trace.touch(region, index);
+    &mut items[index]
+}
