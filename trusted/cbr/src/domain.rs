@@ -43,7 +43,6 @@ pub(crate) struct Domain {
     index: Index,
     /// Of the registered publishers, the first that the next heartbeats list when they have no room for all.
     turn: usize,
-    matched: Matches,
     drafts: Drafts,
 }
 
@@ -88,7 +87,6 @@ impl Domain {
             consumers: Consumers::default(),
             index: Index::new(seed),
             turn: 0,
-            matched: Matches::default(),
             drafts: Drafts::default(),
         }
     }
@@ -260,7 +258,6 @@ impl Domain {
         let Self {
             index,
             consumers,
-            matched,
             drafts,
             publishers,
             ..
@@ -268,7 +265,7 @@ impl Domain {
         let keys = publishers.keys(source);
         let names = index.names(&batch.headers);
         let mut headers = batch.headers.headers();
-        let mut header = Header::new();
+        let (mut header, mut matched) = (Header::new(), Matches::new());
         let mut recipients = Vec::new();
         let mut with_matches = 0;
         for number in 0.. {
@@ -278,7 +275,7 @@ impl Domain {
             {
                 break;
             }
-            index.matches(&names, &header, matched);
+            index.matches(&names, &header, &mut matched);
             if matched.count() == 0 {
                 continue;
             }

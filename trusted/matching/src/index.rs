@@ -1,65 +1,73 @@
 //! Many subscriptions arranged so that a header meets few of them.
 //!
 //! Invariant: gives exactly the answers of [`Subscription::matches`]. Each subscription has one
-//! *access key*, an attribute with the values it admits, and lies where only headers with such an
-//! attribute look.
-//! Source: hash partition by the rarest equality, Fabret et al., SIGMOD '01; the rest lies by
-//! attribute and is scanned.
+//! *access key*, an attribute with the values it admits, and lies in the partitions where only
+//! headers with such an attribute look. No call touches more than a few pages and chunks.
+//! Source: hash partition by the rarest equality, Fabret et al., SIGMOD '01; what lies inside a
+//! partition is told by its modules, `partition` first.
 //!
-//! What the interface keeps open: a reader needs only `&Index`, so one writer may publish a changed
-//! copy beside readers of the old one; `insert` and `remove` promise no arrangement, so work can be
-//! put off and done in bounded portions by later calls; [`Matches`] hands out ids on demand, so it
-//! may hold runs and masks instead.
+//! A [`Snapshot`] is all that reading takes. It shares everything with its index until the index
+//! changes, and then only what did not change.
 
 mod attribute;
+mod column;
+mod exact;
+mod group;
+mod homes;
+mod kernel;
+mod lookup;
 mod matches;
+mod page;
 mod partition;
+mod places;
 mod plan;
-mod row;
+mod rows;
+mod scale;
+mod slab;
+mod snapshot;
+mod tree;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::{fmt, ptr};
+use core::fmt;
 
-use hashbrown::HashTable;
-
+pub use kernel::{Features, Kernel};
 pub use matches::Matches;
+pub use snapshot::{Names, Snapshot};
 
-use crate::hash::Key;
 use crate::header::{Header, HeaderBlock};
 use crate::publication::Publication;
 use crate::subscription::Subscription;
-use crate::value::{Value, ValueRef};
-use attribute::{AttributeId, Attributes};
+use crate::value::Value;
+use attribute::AttributeId;
+use column::Bound;
+use exact::Exact;
+use group::NewRow;
+use homes::{FEW, Home, Laying};
+use kernel::{Job, Lanes};
+use page::COLUMNS_MAX;
+use partition::Partition;
+use places::{Place, Places};
 use plan::{Admits, Demand, Plan};
-use row::{Probe, Row};
+use rows::Rows;
+use slab::Slab;
 
 /// The caller's number for a subscription in an index.
+///
+/// An index takes memory for the spread of its numbers: give small ones, and give them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u32);
 
 /// Subscriptions by id, and by what they demand.
-#[derive(Clone)]
 pub struct Index {
-    key: Key,
-    entries: HashTable<Entry>,
-    attributes: Attributes,
+    snapshot: Snapshot,
+    places: Places,
+    homes: Slab<Home>,
+    rows: Rows,
 }
 
-/// What must be undone when a subscription goes.
-#[derive(Clone)]
-struct Entry {
-    id: SubscriptionId,
-    /// `None` for a subscription that no header can satisfy.
-    access: Option<Access>,
-    /// The attributes it names.
-    attributes: Box<[AttributeId]>,
-    /// Its equalities.
-    equalities: Box<[(AttributeId, Value)]>,
-}
-
-/// Where the row of a subscription lies.
-#[derive(Clone)]
+/// Where the rows of a subscription are to lie.
 enum Access {
     /// In the partition of each of these values.
     Values(AttributeId, Box<[Value]>),
@@ -70,78 +78,76 @@ enum Access {
 /// An `in` of more values than this is no access key, so that one subscription takes few rows.
 const ACCESS_VALUES_MAX: usize = 64;
 
+/// A partition of a value with more rows than this is passed over for an attribute that is rare.
+const CROWDED: usize = 1024;
+
+/// How many times fewer subscriptions mention an attribute that is rare.
+const RARE: usize = 64;
+
 impl Index {
     /// An empty index. `seed` is secret and random: it keys the hashing, so that nobody can choose
     /// values that crowd one place of it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        Self::with_kernel(seed, Kernel::PORTABLE)
+    }
+
+    /// As [`Self::new`], working by this form of the vector operations.
+    #[must_use]
+    pub fn with_kernel(seed: u64, kernel: Kernel) -> Self {
         Self {
-            key: Key::from_seed(seed),
-            entries: HashTable::new(),
-            attributes: Attributes::new(),
+            snapshot: Snapshot::new(seed, kernel),
+            places: Places::default(),
+            homes: Slab::default(),
+            rows: Rows::default(),
         }
     }
 
     /// How many subscriptions it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.places.len()
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
+    }
+
+    /// The subscriptions as they are now, for readers beside this writer.
+    ///
+    /// Cost: a word for each 256 partitions. While the snapshot lives, each first change of a page
+    /// copies it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.clone()
     }
 
     /// Adds `subscription` as `id`, in place of the one that had this id.
     ///
-    /// Cost: O(its size), and O(1) amortised for the index; replacing costs a [`Self::remove`].
+    /// Cost: O(its size) and an amortised share of building a page again, which is the most that one
+    /// call does; replacing costs a [`Self::remove`].
     pub fn insert(&mut self, id: SubscriptionId, subscription: &Subscription) {
         self.remove(id);
-        let entry = match Plan::new(subscription) {
-            Some(plan) => self.place(id, &plan),
-            None => Entry {
-                id,
-                access: None,
-                attributes: Box::default(),
-                equalities: Box::default(),
-            },
+        let place = match Plan::new(subscription) {
+            Some(plan) => self.lay(id, &plan),
+            None => Place::Never,
         };
-        let key = &self.key;
-        self.entries
-            .insert_unique(hash_id(key, id), entry, |entry| hash_id(key, entry.id));
+        self.places.put(id, place);
     }
 
     /// Removes the subscription `id`; `false` when there is none.
     ///
-    /// Cost: O(its size + rows beside it).
+    /// Cost: as [`Self::insert`].
     pub fn remove(&mut self, id: SubscriptionId) -> bool {
-        let found = self
-            .entries
-            .find_entry(hash_id(&self.key, id), |entry| entry.id == id);
-        let Ok(found) = found else { return false };
-        let (entry, _) = found.remove();
-        match &entry.access {
-            Some(Access::Values(attribute, values)) => {
-                let partitions = &mut self.attributes.get_mut(*attribute).partitions;
-                values
-                    .iter()
-                    .for_each(|value| partitions.remove_row(&self.key, value.borrow(), id));
+        match self.places.take(id) {
+            None => return false,
+            Some(Place::Never) => {}
+            Some(Place::Page(page)) => self.remove_row(id, page),
+            Some(Place::Pages(pages)) => {
+                pages.into_iter().for_each(|page| self.remove_row(id, page));
             }
-            Some(Access::Attribute(attribute)) => {
-                self.attributes.get_mut(*attribute).rows.remove(id)
-            }
-            None => {}
-        }
-        for (attribute, value) in &entry.equalities {
-            self.attributes
-                .get_mut(*attribute)
-                .partitions
-                .forget(&self.key, value.borrow());
-        }
-        for attribute in &entry.attributes {
-            self.attributes.release(&self.key, *attribute);
         }
         true
     }
@@ -149,167 +155,222 @@ impl Index {
     /// Looks up the names of a block, once for all its headers.
     #[must_use]
     pub fn names(&self, block: &HeaderBlock<'_>) -> Names<'_> {
-        let ids = block
-            .names()
-            .iter()
-            .map(|name| self.attributes.find(&self.key, name))
-            .collect();
-        Names { index: self, ids }
+        self.snapshot.names(block)
     }
 
-    /// Sets `matched` to the subscriptions that `header` satisfies, forgetting what it held.
-    ///
-    /// `names` must come from this index and the header's block. The order is unspecified.
-    /// Allocates nothing once `matched` has grown. Cost: O(attributes + rows that share an access
-    /// key with the header).
+    /// Sets `matched` to the subscriptions that `header` satisfies: see [`Snapshot::matches`].
     ///
     /// # Panics
-    /// When `names` comes from another index.
-    pub fn matches(&self, names: &Names<'_>, header: &Header<'_>, matched: &mut Matches) {
-        assert!(
-            ptr::eq(self, names.index),
-            "names were looked up in another index"
-        );
-        let resolve =
-            |index: &crate::NameIndex| names.ids.get(usize::from(index.0)).copied().flatten();
-        self.match_values(header.attributes(), resolve, matched);
+    /// When `names` comes from another index or snapshot.
+    pub fn matches<'i>(
+        &'i self,
+        names: &Names<'i>,
+        header: &Header<'_>,
+        matched: &mut Matches<'i>,
+    ) {
+        self.snapshot.matches(names, header, matched);
     }
 
     /// As [`Self::matches`], for one publication that is in no block. Allocates.
-    pub fn matches_publication(&self, publication: &Publication, matched: &mut Matches) {
-        let attributes = publication.attributes().iter();
-        let values =
-            attributes.map(|(name, value)| (self.attributes.find(&self.key, name), value.borrow()));
-        let values: Vec<_> = values.collect();
-        self.match_values(&values, |id| *id, matched);
+    pub fn matches_publication<'i>(&'i self, publication: &Publication, matched: &mut Matches<'i>) {
+        self.snapshot.matches_publication(publication, matched);
     }
 
-    fn match_values<K>(
-        &self,
-        values: &[(K, ValueRef<'_>)],
-        resolve: impl Fn(&K) -> Option<AttributeId>,
-        matched: &mut Matches,
-    ) {
-        let (ids, slots) = matched.begin(self.attributes.len());
-        let known = || {
-            values
-                .iter()
-                .enumerate()
-                .filter_map(|(at, (key, value))| Some((resolve(key)?, at, *value)))
-        };
-        for (attribute, position, value) in known() {
-            slots.fill(attribute, position, value);
-        }
-        let probe = Probe { slots, values };
-        self.attributes
-            .get(AttributeId::ALWAYS)
-            .rows
-            .scan(&probe, ids);
-        for (attribute, _, value) in known() {
-            let entry = self.attributes.get(attribute);
-            entry.rows.scan(&probe, ids);
-            if let Some(rows) = entry.partitions.rows(&self.key, value) {
-                rows.scan(&probe, ids);
-            }
-        }
-        for (attribute, ..) in known() {
-            slots.empty(attribute);
-        }
-    }
-
-    /// Chooses an access key and lays the row there.
-    fn place(&mut self, id: SubscriptionId, plan: &Plan<'_>) -> Entry {
-        let attributes: Box<[AttributeId]> = plan
-            .demands
-            .iter()
-            .map(|demand| self.attributes.acquire(&self.key, demand.name))
-            .collect();
-        let equality = |(attribute, demand): (&AttributeId, &Demand<'_>)| match &demand.admits {
-            Admits::Values(values) => match &**values {
-                [value] => Some((*attribute, value.clone())),
-                _ => None,
-            },
-            Admits::Tests(_) => None,
-        };
-        let equalities: Box<[_]> = attributes
-            .iter()
-            .zip(&plan.demands)
-            .filter_map(equality)
-            .collect();
-        for (attribute, value) in &equalities {
-            self.attributes
-                .get_mut(*attribute)
-                .partitions
-                .mention(&self.key, value);
-        }
-        let access = self.choose(plan, &attributes, &equalities);
-        self.lay(id, plan, &attributes, &access);
-        Entry {
-            id,
-            access: Some(access),
-            attributes,
-            equalities,
-        }
-    }
-
-    /// The rarest equality; else the shortest set of values; else the rarest attribute.
-    fn choose(
-        &self,
-        plan: &Plan<'_>,
-        attributes: &[AttributeId],
-        equalities: &[(AttributeId, Value)],
-    ) -> Access {
-        let mentions = |(attribute, value): &&(AttributeId, Value)| {
-            self.attributes
-                .get(*attribute)
-                .partitions
-                .mentions(&self.key, value.borrow())
-        };
-        if let Some((attribute, value)) = equalities.iter().min_by_key(mentions) {
-            return Access::Values(*attribute, Box::from([value.clone()]));
-        }
-        let sets = attributes
-            .iter()
-            .zip(&plan.demands)
-            .filter_map(|(attribute, demand)| match &demand.admits {
-                Admits::Values(values) if values.len() <= ACCESS_VALUES_MAX => {
-                    Some((*attribute, values))
+    /// Makes rows of a plan and lays them.
+    fn lay(&mut self, id: SubscriptionId, plan: &Plan<'_>) -> Place {
+        let attributes = self.acquire(plan);
+        match self.choose(&attributes, plan) {
+            Access::Values(access, values) => {
+                // The partition itself proves the demand on its attribute.
+                let content = self.content(&attributes, plan, Some(access));
+                let mut pages = Vec::new();
+                for (nth, value) in values.iter().enumerate() {
+                    if nth > 0 {
+                        // Each row holds its attributes.
+                        self.acquire(plan);
+                    }
+                    let partition = self.snapshot.partition_of(access, value);
+                    let partition = partition
+                        .unwrap_or_else(|| self.add_partition(access, Some(value.clone())));
+                    pages.push(self.insert_row(id, &content, partition));
                 }
-                _ => None,
-            });
-        if let Some((attribute, values)) = sets.min_by_key(|(_, values)| values.len()) {
-            return Access::Values(attribute, values.clone());
+                match pages[..] {
+                    [page] => Place::Page(page),
+                    _ => Place::Pages(pages),
+                }
+            }
+            Access::Attribute(access) => {
+                let content = self.content(&attributes, plan, None);
+                let partition = self.snapshot.attributes.get(access).rows;
+                let partition = partition.unwrap_or_else(|| self.add_partition(access, None));
+                Place::Page(self.insert_row(id, &content, partition))
+            }
         }
-        let rarest = attributes
-            .iter()
-            .min_by_key(|attribute| self.attributes.get(**attribute).uses);
-        Access::Attribute(rarest.copied().unwrap_or(AttributeId::ALWAYS))
     }
 
-    fn lay(
-        &mut self,
-        id: SubscriptionId,
-        plan: &Plan<'_>,
-        attributes: &[AttributeId],
-        access: &Access,
-    ) {
-        let demands = attributes.iter().copied().zip(&plan.demands);
-        match access {
-            // The partition itself proves the demand on its attribute.
-            Access::Values(attribute, values) => {
-                let row = Row::new(id, demands.filter(|(other, _)| other != attribute));
-                let partitions = &mut self.attributes.get_mut(*attribute).partitions;
-                values
-                    .iter()
-                    .for_each(|value| partitions.insert_row(&self.key, value, row.clone()));
+    /// The attributes of a plan's demands, each used once more.
+    fn acquire(&mut self, plan: &Plan<'_>) -> Vec<AttributeId> {
+        let Snapshot {
+            attributes, key, ..
+        } = &mut self.snapshot;
+        let names = plan.demands.iter().map(|demand| demand.name);
+        names.map(|name| attributes.acquire(key, name)).collect()
+    }
+
+    /// The value whose partition has the fewest rows; else the shortest set of values; else an
+    /// attribute that few subscriptions mention.
+    fn choose(&self, attributes: &[AttributeId], plan: &Plan<'_>) -> Access {
+        let demands = || attributes.iter().copied().zip(&plan.demands);
+        let uses = |attribute| self.snapshot.attributes.get(attribute).uses;
+        let rare = attributes.iter().copied().min_by_key(|id| uses(*id));
+        let sets = demands().filter_map(|(attribute, demand)| match &demand.admits {
+            Admits::Values(values) if values.len() <= ACCESS_VALUES_MAX => {
+                Some((attribute, values))
             }
-            Access::Attribute(attribute) => {
-                self.attributes
-                    .get_mut(*attribute)
-                    .rows
-                    .insert(Row::new(id, demands));
+            _ => None,
+        });
+        let rows = |attribute, values: &[Value]| -> usize {
+            let partitions = values
+                .iter()
+                .filter_map(|value| self.snapshot.partition_of(attribute, value));
+            partitions
+                .map(|number| self.snapshot.partitions.get(number).len())
+                .sum()
+        };
+        let best = sets.min_by_key(|(attribute, values)| {
+            let (is_set, rows) = (values.len() > 1, rows(*attribute, values));
+            (is_set, rows, values.len())
+        });
+        match (best, rare) {
+            (Some((attribute, values)), Some(rare))
+                if rows(attribute, values) <= CROWDED.max(RARE * uses(rare)) =>
+            {
+                Access::Values(attribute, values.clone())
+            }
+            // The first of those about as rare, so that rows of one form come to lie together.
+            (_, Some(rare)) => {
+                let many = 4 * uses(rare);
+                let first = attributes.iter().copied().filter(|id| uses(*id) < many);
+                Access::Attribute(first.min().unwrap_or(rare))
+            }
+            (_, None) => Access::Attribute(AttributeId::ALWAYS),
+        }
+    }
+
+    /// What the rows of a plan say beyond the values of its access key.
+    fn content(
+        &self,
+        attributes: &[AttributeId],
+        plan: &Plan<'_>,
+        access: Option<AttributeId>,
+    ) -> Content {
+        let uses = |attribute| self.snapshot.attributes.get(attribute).uses;
+        let mut demands: Vec<(AttributeId, &Demand<'_>)> = attributes
+            .iter()
+            .copied()
+            .zip(&plan.demands)
+            .filter(|(attribute, _)| Some(*attribute) != access)
+            .collect();
+        demands.sort_unstable_by_key(|(attribute, _)| uses(*attribute));
+        let (mut bounds, mut tests) = (Vec::new(), Vec::new());
+        for (attribute, demand) in demands {
+            let fits = bounds.len() + 2 <= COLUMNS_MAX;
+            if fits {
+                demand.put_bounds(attribute, &mut bounds);
+            }
+            if !fits || !demand.bounds_suffice() {
+                tests.push(demand.test(attribute));
             }
         }
+        bounds.sort_unstable_by_key(|bound| bound.column);
+        Content {
+            bounds,
+            exact: (!tests.is_empty()).then(|| Arc::new(Exact(tests.into()))),
+        }
+    }
+
+    fn insert_row(&mut self, id: SubscriptionId, content: &Content, partition: u32) -> u32 {
+        let mut laying = Laying {
+            homes: &mut self.homes,
+            places: &mut self.places,
+            rows: &mut self.rows,
+        };
+        let row = NewRow {
+            id,
+            bounds: &content.bounds,
+            exact: content.exact.clone(),
+        };
+        let partitions = &mut self.snapshot.partitions;
+        partitions
+            .get_mut(partition)
+            .insert(row, &mut laying, partition)
+    }
+
+    fn add_partition(&mut self, attribute: AttributeId, value: Option<Value>) -> u32 {
+        let page = self.homes.insert(Home {
+            partition: 0,
+            group: FEW,
+            slot: 0,
+        });
+        let partition = self.snapshot.add_partition(attribute, value, page);
+        self.homes.get_mut(page).partition = partition;
+        partition
+    }
+
+    fn remove_row(&mut self, id: SubscriptionId, page: u32) {
+        let home = *self.homes.get(page);
+        let snapshot = &mut self.snapshot;
+        let partition = snapshot.partitions.get_mut(home.partition);
+        let row = snapshot.kernel.run(FindRow {
+            partition,
+            home,
+            id,
+        });
+        let mut laying = Laying {
+            homes: &mut self.homes,
+            places: &mut self.places,
+            rows: &mut self.rows,
+        };
+        let row = row.expect("a row lies on the page of its place");
+        let removed = partition.remove(home, row, &mut laying);
+        let (attribute, is_empty) = (partition.attribute, partition.len() == 0);
+        let mut attributes: Vec<AttributeId> =
+            removed.columns.iter().map(|c| c.attribute()).collect();
+        attributes.push(attribute);
+        if let Some(exact) = &removed.exact {
+            attributes.extend(exact.attributes());
+        }
+        attributes.sort_unstable();
+        attributes.dedup();
+        if is_empty {
+            let page = snapshot.remove_partition(home.partition);
+            self.homes.remove(page);
+        }
+        for attribute in attributes {
+            snapshot.attributes.release(&snapshot.key, attribute);
+        }
+    }
+}
+
+/// What a row says, without its id.
+struct Content {
+    /// Ascending by column, at most [`COLUMNS_MAX`].
+    bounds: Vec<Bound>,
+    exact: Option<Arc<Exact>>,
+}
+
+struct FindRow<'p> {
+    partition: &'p Partition,
+    home: Home,
+    id: SubscriptionId,
+}
+
+impl Job for FindRow<'_> {
+    type Output = Option<u16>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> Option<u16> {
+        self.partition.find(lanes, self.home, self.id)
     }
 }
 
@@ -320,16 +381,4 @@ impl fmt::Debug for Index {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
-}
-
-fn hash_id(key: &Key, id: SubscriptionId) -> u64 {
-    key.hash(u64::from(id.0), &[])
-}
-
-/// The names of one header block as an index knows them.
-#[derive(Clone)]
-pub struct Names<'i> {
-    index: &'i Index,
-    /// By position in the block's table; `None` for a name that no subscription mentions.
-    ids: Vec<Option<AttributeId>>,
 }

@@ -9,7 +9,7 @@
 //! same answers for many subscriptions at once, and a property test holds it to that.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -30,10 +30,11 @@ mod value;
 pub use binary::DecodeError;
 pub use bound::LimitError;
 pub use header::{BlockFull, Header, HeaderBlock, HeaderBlockWriter, Headers, NameIndex};
-pub use index::{Index, Matches, Names, SubscriptionId};
+pub use index::{Features, Index, Kernel, Matches, Names, Snapshot, SubscriptionId};
 pub use name::Name;
 pub use oblivious::{
-    Padded, NO_SUBSCRIPTION, Oblivious, ObliviousError, ObliviousMatches, ObliviousNames, Shape, Sizes,
+    NO_SUBSCRIPTION, Oblivious, ObliviousError, ObliviousMatches, ObliviousNames, Padded, Shape,
+    Sizes,
 };
 pub use publication::Publication;
 pub use subscription::{Constraint, Predicate, Subscription};

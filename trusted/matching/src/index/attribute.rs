@@ -3,24 +3,27 @@
 //! Invariant: a name has an id exactly while a subscription in the index mentions it, so the table
 //! is no larger than the live subscriptions make it. Ids of names that went are used again.
 
-use alloc::vec;
-use alloc::vec::Vec;
-
-use hashbrown::HashTable;
-
-use super::partition::Partitions;
-use super::row::Rows;
+use super::lookup::Lookup;
+use super::slab::Slab;
 use crate::hash::Key;
 use crate::name::Name;
 
 /// A name within one index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AttributeId(u32);
 
 impl AttributeId {
     /// Not a name, but an attribute that every header is taken to have.
     pub(super) const ALWAYS: Self = Self(0);
 
+    /// Names that one index can hold.
+    const MAX: u32 = 1 << 29;
+
+    pub(super) fn at(position: usize) -> Self {
+        Self(u32::try_from(position).expect("positions are those of ids"))
+    }
+
+    #[inline(always)]
     pub(super) fn position(self) -> usize {
         self.0 as usize
     }
@@ -29,30 +32,30 @@ impl AttributeId {
 /// One attribute.
 #[derive(Clone, Default)]
 pub(super) struct Attribute {
-    /// `None` for [`AttributeId::ALWAYS`] and ids not in use.
+    /// `None` for [`AttributeId::ALWAYS`].
     name: Option<Name>,
     /// How many subscriptions mention it.
     pub(super) uses: usize,
-    /// Rows that every header with this attribute meets.
-    pub(super) rows: Rows,
-    /// Rows that only headers with certain values of it meet.
-    pub(super) partitions: Partitions,
+    /// The partition of rows that every header with this attribute meets.
+    pub(super) rows: Option<u32>,
+    /// How many partitions there are of rows that only headers with a certain value of it meet.
+    pub(super) values: u32,
 }
 
 /// All attributes, by id and by name.
 #[derive(Clone)]
 pub(super) struct Attributes {
-    by_id: Vec<Attribute>,
-    by_name: HashTable<AttributeId>,
-    free: Vec<AttributeId>,
+    by_id: Slab<Attribute>,
+    by_name: Lookup,
 }
 
 impl Attributes {
     pub(super) fn new() -> Self {
+        let mut by_id = Slab::default();
+        by_id.insert(Attribute::default());
         Self {
-            by_id: vec![Attribute::default()],
-            by_name: HashTable::new(),
-            free: Vec::new(),
+            by_id,
+            by_name: Lookup::new(),
         }
     }
 
@@ -61,19 +64,19 @@ impl Attributes {
         self.by_id.len()
     }
 
+    #[inline]
     pub(super) fn get(&self, id: AttributeId) -> &Attribute {
-        &self.by_id[id.position()]
+        self.by_id.get(id.0)
     }
 
     pub(super) fn get_mut(&mut self, id: AttributeId) -> &mut Attribute {
-        &mut self.by_id[id.position()]
+        self.by_id.get_mut(id.0)
     }
 
     /// The id of `name`, if a subscription mentions it.
     pub(super) fn find(&self, key: &Key, name: &str) -> Option<AttributeId> {
-        self.by_name
-            .find(hash(key, name), |id| self.is_named(*id, name))
-            .copied()
+        let is_it = |id| self.by_id.get(id).name.as_deref() == Some(name);
+        self.by_name.find(hash(key, name), is_it).map(AttributeId)
     }
 
     /// The id of `name`, for one more subscription that mentions it.
@@ -85,37 +88,27 @@ impl Attributes {
 
     /// Ends one use of `id`.
     pub(super) fn release(&mut self, key: &Key, id: AttributeId) {
-        let attribute = self.get_mut(id);
-        attribute.uses -= 1;
-        if attribute.uses > 0 {
+        if id == AttributeId::ALWAYS {
             return;
         }
-        if let Some(name) = core::mem::take(attribute).name {
-            let found = self.by_name.find_entry(hash(key, &name), |own| *own == id);
-            found.expect("an attribute in use is in the table").remove();
-            self.free.push(id);
+        let attribute = self.get_mut(id);
+        attribute.uses -= 1;
+        if attribute.uses == 0 {
+            let gone = self.by_id.remove(id.0);
+            let name = gone.name.expect("every attribute but ALWAYS has a name");
+            self.by_name.remove(hash(key, &name), id.0);
         }
     }
 
     fn add(&mut self, key: &Key, name: &Name) -> AttributeId {
-        let id = self.free.pop().unwrap_or_else(|| {
-            let id = u32::try_from(self.by_id.len()).expect("names in memory are fewer than 2^32");
-            self.by_id.push(Attribute::default());
-            AttributeId(id)
-        });
-        self.get_mut(id).name = Some(name.clone());
-        let by_id = &self.by_id;
-        self.by_name.insert_unique(hash(key, name), id, |own| {
-            by_id[own.position()]
-                .name
-                .as_deref()
-                .map_or(0, |name| hash(key, name))
-        });
-        id
-    }
-
-    fn is_named(&self, id: AttributeId, name: &str) -> bool {
-        self.get(id).name.as_deref() == Some(name)
+        let attribute = Attribute {
+            name: Some(name.clone()),
+            ..Attribute::default()
+        };
+        let id = self.by_id.insert(attribute);
+        assert!(id < AttributeId::MAX, "so many names do not fit in memory");
+        self.by_name.insert(hash(key, name), id);
+        AttributeId(id)
     }
 }
 

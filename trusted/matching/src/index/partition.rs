@@ -1,99 +1,180 @@
-//! The partitions of an attribute: rows by the value that they demand of it.
+//! Rows with one access key: a value of an attribute, or the attribute.
 //!
-//! Invariant: a value has a partition exactly while a row lies in it or an equality mentions it.
+//! Invariant: a partition has either a few rows as they are or groups of pages, and goes with its
+//! last row.
 
-use hashbrown::HashTable;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::SubscriptionId;
-use super::row::{Row, Rows};
-use crate::hash::Key;
-use crate::value::{Value, ValueRef};
+use super::attribute::AttributeId;
+use super::column::{Bounds, Column};
+use super::exact::{Exact, Probe};
+use super::group::{Group, NewRow};
+use super::homes::{FEW, Home, Laying};
+use super::kernel::Lanes;
+use super::matches::Found;
+use crate::value::Value;
 
-/// Rows by value.
-#[derive(Clone, Default)]
-pub(super) struct Partitions {
-    by_value: HashTable<Partition>,
-}
+/// Rows without a group. More are laid on pages: about where those are as fast, and as small.
+const FEW_MAX: usize = 12;
 
+/// Groups that are looked at for one that takes a row, the last ones.
+const GROUPS_TRIED: usize = 16;
+
+/// The rows that only headers with `value` for `attribute` meet, or all that have the attribute.
 #[derive(Clone)]
-struct Partition {
-    value: Value,
-    /// How many subscriptions have this equality, wherever their rows lie.
-    mentions: usize,
-    rows: Rows,
+pub(super) struct Partition {
+    pub(super) attribute: AttributeId,
+    pub(super) value: Option<Value>,
+    /// The number of its page of few rows.
+    page: u32,
+    rows: usize,
+    few: Arc<Vec<Few>>,
+    groups: Vec<Arc<Group>>,
 }
 
-impl Partitions {
-    /// The rows that demand `value`.
-    pub(super) fn rows(&self, key: &Key, value: ValueRef<'_>) -> Option<&Rows> {
-        match self.by_value.is_empty() {
-            true => None,
-            false => self.find(key, value).map(|partition| &partition.rows),
+/// A row by itself.
+#[derive(Clone)]
+struct Few {
+    id: SubscriptionId,
+    bounds: Bounds,
+    exact: Option<Arc<Exact>>,
+}
+
+/// What a removed row had: the columns of its bounds, and its exact tests.
+pub(super) struct Removed {
+    pub(super) columns: Vec<Column>,
+    pub(super) exact: Option<Arc<Exact>>,
+}
+
+impl Partition {
+    /// Without rows; its rows will be on the page of this number while they are few.
+    pub(super) fn new(attribute: AttributeId, value: Option<Value>, page: u32) -> Self {
+        Self {
+            attribute,
+            value,
+            page,
+            rows: 0,
+            few: Arc::default(),
+            groups: Vec::new(),
         }
     }
 
-    /// How many subscriptions have the equality with `value`.
-    pub(super) fn mentions(&self, key: &Key, value: ValueRef<'_>) -> usize {
-        self.find(key, value)
-            .map_or(0, |partition| partition.mentions)
+    /// Its number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.rows
     }
 
-    /// Counts one more equality with `value`.
-    pub(super) fn mention(&mut self, key: &Key, value: &Value) {
-        self.change(key, value, |partition| partition.mentions += 1);
+    /// The number of its page of few rows.
+    pub(super) fn page(&self) -> u32 {
+        self.page
     }
 
-    /// Counts one equality with `value` less.
-    pub(super) fn forget(&mut self, key: &Key, value: ValueRef<'_>) {
-        self.shrink(key, value, |partition| partition.mentions -= 1);
+    /// Lays a row in this partition, whose number is given; returns the number of the row's page.
+    pub(super) fn insert(
+        &mut self,
+        row: NewRow<'_>,
+        laying: &mut Laying<'_>,
+        partition: u32,
+    ) -> u32 {
+        self.rows += 1;
+        if self.groups.is_empty() && self.few.len() < FEW_MAX {
+            Arc::make_mut(&mut self.few).push(Few {
+                id: row.id,
+                bounds: row.bounds.into(),
+                exact: row.exact,
+            });
+            return self.page;
+        }
+        for few in core::mem::take(&mut self.few).iter() {
+            let row = NewRow {
+                id: few.id,
+                bounds: &few.bounds,
+                exact: few.exact.clone(),
+            };
+            let page = self.lay(&row, laying, partition);
+            laying.places.moved(few.id, self.page, page);
+        }
+        self.lay(&row, laying, partition)
     }
 
-    pub(super) fn insert_row(&mut self, key: &Key, value: &Value, row: Row) {
-        self.change(key, value, |partition| partition.rows.insert(row));
-    }
-
-    pub(super) fn remove_row(&mut self, key: &Key, value: ValueRef<'_>, id: SubscriptionId) {
-        self.shrink(key, value, |partition| partition.rows.remove(id));
-    }
-
-    fn find(&self, key: &Key, value: ValueRef<'_>) -> Option<&Partition> {
-        self.by_value
-            .find(hash(key, value), |partition| partition.value == value)
-    }
-
-    fn change(&mut self, key: &Key, value: &Value, change: impl FnOnce(&mut Partition)) {
-        let is_same = |partition: &Partition| partition.value == *value;
-        let rehash = |partition: &Partition| hash(key, partition.value.borrow());
-        let place = self
-            .by_value
-            .entry(hash(key, value.borrow()), is_same, rehash);
-        let empty = || Partition {
-            value: value.clone(),
-            mentions: 0,
-            rows: Rows::default(),
+    /// Lays a row in the group that it fits best.
+    fn lay(&mut self, row: &NewRow<'_>, laying: &mut Laying<'_>, partition: u32) -> u32 {
+        let tried = self.groups.iter().enumerate().rev().take(GROUPS_TRIED);
+        let best = tried
+            .filter(|(_, group)| group.takes(row.bounds))
+            .min_by_key(|(_, group)| group.misfit(row.bounds));
+        let home = |group: usize| Home {
+            partition,
+            group: group as u32,
+            slot: 0,
         };
-        change(place.or_insert_with(empty).into_mut());
-    }
-
-    fn shrink(&mut self, key: &Key, value: ValueRef<'_>, shrink: impl FnOnce(&mut Partition)) {
-        let found = self
-            .by_value
-            .find_entry(hash(key, value), |partition| partition.value == value);
-        let mut found = found.ok().expect("what goes out of a partition went in");
-        shrink(found.get_mut());
-        if found.get().mentions == 0 && found.get().rows.is_empty() {
-            found.remove();
+        match best.map(|(at, _)| at) {
+            Some(at) => Arc::make_mut(&mut self.groups[at]).insert(row, laying, home(at)),
+            None => {
+                let (group, page) = Group::new(row, laying, home(self.groups.len()));
+                self.groups.push(Arc::new(group));
+                page
+            }
         }
     }
-}
 
-#[inline]
-fn hash(key: &Key, value: ValueRef<'_>) -> u64 {
-    match value {
-        ValueRef::Number(number) => {
-            let word = 1 | u64::from(number.key_excess()) << 8;
-            key.hash(word, &number.order_key().to_le_bytes())
+    /// The row of `id`, or one of them, on the page at `home`.
+    #[inline(always)]
+    pub(super) fn find<L: Lanes>(&self, lanes: L, home: Home, id: SubscriptionId) -> Option<u16> {
+        match home.group {
+            FEW => {
+                let place = self.few.iter().position(|few| few.id == id);
+                place.map(|place| place as u16)
+            }
+            group => self.groups[group as usize].find(lanes, home.slot as usize, id),
         }
-        ValueRef::Text(text) => key.hash(2, text.as_bytes()),
+    }
+
+    /// Removes the row at this place of the page at `home`.
+    pub(super) fn remove(&mut self, home: Home, row: u16, laying: &mut Laying<'_>) -> Removed {
+        self.rows -= 1;
+        if home.group == FEW {
+            let few = Arc::make_mut(&mut self.few).swap_remove(usize::from(row));
+            return Removed {
+                columns: few.bounds.iter().map(|bound| bound.column).collect(),
+                exact: few.exact,
+            };
+        }
+        let at = home.group as usize;
+        let group = Arc::make_mut(&mut self.groups[at]);
+        let (columns, exact) = group.remove(home.slot as usize, row, laying, home);
+        let columns = (0..u32::BITS as usize).filter(|column| columns >> column & 1 == 1);
+        let columns = columns.map(|column| group.column(column)).collect();
+        if group.is_empty() {
+            self.groups.swap_remove(at);
+            if let Some(moved) = self.groups.get(at) {
+                moved.renumber(home.group, laying);
+            }
+        }
+        Removed { columns, exact }
+    }
+
+    /// Appends the rows that the header at hand satisfies, given that it meets the access key.
+    #[inline(always)]
+    pub(super) fn scan<'p, L: Lanes, K>(
+        &'p self,
+        lanes: L,
+        probe: Probe<'_, K>,
+        found: &mut Found<'p>,
+    ) {
+        for few in self.few.iter() {
+            let reached =
+                |bound: &super::column::Bound| bound.least <= probe.keys.get(bound.column);
+            if few.bounds.iter().all(reached)
+                && few.exact.as_ref().is_none_or(|exact| exact.holds(probe))
+            {
+                found.one(few.id);
+            }
+        }
+        for group in &self.groups {
+            group.scan(lanes, probe, found);
+        }
     }
 }

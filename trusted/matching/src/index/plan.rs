@@ -7,20 +7,22 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::row::{Interval, key_of};
+use super::attribute::AttributeId;
+use super::column::{Bound, Column, Keys, PRESENT, Side, TEXT_KEY_BYTES, text_key};
+use super::exact::Test;
 use crate::name::Name;
 use crate::subscription::{Predicate, Subscription};
-use crate::value::{Value, ValueRef};
+use crate::value::{Number, Value, ValueRef};
 
 /// What a subscription demands, attribute by attribute.
 pub(super) struct Plan<'s> {
     pub(super) demands: Vec<Demand<'s>>,
 }
 
-/// What it demands of one attribute: a key in `interval`, and what `admits` says.
+/// What it demands of one attribute: a value in `range`, and what `admits` says.
 pub(super) struct Demand<'s> {
     pub(super) name: &'s Name,
-    pub(super) interval: Interval,
+    range: Range,
     pub(super) admits: Admits,
 }
 
@@ -29,8 +31,22 @@ pub(super) struct Demand<'s> {
 pub(super) enum Admits {
     /// Exactly these: one or more, in ascending order, each once.
     Values(Box<[Value]>),
-    /// Those in the interval for which each of these holds.
+    /// Those in the range for which each of these holds.
     Tests(Box<[Predicate]>),
+}
+
+/// The numbers whose keys lie in one interval, and the texts whose keys lie in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    numbers: Interval,
+    texts: Interval,
+}
+
+/// The keys from `low` to `high`, both included; none when `low` is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Interval {
+    low: u64,
+    high: u64,
 }
 
 impl<'s> Plan<'s> {
@@ -61,16 +77,16 @@ impl<'s> Demand<'s> {
         if let Some(values) = common_values(predicates) {
             return Self::of_values(name, values, predicates);
         }
-        let intervals = predicates.iter().map(|predicate| interval_of(predicate));
-        let interval = intervals.fold(Interval::PRESENT, Interval::intersect);
+        let ranges = predicates.iter().map(|predicate| Range::of(predicate));
+        let range = ranges.fold(Range::ALL, Range::intersect);
         let tests = predicates
             .iter()
             .copied()
-            .filter(|predicate| !interval_says_all(predicate));
+            .filter(|predicate| !range_says_all(predicate));
         let admits = Admits::Tests(tests.cloned().collect());
-        (!interval.is_empty()).then_some(Self {
+        (!range.is_empty()).then_some(Self {
             name,
-            interval,
+            range,
             admits,
         })
     }
@@ -82,25 +98,210 @@ impl<'s> Demand<'s> {
     ) -> Option<Self> {
         let others = || predicates.iter().filter(|predicate| !is_set(predicate));
         values.retain(|value| others().all(|predicate| predicate.holds(value.borrow())));
-        let keys = || values.iter().map(|value| key_of(value.borrow()));
-        let interval = Interval {
-            low: keys().min()?,
-            high: keys().max()?,
-        };
-        Some(Self {
+        let range = values
+            .iter()
+            .fold(Range::NONE, |range, value| range.with(value.borrow()));
+        (!values.is_empty()).then_some(Self {
             name,
-            interval,
+            range,
             admits: Admits::Values(values.into()),
         })
     }
 
-    /// Whether a value is admitted as soon as its key lies in the interval.
-    pub(super) fn interval_suffices(&self) -> bool {
+    /// Whether the bounds of [`Self::put_bounds`] say all that is demanded.
+    pub(super) fn bounds_suffice(&self) -> bool {
         match &self.admits {
             Admits::Values(values) => {
                 matches!(**values, [Value::Number(number)] if number.has_own_key())
             }
             Admits::Tests(tests) => tests.is_empty(),
+        }
+    }
+
+    /// All that is demanded, to be tested on the value itself.
+    pub(super) fn test(&self, attribute: AttributeId) -> Test {
+        Test {
+            attribute,
+            range: self.range,
+            admits: self.admits.clone(),
+        }
+    }
+
+    /// Appends one bound or two that every admitted value reaches, in ascending order of column.
+    pub(super) fn put_bounds(&self, attribute: AttributeId, bounds: &mut Vec<Bound>) {
+        let mut put = |side, least| {
+            bounds.push(Bound {
+                column: Column::new(attribute, side),
+                least,
+            });
+        };
+        let Range { numbers, texts } = self.range;
+        match (numbers.is_empty(), texts.is_empty()) {
+            (false, false) => put(Side::NumberLow, PRESENT),
+            (false, true) => {
+                numbers.put([Side::NumberLow, Side::NumberHigh], Interval::NUMBERS, put)
+            }
+            (true, _) => texts.put([Side::TextLow, Side::TextHigh], Interval::TEXTS, put),
+        }
+    }
+}
+
+impl Range {
+    /// Whether the header's value of `attribute` has a key in this range.
+    pub(super) fn holds(self, attribute: AttributeId, keys: &Keys) -> bool {
+        match keys.get(Column::new(attribute, Side::TextLow)) {
+            0 => self
+                .numbers
+                .holds(keys.get(Column::new(attribute, Side::NumberLow))),
+            text => self.texts.holds(text),
+        }
+    }
+
+    const ALL: Self = Self {
+        numbers: Interval::NUMBERS,
+        texts: Interval::TEXTS,
+    };
+    const NUMBERS: Self = Self {
+        texts: Interval::NONE,
+        ..Self::ALL
+    };
+    const TEXTS: Self = Self {
+        numbers: Interval::NONE,
+        ..Self::ALL
+    };
+    const NONE: Self = Self {
+        numbers: Interval::NONE,
+        texts: Interval::NONE,
+    };
+
+    /// The least range that holds all values that satisfy `predicate`, or a wider one.
+    fn of(predicate: &Predicate) -> Self {
+        match predicate {
+            Predicate::Less(bound) => Self::below(bound, true),
+            Predicate::LessOrEqual(bound) => Self::below(bound, false),
+            Predicate::Greater(bound) => Self::above(bound, true),
+            Predicate::GreaterOrEqual(bound) => Self::above(bound, false),
+            Predicate::NotEqual(Value::Number(_)) => Self::NUMBERS,
+            Predicate::NotEqual(Value::Text(_)) => Self::TEXTS,
+            Predicate::Prefix(prefix) => {
+                let [low, high] = [0, u8::MAX].map(|filler| text_key(prefix.as_bytes(), filler));
+                Self {
+                    texts: Interval { low, high },
+                    ..Self::TEXTS
+                }
+            }
+            Predicate::Equal(_) | Predicate::In(_) | Predicate::Exists => Self::ALL,
+        }
+    }
+
+    fn below(bound: &Value, strictly: bool) -> Self {
+        let mut range = Self::NONE;
+        match bound {
+            Value::Number(bound) => {
+                let excluded = u64::from(strictly && bound.is_double());
+                range.numbers = Interval {
+                    high: bound.order_key() - excluded,
+                    ..Interval::NUMBERS
+                };
+            }
+            Value::Text(bound) => {
+                range.texts = Interval {
+                    high: text_key(bound.as_bytes(), 0),
+                    ..Interval::TEXTS
+                };
+            }
+        }
+        range
+    }
+
+    fn above(bound: &Value, strictly: bool) -> Self {
+        let mut range = Self::NONE;
+        match bound {
+            Value::Number(bound) => {
+                let excluded = u64::from(strictly && bound.has_own_key());
+                range.numbers = Interval {
+                    low: bound.order_key() + excluded,
+                    ..Interval::NUMBERS
+                };
+            }
+            Value::Text(bound) => {
+                range.texts = Interval {
+                    low: text_key(bound.as_bytes(), 0),
+                    ..Interval::TEXTS
+                };
+            }
+        }
+        range
+    }
+
+    fn with(self, value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Number(number) => Self {
+                numbers: self.numbers.with(number.order_key()),
+                ..self
+            },
+            ValueRef::Text(text) => Self {
+                texts: self.texts.with(text_key(text.as_bytes(), 0)),
+                ..self
+            },
+        }
+    }
+
+    fn intersect(self, other: Self) -> Self {
+        Self {
+            numbers: self.numbers.intersect(other.numbers),
+            texts: self.texts.intersect(other.texts),
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        self.numbers.is_empty() && self.texts.is_empty()
+    }
+}
+
+impl Interval {
+    const NONE: Self = Self {
+        low: u64::MAX,
+        high: 0,
+    };
+    const NUMBERS: Self = Self {
+        low: Number::KEY_MIN,
+        high: Number::KEY_MAX,
+    };
+    const TEXTS: Self = Self {
+        low: 1 << 63,
+        high: u64::MAX,
+    };
+
+    fn with(self, key: u64) -> Self {
+        Self {
+            low: self.low.min(key),
+            high: self.high.max(key),
+        }
+    }
+
+    fn intersect(self, other: Self) -> Self {
+        Self {
+            low: self.low.max(other.low),
+            high: self.high.min(other.high),
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        self.low > self.high
+    }
+
+    fn holds(self, key: u64) -> bool {
+        (self.low..=self.high).contains(&key)
+    }
+
+    /// Puts those of its two bounds that say more than `all` does, or else the lower one.
+    fn put(self, [low, high]: [Side; 2], all: Self, mut put: impl FnMut(Side, u64)) {
+        if self.low > all.low || self.high >= all.high {
+            put(low, self.low);
+        }
+        if self.high < all.high {
+            put(high, !self.high);
         }
     }
 }
@@ -153,46 +354,18 @@ fn order(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
     })
 }
 
-/// The least interval that holds the keys of all values that satisfy `predicate`, or a wider one
-/// for a set.
-fn interval_of(predicate: &Predicate) -> Interval {
-    let number = Interval::NUMBER;
-    match predicate {
-        Predicate::Less(Value::Number(bound)) => Interval {
-            high: bound.order_key() - u64::from(bound.is_double()),
-            ..number
-        },
-        Predicate::LessOrEqual(Value::Number(bound)) => Interval {
-            high: bound.order_key(),
-            ..number
-        },
-        Predicate::Greater(Value::Number(bound)) => Interval {
-            low: bound.order_key() + u64::from(bound.has_own_key()),
-            ..number
-        },
-        Predicate::GreaterOrEqual(Value::Number(bound)) => Interval {
-            low: bound.order_key(),
-            ..number
-        },
-        Predicate::NotEqual(Value::Number(_)) => number,
-        Predicate::Less(Value::Text(_))
-        | Predicate::LessOrEqual(Value::Text(_))
-        | Predicate::Greater(Value::Text(_))
-        | Predicate::GreaterOrEqual(Value::Text(_))
-        | Predicate::NotEqual(Value::Text(_))
-        | Predicate::Prefix(_) => Interval::TEXT,
-        Predicate::Equal(_) | Predicate::In(_) | Predicate::Exists => Interval::PRESENT,
-    }
-}
-
-/// Whether [`interval_of`] a predicate that is no set says all that it says.
-fn interval_says_all(predicate: &Predicate) -> bool {
+/// Whether [`Range::of`] a predicate that is no set says all that it says.
+fn range_says_all(predicate: &Predicate) -> bool {
     match predicate {
         Predicate::Less(Value::Number(bound)) | Predicate::GreaterOrEqual(Value::Number(bound)) => {
             bound.is_double()
         }
         Predicate::LessOrEqual(Value::Number(bound)) | Predicate::Greater(Value::Number(bound)) => {
             bound.has_own_key()
+        }
+        // The key fills a shorter text with zeros, which must not be taken for the prefix's own.
+        Predicate::Prefix(prefix) => {
+            prefix.len() <= TEXT_KEY_BYTES && !prefix.as_bytes().contains(&0)
         }
         Predicate::Exists => true,
         _ => false,
@@ -206,7 +379,7 @@ mod tests {
     use std::format;
 
     /// The demands of the one attribute `a`, or `None` when they contradict each other.
-    fn demand(constraints: &str) -> Option<(Interval, Admits)> {
+    fn demand(constraints: &str) -> Option<(Range, Admits)> {
         let Ok(Line::Subscription { subscription, .. }) =
             ascii::parse(&format!("0 0 S {constraints}"))
         else {
@@ -215,19 +388,19 @@ mod tests {
         let mut plan = Plan::new(&subscription)?;
         plan.demands
             .pop()
-            .map(|demand| (demand.interval, demand.admits))
+            .map(|demand| (demand.range, demand.admits))
     }
 
     fn key(value: f64) -> u64 {
-        key_of(Value::try_from(value).unwrap().borrow())
+        Number::new(value).unwrap().order_key()
     }
 
     #[test]
     fn constraints_on_one_attribute_become_one_interval() {
-        let (interval, admits) = demand("i a >= 1.5 i a < 4 i a <= 9 i a exists").unwrap();
+        let (range, admits) = demand("i a >= 1.5 i a < 4 i a <= 9 i a exists").unwrap();
 
         assert_eq!(
-            interval,
+            range.numbers,
             Interval {
                 low: key(1.5),
                 high: key(4.0) - 1
@@ -238,11 +411,11 @@ mod tests {
 
     #[test]
     fn sets_are_intersected_sorted_and_filtered() {
-        let (interval, admits) =
+        let (range, admits) =
             demand(r#"i a in {5, "x", 3, 1, 5} i a in {1, 3, 5, 7} i a > 1"#).unwrap();
 
         assert_eq!(
-            interval,
+            range.numbers,
             Interval {
                 low: key(3.0),
                 high: key(5.0)

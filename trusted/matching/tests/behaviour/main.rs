@@ -3,6 +3,7 @@
 mod ascii;
 mod binary;
 mod blocks;
+mod churn;
 mod datasets;
 mod index;
 mod language;

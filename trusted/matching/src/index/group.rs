@@ -1,0 +1,347 @@
+//! Rows that share up to [`COLUMNS_MAX`] columns, on pages under one tree.
+//!
+//! Invariant: the zone of a page holds every bound of its rows, so that a header whose key is below
+//! the zone misses the page, and one that reaches the zone's end need not look at the column. A page
+//! may have fewer columns than its group: its rows have no bound on the others.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::SubscriptionId;
+use super::column::{Bound, Column};
+use super::exact::{Exact, Probe};
+use super::homes::{Home, Laying};
+use super::kernel::Lanes;
+use super::matches::Found;
+use super::page::{COLUMNS_MAX, PAGE_ROWS, Page};
+use super::tree::Tree;
+
+/// A page that is built again with more live rows than these is split.
+const SPLIT_ROWS: usize = PAGE_ROWS - PAGE_ROWS / 8;
+
+/// A page with fewer live rows than these, beside others, gives them to its neighbours.
+const DISSOLVE_ROWS: usize = PAGE_ROWS / 16;
+
+/// Pages whose zones lie together.
+const ZONE_PAGES: usize = 8;
+
+/// A row to be laid.
+pub(super) struct NewRow<'r> {
+    pub(super) id: SubscriptionId,
+    pub(super) bounds: &'r [Bound],
+    pub(super) exact: Option<Arc<Exact>>,
+}
+
+/// One column's zones of [`ZONE_PAGES`] pages.
+#[derive(Clone, Copy)]
+struct Zones {
+    low: [u64; ZONE_PAGES],
+    high: [u64; ZONE_PAGES],
+}
+
+/// Where there is no page: a zone that no key reaches.
+const NO_ZONES: Zones = Zones {
+    low: [u64::MAX; ZONE_PAGES],
+    high: [u64::MAX; ZONE_PAGES],
+};
+
+/// Rows on pages.
+#[derive(Clone)]
+pub(super) struct Group {
+    columns: Vec<Column>,
+    pages: Vec<Arc<Page>>,
+    /// The numbers of the pages among all homes.
+    numbers: Vec<u32>,
+    /// [`COLUMNS_MAX`] at most for each eight pages.
+    zones: Vec<Vec<Zones>>,
+    tree: Tree,
+}
+
+impl Group {
+    /// A group of one row.
+    pub(super) fn new(row: &NewRow<'_>, laying: &mut Laying<'_>, home: Home) -> (Self, u32) {
+        let mut group = Self {
+            columns: row.bounds.iter().map(|bound| bound.column).collect(),
+            pages: Vec::new(),
+            numbers: Vec::new(),
+            zones: Vec::new(),
+            tree: Tree::new(),
+        };
+        laying.rows.begin(group.columns.len());
+        let bounds = row.bounds.iter().map(|bound| bound.least);
+        laying.rows.push(row.id, bounds, row.exact.clone());
+        group.add_page(laying, 0..1, home);
+        let number = group.numbers[0];
+        (group, number)
+    }
+
+    /// Whether a row with these bounds can be laid here.
+    pub(super) fn takes(&self, bounds: &[Bound]) -> bool {
+        let new = bounds.iter().filter(|b| !self.columns.contains(&b.column));
+        self.columns.len() + new.count() <= COLUMNS_MAX
+    }
+
+    /// How many columns it has that these bounds are not on, and how many it would get.
+    pub(super) fn misfit(&self, bounds: &[Bound]) -> usize {
+        let shared = bounds.iter().filter(|b| self.columns.contains(&b.column));
+        self.columns.len() + bounds.len() - 2 * shared.count()
+    }
+
+    /// Lays a row, which it takes; returns the number of its page.
+    pub(super) fn insert(&mut self, row: &NewRow<'_>, laying: &mut Laying<'_>, home: Home) -> u32 {
+        let bounds = self.bounds_of(row.bounds);
+        let bounds = &bounds[..self.columns.len()];
+        self.lay(row.id, bounds, row.exact.as_ref(), laying, home)
+    }
+
+    fn lay(
+        &mut self,
+        id: SubscriptionId,
+        bounds: &[u64],
+        exact: Option<&Arc<Exact>>,
+        laying: &mut Laying<'_>,
+        home: Home,
+    ) -> u32 {
+        let slot = self.tree.find(bounds);
+        let page = Arc::make_mut(&mut self.pages[slot]);
+        if page.append(id, bounds, exact).is_ok() {
+            self.widen(slot, bounds);
+            return self.numbers[slot];
+        }
+        laying.rows.begin(self.columns.len());
+        page.drain_into(laying.rows);
+        laying.rows.push(id, bounds.iter().copied(), exact.cloned());
+        if laying.rows.len() <= SPLIT_ROWS {
+            let before = Arc::clone(&self.pages[slot]);
+            self.set_page(slot, laying, 0..laying.rows.len(), Some(&before));
+            return self.numbers[slot];
+        }
+        self.split(slot, id, laying, home)
+    }
+
+    /// Its bounds on the columns of this group, of which it may get more.
+    fn bounds_of(&mut self, bounds: &[Bound]) -> [u64; COLUMNS_MAX] {
+        let mut all = [0; COLUMNS_MAX];
+        for bound in bounds {
+            let known = self.columns.iter().position(|own| *own == bound.column);
+            let column = known.unwrap_or_else(|| self.add_column(bound.column));
+            all[column] = bound.least;
+        }
+        all
+    }
+
+    fn add_column(&mut self, column: Column) -> usize {
+        self.columns.push(column);
+        let pages = self.pages.len();
+        for (at, zones) in self.zones.iter_mut().enumerate() {
+            let mut none = NO_ZONES;
+            for place in 0..ZONE_PAGES.min(pages - at * ZONE_PAGES) {
+                (none.low[place], none.high[place]) = (0, 0);
+            }
+            zones.push(none);
+        }
+        self.columns.len() - 1
+    }
+
+    /// Parts the rows of the page at `slot`, which lie in `laying`, onto it and a new one; returns
+    /// the number of the page where `id` came to lie.
+    fn split(
+        &mut self,
+        slot: usize,
+        id: SubscriptionId,
+        laying: &mut Laying<'_>,
+        home: Home,
+    ) -> u32 {
+        let (cut, second) = match laying.rows.part() {
+            Some((cut, second)) => (Some(cut), second),
+            // Equal rows cannot be told apart: the new one begins a page.
+            None => (None, laying.rows.len() - 1),
+        };
+        let end = laying.rows.len();
+        self.set_page(slot, laying, 0..second, None);
+        self.tree.split(slot, cut);
+        let number = self.add_page(laying, second..end, home);
+        let from = self.numbers[slot];
+        let mut own = from;
+        for row in second..end {
+            let moved = laying.rows.id(row);
+            laying.places.moved(moved, from, number);
+            if moved == id {
+                own = number;
+            }
+        }
+        own
+    }
+
+    /// Builds a page for rows in `laying`; the tree knows it already. Returns its number.
+    fn add_page(
+        &mut self,
+        laying: &mut Laying<'_>,
+        range: core::ops::Range<usize>,
+        home: Home,
+    ) -> u32 {
+        let slot = self.pages.len();
+        if slot.is_multiple_of(ZONE_PAGES) {
+            self.zones
+                .push(self.columns.iter().map(|_| NO_ZONES).collect());
+        }
+        let number = laying.homes.insert(Home {
+            slot: slot as u32,
+            ..home
+        });
+        self.numbers.push(number);
+        self.pages
+            .push(Arc::new(Page::build(laying.rows, range.clone(), None)));
+        self.set_zones(slot, laying, range);
+        number
+    }
+
+    fn set_page(
+        &mut self,
+        slot: usize,
+        laying: &mut Laying<'_>,
+        range: core::ops::Range<usize>,
+        before: Option<&Page>,
+    ) {
+        self.pages[slot] = Arc::new(Page::build(laying.rows, range.clone(), before));
+        self.set_zones(slot, laying, range);
+    }
+
+    fn set_zones(&mut self, slot: usize, laying: &Laying<'_>, range: core::ops::Range<usize>) {
+        let place = slot % ZONE_PAGES;
+        for (column, zones) in self.zones[slot / ZONE_PAGES].iter_mut().enumerate() {
+            let zone = laying.rows.zone(range.clone(), column);
+            (zones.low[place], zones.high[place]) = zone;
+        }
+    }
+
+    fn widen(&mut self, slot: usize, bounds: &[u64]) {
+        let place = slot % ZONE_PAGES;
+        for (zones, bound) in self.zones[slot / ZONE_PAGES].iter_mut().zip(bounds) {
+            zones.low[place] = zones.low[place].min(*bound);
+            zones.high[place] = zones.high[place].max(*bound);
+        }
+    }
+
+    /// The row of `id`, or one of them, on the page at `slot`.
+    #[inline(always)]
+    pub(super) fn find<L: Lanes>(&self, lanes: L, slot: usize, id: SubscriptionId) -> Option<u16> {
+        self.pages[slot].find(lanes, id)
+    }
+
+    /// Removes a live row, and with it the page when that was its last row; returns what the row
+    /// had.
+    pub(super) fn remove(
+        &mut self,
+        slot: usize,
+        row: u16,
+        laying: &mut Laying<'_>,
+        home: Home,
+    ) -> (u32, Option<Arc<Exact>>) {
+        let page = Arc::make_mut(&mut self.pages[slot]);
+        let removed = page.remove(row);
+        let (live, is_sparse) = (page.live(), page.is_sparse());
+        if live == 0 || live < DISSOLVE_ROWS && self.pages.len() > 1 {
+            self.dissolve(slot, laying, home);
+        } else if is_sparse {
+            laying.rows.begin(self.columns.len());
+            self.pages[slot].drain_into(laying.rows);
+            self.set_page(slot, laying, 0..live, None);
+        }
+        (removed.columns, removed.exact)
+    }
+
+    /// Gives the rows of a page to the others, and the page away.
+    fn dissolve(&mut self, slot: usize, laying: &mut Laying<'_>, home: Home) {
+        let mut rows = core::mem::take(laying.rows);
+        rows.begin(self.columns.len());
+        self.pages[slot].drain_into(&mut rows);
+        let number = self.numbers[slot];
+        self.remove_page(slot, laying);
+        for row in 0..rows.len() {
+            let id = rows.id(row);
+            let to = self.lay(id, rows.bounds(row), rows.exact(row), laying, home);
+            laying.places.moved(id, number, to);
+        }
+        *laying.rows = rows;
+    }
+
+    fn remove_page(&mut self, slot: usize, laying: &mut Laying<'_>) {
+        let last = self.pages.len() - 1;
+        if last > 0 {
+            self.tree.remove(slot);
+        }
+        self.pages.swap_remove(slot);
+        laying.homes.remove(self.numbers.swap_remove(slot));
+        if let Some(moved) = self.numbers.get(slot) {
+            laying.homes.get_mut(*moved).slot = slot as u32;
+        }
+        for column in 0..self.columns.len() {
+            let from = &mut self.zones[last / ZONE_PAGES][column];
+            let place = last % ZONE_PAGES;
+            let zone = (from.low[place], from.high[place]);
+            (from.low[place], from.high[place]) = (u64::MAX, u64::MAX);
+            if slot < last {
+                let to = &mut self.zones[slot / ZONE_PAGES][column];
+                let place = slot % ZONE_PAGES;
+                (to.low[place], to.high[place]) = zone;
+            }
+        }
+        if last.is_multiple_of(ZONE_PAGES) {
+            self.zones.pop();
+        }
+    }
+
+    /// Whether it has no page left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// The column at this place.
+    pub(super) fn column(&self, place: usize) -> Column {
+        self.columns[place]
+    }
+
+    /// Takes down that this group is the one at `place` of its partition now.
+    pub(super) fn renumber(&self, place: u32, laying: &mut Laying<'_>) {
+        for number in &self.numbers {
+            laying.homes.get_mut(*number).group = place;
+        }
+    }
+
+    /// Appends the rows that the header at hand satisfies.
+    #[inline(always)]
+    pub(super) fn scan<'p, L: Lanes, K>(
+        &'p self,
+        lanes: L,
+        probe: Probe<'_, K>,
+        found: &mut Found<'p>,
+    ) {
+        let mut keys = [0; COLUMNS_MAX];
+        for (key, column) in keys.iter_mut().zip(&self.columns) {
+            *key = probe.keys.get(*column);
+        }
+        if let [page] = &self.pages[..] {
+            page.scan(lanes, &keys, probe, found);
+            return;
+        }
+        for (zones, pages) in self.zones.iter().zip(self.pages.chunks(ZONE_PAGES)) {
+            let (mut pages_left, mut whole) = ((1u32 << pages.len()) - 1, u32::MAX);
+            for (zones, key) in zones.iter().zip(&keys) {
+                pages_left &= u32::from(lanes.reached(&zones.low, *key));
+                whole &= u32::from(lanes.reached(&zones.high, *key));
+                if pages_left == 0 {
+                    break;
+                }
+            }
+            while pages_left != 0 {
+                let place = pages_left.trailing_zeros();
+                pages_left &= pages_left - 1;
+                match whole >> place & 1 {
+                    0 => pages[place as usize].scan(lanes, &keys, probe, found),
+                    _ => pages[place as usize].take_all(probe, found),
+                }
+            }
+        }
+    }
+}

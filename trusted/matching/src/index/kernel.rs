@@ -1,0 +1,309 @@
+//! The few operations that vector instructions make fast, and the choice among their forms.
+//!
+//! Invariant: every form gives the same answers; a form is used only on a processor that has its
+//! instructions, which the processor itself is asked. This folder is the only place of the crate
+//! with `unsafe`.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// Rows of one block: as many as a mask has bits.
+pub(super) const BLOCK_ROWS: usize = 64;
+
+/// Blocks of one page at most.
+pub(super) const PAGE_BLOCKS: usize = 16;
+
+/// One byte of each row of a block.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [u8; BLOCK_ROWS]);
+
+/// The ids of the rows of a block.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Ids(pub(super) [u32; BLOCK_ROWS]);
+
+/// How the bytes of a line stand to a code, a bit for each row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Compared {
+    pub(super) less: u64,
+    pub(super) equal: u64,
+}
+
+/// The operations. A value of an implementing type is the proof that the processor has what it
+/// takes.
+pub(super) trait Lanes: Copy {
+    /// Compares each byte of `line`, unsigned, with `code`.
+    fn compare(self, line: &Line, code: u8) -> Compared;
+
+    /// A bit for each byte of `bytes` that is at most `code`.
+    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16;
+
+    /// A bit for each number of `bounds` that is at most `key`.
+    fn reached(self, bounds: &[u64; 8], key: u64) -> u8;
+
+    /// A bit for each id that is `id`.
+    fn find(self, ids: &Ids, id: u32) -> u64;
+
+    /// Writes those of `ids` that `mask` names to the front of `room`, in order, and anything behind
+    /// them; returns how many they are.
+    fn compress(self, ids: &Ids, mask: u64, room: &mut [u32; BLOCK_ROWS]) -> usize;
+}
+
+/// Something to be done with the operations of whichever form was chosen.
+///
+/// Implementations mark `run` `#[inline(always)]`, so that the whole of it is compiled for the
+/// instructions of each form.
+pub(super) trait Job {
+    /// What it yields.
+    type Output;
+
+    /// Does it.
+    fn run<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+/// Vector instructions that the caller believes the processor to have.
+///
+/// They are passed in because a trusted program must not ask for them everywhere: where none are
+/// named, nothing is asked of the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// AVX2.
+    pub avx2: bool,
+    /// AVX-512 F, BW and VL.
+    pub avx512: bool,
+}
+
+impl Features {
+    /// All that this crate can make use of.
+    pub const ALL: Self = Self {
+        avx2: true,
+        avx512: true,
+    };
+}
+
+/// A form of the operations that this processor can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel(Form);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kernel {
+    /// The form that needs no vector instructions beyond those that every processor of its
+    /// architecture has.
+    pub const PORTABLE: Self = Self(Form::Portable);
+
+    /// The fastest form among those that `features` names and the processor has.
+    #[must_use]
+    pub fn fastest(features: Features) -> Self {
+        [Self::avx512(features), Self::avx2(features)]
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or(Self::PORTABLE)
+    }
+
+    /// The form called `name`, one of `portable`, `avx2` and `avx512`, if this processor has it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "portable" => Some(Self::PORTABLE),
+            "avx2" => Self::avx2(Features::ALL),
+            "avx512" => Self::avx512(Features::ALL),
+            _ => None,
+        }
+    }
+
+    /// Its name, as [`Self::named`] takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Form::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Form::Avx512 => "avx512",
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn avx2(features: Features) -> Option<Self> {
+        (features.avx2 && x86::has_avx2()).then_some(Self(Form::Avx2))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn avx512(features: Features) -> Option<Self> {
+        (features.avx512 && x86::has_avx512()).then_some(Self(Form::Avx512))
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn avx2(_: Features) -> Option<Self> {
+        None
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn avx512(_: Features) -> Option<Self> {
+        None
+    }
+
+    /// Does `job` with the operations of this form.
+    #[inline]
+    #[allow(unsafe_code)]
+    pub(super) fn run<J: Job>(self, job: J) -> J::Output {
+        match self.0 {
+            Form::Portable => job.run(portable::Portable),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this form is made by `avx2` alone, which asked the processor.
+            Form::Avx2 => unsafe { x86::run_avx2(job) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this form is made by `avx512` alone, which asked the processor.
+            Form::Avx512 => unsafe { x86::run_avx512(job) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Every operation on inputs drawn from `seed`.
+    struct Everything(u64);
+
+    #[derive(Debug, PartialEq)]
+    struct Answers {
+        compared: Compared,
+        at_most: u16,
+        reached: u8,
+        find: u64,
+        compressed: Vec<u32>,
+    }
+
+    impl Job for Everything {
+        type Output = Answers;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Answers {
+            let mut state = self.0;
+            let mut next = || {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                state ^ (state >> 29)
+            };
+            // Small ranges, so that equal values and both extremes are common.
+            let palette = [0u8, 1, 127, 128, 129, 254, 255, 64];
+            let mut byte = || palette[(next() >> 40) as usize % palette.len()];
+            let line = Line(core::array::from_fn(|_| byte()));
+            let bytes: [u8; PAGE_BLOCKS] = core::array::from_fn(|_| byte());
+            let code = byte();
+            let words = [0, 1, u64::MAX, 1 << 63, (1 << 63) - 1, u64::MAX - 1];
+            let mut word = || words[(next() >> 40) as usize % words.len()];
+            let bounds: [u64; 8] = core::array::from_fn(|_| word());
+            let key = word();
+            let ids = Ids(core::array::from_fn(|_| (next() >> 40) as u32 % 97));
+            let mask = match self.0 % 4 {
+                0 => 0,
+                1 => u64::MAX,
+                _ => next() & next().rotate_left(17),
+            };
+            let mut room = [0; BLOCK_ROWS];
+            let count = lanes.compress(&ids, mask, &mut room);
+            Answers {
+                compared: lanes.compare(&line, code),
+                at_most: lanes.at_most(&bytes, code),
+                reached: lanes.reached(&bounds, key),
+                find: lanes.find(&ids, 3),
+                compressed: room[..count].to_vec(),
+            }
+        }
+    }
+
+    /// The operations as their documentation says them.
+    #[derive(Clone, Copy)]
+    struct Plain;
+
+    fn mask(bits: impl Iterator<Item = bool>) -> u64 {
+        bits.enumerate()
+            .fold(0, |mask, (at, bit)| mask | u64::from(bit) << at)
+    }
+
+    impl Lanes for Plain {
+        fn compare(self, line: &Line, code: u8) -> Compared {
+            Compared {
+                less: mask(line.0.iter().map(|byte| *byte < code)),
+                equal: mask(line.0.iter().map(|byte| *byte == code)),
+            }
+        }
+
+        fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
+            mask(bytes.iter().map(|byte| *byte <= code)) as u16
+        }
+
+        fn reached(self, bounds: &[u64; 8], key: u64) -> u8 {
+            mask(bounds.iter().map(|bound| *bound <= key)) as u8
+        }
+
+        fn find(self, ids: &Ids, id: u32) -> u64 {
+            mask(ids.0.iter().map(|own| *own == id))
+        }
+
+        fn compress(self, ids: &Ids, mask: u64, room: &mut [u32; BLOCK_ROWS]) -> usize {
+            let named = (0..BLOCK_ROWS).filter(|at| mask >> at & 1 == 1);
+            let mut count = 0;
+            for at in named {
+                room[count] = ids.0[at];
+                count += 1;
+            }
+            count
+        }
+    }
+
+    fn agrees_with_the_plain_form(kernel: Kernel) {
+        for seed in 0..2000 {
+            assert_eq!(
+                kernel.run(Everything(seed)),
+                Everything(seed).run(Plain),
+                "{} with seed {seed}",
+                kernel.name()
+            );
+        }
+    }
+
+    #[test]
+    fn the_portable_form_agrees_with_the_plain_one() {
+        agrees_with_the_plain_form(Kernel::PORTABLE);
+    }
+
+    #[test]
+    fn the_forms_of_this_processor_agree_with_the_plain_one() {
+        for name in ["avx2", "avx512"] {
+            if let Some(kernel) = Kernel::named(name) {
+                agrees_with_the_plain_form(kernel);
+            }
+        }
+    }
+
+    #[test]
+    fn without_features_nothing_but_the_portable_form_is_chosen() {
+        assert_eq!(Kernel::fastest(Features::default()), Kernel::PORTABLE);
+    }
+
+    #[test]
+    fn a_form_is_found_by_its_name() {
+        for name in ["portable", "avx2", "avx512"] {
+            if let Some(kernel) = Kernel::named(name) {
+                assert_eq!(kernel.name(), name);
+            }
+        }
+        assert_eq!(Kernel::named("sse9"), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! The operations on eight bytes at a time, in plain integers.
+//!
+//! Source: comparison of packed bytes, Lamport, CACM 18(8), 1975.
+
+use super::{BLOCK_ROWS, Compared, Ids, Lanes, Line, PAGE_BLOCKS};
+
+/// The top bit of every byte.
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
+/// One in every byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Moves the top bit of byte n to bit n, once multiplied.
+const GATHER: u64 = 0x0002_0408_1020_4081;
+
+/// The form without vector instructions.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Lanes for Portable {
+    #[inline(always)]
+    fn compare(self, line: &Line, code: u8) -> Compared {
+        let codes = ONES * u64::from(code);
+        let (words, _) = line.0.as_chunks::<8>();
+        let mut compared = Compared { less: 0, equal: 0 };
+        for (at, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            compared.less |= tops(less(word, codes)) << (8 * at);
+            compared.equal |= tops(equal(word, codes)) << (8 * at);
+        }
+        compared
+    }
+
+    #[inline(always)]
+    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
+        let codes = ONES * u64::from(code);
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut reached = 0;
+        for (at, word) in words.iter().enumerate() {
+            // At most is not greater.
+            reached |= (tops(less(codes, u64::from_le_bytes(*word))) ^ 0xff) << (8 * at);
+        }
+        reached as u16
+    }
+
+    #[inline(always)]
+    fn reached(self, bounds: &[u64; 8], key: u64) -> u8 {
+        let bits = bounds.iter().enumerate();
+        bits.fold(0, |mask, (at, bound)| mask | u8::from(*bound <= key) << at)
+    }
+
+    #[inline(always)]
+    fn find(self, ids: &Ids, id: u32) -> u64 {
+        let bits = ids.0.iter().enumerate();
+        bits.fold(0, |mask, (at, own)| mask | u64::from(*own == id) << at)
+    }
+
+    #[inline(always)]
+    fn compress(self, ids: &Ids, mask: u64, room: &mut [u32; BLOCK_ROWS]) -> usize {
+        let mut left = mask;
+        let mut count = 0;
+        while left != 0 {
+            room[count % BLOCK_ROWS] = ids.0[left.trailing_zeros() as usize % BLOCK_ROWS];
+            left &= left - 1;
+            count += 1;
+        }
+        count
+    }
+}
+
+/// The top bit of each byte of `a` that is less than the one of `b`; the other bits are zero.
+#[inline(always)]
+fn less(a: u64, b: u64) -> u64 {
+    // Without the top bits no byte borrows from the next.
+    let low = (a | TOPS) - (b & !TOPS);
+    ((!a & b) | (!(a ^ b) & !low)) & TOPS
+}
+
+/// The top bit of each byte of `a` that equals the one of `b`; the other bits are zero.
+#[inline(always)]
+fn equal(a: u64, b: u64) -> u64 {
+    let differ = a ^ b;
+    !(((differ & !TOPS) + !TOPS) | differ) & TOPS
+}
+
+/// The top bits of the bytes, side by side.
+#[inline(always)]
+fn tops(word: u64) -> u64 {
+    ((word >> 7).wrapping_mul(GATHER << 7)) >> 56
+}

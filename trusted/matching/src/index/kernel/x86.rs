@@ -1,0 +1,238 @@
+//! The operations in the vector instructions of x86-64, and the question whether the processor has
+//! them.
+//!
+//! Invariant: [`Avx2`] and [`Avx512`] are made only inside functions that are compiled for, and
+//! entered only with, their instructions; every load and store lies within the array it is given.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::*;
+
+use super::{BLOCK_ROWS, Compared, Ids, Job, Lanes, Line, PAGE_BLOCKS, portable::Portable};
+
+/// Does `job` with AVX2.
+///
+/// # Safety
+/// [`has_avx2`] must hold.
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) unsafe fn run_avx2<J: Job>(job: J) -> J::Output {
+    job.run(Avx2(()))
+}
+
+/// Does `job` with AVX-512.
+///
+/// # Safety
+/// [`has_avx512`] must hold.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
+pub(super) unsafe fn run_avx512<J: Job>(job: J) -> J::Output {
+    job.run(Avx512(()))
+}
+
+/// Whether processor and operating system support AVX2 and the bit instructions beside it.
+pub(super) fn has_avx2() -> bool {
+    let processor = Processor::ask();
+    // SSE, AVX state.
+    processor.saves(0x6) && processor.has_avx2
+}
+
+/// Whether processor and operating system support AVX-512 F, BW and VL, and what AVX2 takes.
+pub(super) fn has_avx512() -> bool {
+    let processor = Processor::ask();
+    // SSE, AVX, mask registers, both halves of the wide registers.
+    processor.saves(0xe6) && processor.has_avx2 && processor.has_avx512
+}
+
+/// What the processor says of itself.
+///
+/// Source: Intel SDM volume 2, CPUID, and volume 1, 13.3 for the state that the system saves.
+struct Processor {
+    saved: u64,
+    has_avx2: bool,
+    has_avx512: bool,
+}
+
+impl Processor {
+    fn ask() -> Self {
+        let bits =
+            |register: u32, wanted: &[u32]| wanted.iter().all(|bit| register >> bit & 1 == 1);
+        let greatest = __cpuid(0).eax;
+        let first = __cpuid(1);
+        // OSXSAVE says that the state may be asked for.
+        if greatest < 7 || !bits(first.ecx, &[27]) {
+            return Self {
+                saved: 0,
+                has_avx2: false,
+                has_avx512: false,
+            };
+        }
+        // POPCNT, AVX; LZCNT; BMI1, AVX2, BMI2; AVX-512 F, BW, VL.
+        let seventh = __cpuid_count(7, 0);
+        let has_lzcnt =
+            __cpuid(0x8000_0000).eax > 0x8000_0000 && bits(__cpuid(0x8000_0001).ecx, &[5]);
+        Self {
+            // SAFETY: OSXSAVE is set, so the instruction is there.
+            saved: unsafe { saved_state() },
+            has_avx2: bits(first.ecx, &[23, 28]) && bits(seventh.ebx, &[3, 5, 8]) && has_lzcnt,
+            has_avx512: bits(seventh.ebx, &[16, 30, 31]),
+        }
+    }
+
+    fn saves(&self, state: u64) -> bool {
+        self.saved & state == state
+    }
+}
+
+/// # Safety
+/// The processor must have XGETBV.
+#[target_feature(enable = "xsave")]
+unsafe fn saved_state() -> u64 {
+    // SAFETY: as the caller promises; register 0 always exists.
+    unsafe { _xgetbv(0) }
+}
+
+/// 32 bytes at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Lanes for Avx2 {
+    #[inline(always)]
+    fn compare(self, line: &Line, code: u8) -> Compared {
+        let mut compared = Compared { less: 0, equal: 0 };
+        for half in 0..2 {
+            // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
+            let (at_most, equal) = unsafe {
+                let codes = _mm256_set1_epi8(code.cast_signed());
+                let bytes = _mm256_load_si256(line.0.as_ptr().add(32 * half).cast());
+                let least = _mm256_min_epu8(bytes, codes);
+                (
+                    _mm256_movemask_epi8(_mm256_cmpeq_epi8(least, bytes)),
+                    _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, codes)),
+                )
+            };
+            let equal = u64::from(equal.cast_unsigned());
+            compared.less |= (u64::from(at_most.cast_unsigned()) & !equal) << (32 * half);
+            compared.equal |= equal << (32 * half);
+        }
+        compared
+    }
+
+    #[inline(always)]
+    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
+        // SAFETY: `self` proves AVX2; the array is 16 bytes, read without regard to alignment.
+        let mask = unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            let least = _mm_min_epu8(bytes, _mm_set1_epi8(code.cast_signed()));
+            _mm_movemask_epi8(_mm_cmpeq_epi8(least, bytes))
+        };
+        mask as u16
+    }
+
+    #[inline(always)]
+    fn reached(self, bounds: &[u64; 8], key: u64) -> u8 {
+        let mut greater = 0;
+        for half in 0..2 {
+            // SAFETY: `self` proves AVX2; the array is 64 bytes, of which these are 32.
+            greater |= unsafe {
+                let flip = _mm256_set1_epi64x(i64::MIN);
+                let bounds = _mm256_loadu_si256(bounds.as_ptr().add(4 * half).cast());
+                let key = _mm256_set1_epi64x(key.cast_signed());
+                let above =
+                    _mm256_cmpgt_epi64(_mm256_xor_si256(bounds, flip), _mm256_xor_si256(key, flip));
+                _mm256_movemask_pd(_mm256_castsi256_pd(above)) << (4 * half)
+            };
+        }
+        !greater as u8
+    }
+
+    #[inline(always)]
+    fn find(self, ids: &Ids, id: u32) -> u64 {
+        let mut found = 0;
+        for eighth in 0..8 {
+            // SAFETY: `self` proves AVX2; the array is 256 aligned bytes, of which these are 32.
+            let mask = unsafe {
+                let own = _mm256_load_si256(ids.0.as_ptr().add(8 * eighth).cast());
+                let same = _mm256_cmpeq_epi32(own, _mm256_set1_epi32(id.cast_signed()));
+                _mm256_movemask_ps(_mm256_castsi256_ps(same))
+            };
+            found |= u64::from(mask.cast_unsigned()) << (8 * eighth);
+        }
+        found
+    }
+
+    #[inline(always)]
+    fn compress(self, ids: &Ids, mask: u64, room: &mut [u32; BLOCK_ROWS]) -> usize {
+        if mask == u64::MAX {
+            *room = ids.0;
+            return BLOCK_ROWS;
+        }
+        Portable.compress(ids, mask, room)
+    }
+}
+
+/// 64 bytes at a time.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+impl Lanes for Avx512 {
+    #[inline(always)]
+    fn compare(self, line: &Line, code: u8) -> Compared {
+        // SAFETY: `self` proves AVX-512 BW; a line is 64 aligned bytes.
+        unsafe {
+            let bytes = _mm512_load_si512(line.0.as_ptr().cast());
+            let codes = _mm512_set1_epi8(code.cast_signed());
+            Compared {
+                less: _mm512_cmplt_epu8_mask(bytes, codes),
+                equal: _mm512_cmpeq_epu8_mask(bytes, codes),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
+        // SAFETY: `self` proves AVX-512 BW and VL; the array is 16 bytes, read without regard to
+        // alignment.
+        unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            _mm_cmple_epu8_mask(bytes, _mm_set1_epi8(code.cast_signed()))
+        }
+    }
+
+    #[inline(always)]
+    fn reached(self, bounds: &[u64; 8], key: u64) -> u8 {
+        // SAFETY: `self` proves AVX-512 F; the array is 64 bytes, read without regard to alignment.
+        unsafe {
+            let bounds = _mm512_loadu_si512(bounds.as_ptr().cast());
+            _mm512_cmple_epu64_mask(bounds, _mm512_set1_epi64(key.cast_signed()))
+        }
+    }
+
+    #[inline(always)]
+    fn find(self, ids: &Ids, id: u32) -> u64 {
+        let mut found = 0;
+        for quarter in 0..4 {
+            // SAFETY: `self` proves AVX-512 F; the array is 256 aligned bytes, of which these are 64.
+            let mask = unsafe {
+                let own = _mm512_load_si512(ids.0.as_ptr().add(16 * quarter).cast());
+                _mm512_cmpeq_epu32_mask(own, _mm512_set1_epi32(id.cast_signed()))
+            };
+            found |= u64::from(mask) << (16 * quarter);
+        }
+        found
+    }
+
+    #[inline(always)]
+    fn compress(self, ids: &Ids, mask: u64, room: &mut [u32; BLOCK_ROWS]) -> usize {
+        let mut count = 0;
+        for quarter in 0..4 {
+            let part = (mask >> (16 * quarter)) as u16;
+            // SAFETY: `self` proves AVX-512 F; reads as in `find`. At most 16 x `quarter` numbers were
+            // written before, so the 16 written here end at or before the end of `room`.
+            unsafe {
+                let own = _mm512_load_si512(ids.0.as_ptr().add(16 * quarter).cast());
+                let packed = _mm512_maskz_compress_epi32(part, own);
+                _mm512_storeu_si512(room.as_mut_ptr().add(count).cast(), packed);
+            }
+            count += part.count_ones() as usize;
+        }
+        count
+    }
+}
