@@ -18,6 +18,7 @@ mod batch;
 mod compact;
 mod cuts;
 mod demand;
+mod dictionary;
 mod key;
 mod mask;
 mod matches;
@@ -26,8 +27,9 @@ mod trace;
 #[cfg(test)]
 mod watched;
 
+use alloc::vec;
 use alloc::vec::Vec;
-use core::{fmt, ptr};
+use core::{fmt, iter, ptr};
 
 pub use matches::{NO_SUBSCRIPTION, ObliviousMatches, Padded};
 
@@ -36,7 +38,7 @@ use crate::header::{Header, HeaderBlock};
 use crate::index::SubscriptionId;
 use crate::publication::Publication;
 use crate::subscription::Subscription;
-use batch::{BATCH, tag_at};
+use batch::{BATCH, section_at};
 use cuts::Cuts;
 use demand::{Demands, longest_text};
 use key::{Tag, key_words};
@@ -77,6 +79,8 @@ pub struct Sizes {
     pub tests_per_row: usize,
     /// Bytes of text that each bound has room for.
     pub text_bytes: usize,
+    /// Room for distinct names.
+    pub names: usize,
     /// Room for distinct bounds.
     pub bounds: usize,
 }
@@ -157,6 +161,7 @@ impl Oblivious {
             rows: self.rows.capacity(),
             tests_per_row: self.rows.tests_per_row(),
             text_bytes: self.value_words * size_of::<u64>(),
+            names: self.cuts.names_capacity(),
             bounds: self.cuts.capacity(),
         }
     }
@@ -198,14 +203,18 @@ impl Oblivious {
             self.take_out(trace, id);
         }
         self.grow(value_words, demands.intervals.len());
-        let places = self.acquire(trace, &demands);
-        self.rows.insert(trace, id.0, demands.attributes, &places);
+        let attributes = demands.attributes;
+        let places = self.acquire(trace, demands);
+        self.rows.insert(trace, id.0, attributes, &places);
         self.len += 1;
         Ok(())
     }
 
     /// Normalises `subscription` if the shape admits it, for values of so many words.
-    fn admit(&self, subscription: &Subscription) -> Result<(Demands, usize), ObliviousError> {
+    fn admit<'s>(
+        &self,
+        subscription: &'s Subscription,
+    ) -> Result<(Demands<'s>, usize), ObliviousError> {
         let (words, bytes) = longest_text(subscription);
         if bytes > self.shape.text_bytes {
             return Err(ObliviousError::TextLength {
@@ -214,7 +223,7 @@ impl Oblivious {
             });
         }
         let value_words = words.max(self.value_words);
-        let demands = Demands::new(&self.key, value_words, subscription);
+        let demands = Demands::new(value_words, subscription);
         if demands.intervals.len() > self.shape.tests_per_row {
             return Err(ObliviousError::Tests {
                 needed: demands.intervals.len(),
@@ -239,16 +248,16 @@ impl Oblivious {
 
     /// Takes the cuts of `demands` into the dictionary, and gives the places of low and high of each
     /// test. Where a row has room for more tests, nothing is taken, in as many steps.
-    fn acquire(&mut self, trace: &mut impl Trace, demands: &Demands) -> Vec<u32> {
-        let nothing = [alloc::vec![0; key_words(self.value_words)], Vec::new()];
-        let cuts = demands
-            .intervals
-            .iter()
-            .flat_map(|interval| [(interval.low.as_slice(), YES), (&interval.high, YES)])
-            .chain(core::iter::repeat((nothing[0].as_slice(), 0)));
+    fn acquire(&mut self, trace: &mut impl Trace, demands: Demands<'_>) -> Vec<u32> {
+        let cuts = demands.intervals.into_iter().flat_map(|demand| {
+            let tag = Tag::of(&self.key, demand.name);
+            [demand.interval.low, demand.interval.high].map(|cut| (tag, cut, YES))
+        });
+        let nothing = (Tag::default(), vec![0; key_words(self.value_words)], 0);
+        let cuts = cuts.chain(iter::repeat(nothing));
         let mut places = Vec::new();
-        for (cut, live) in cuts.take(2 * self.rows.tests_per_row()) {
-            let shift = self.cuts.acquire(trace, cut, live);
+        for (tag, mut cut, live) in cuts.take(2 * self.rows.tests_per_row()) {
+            let shift = self.cuts.acquire(trace, tag, &mut cut, live);
             self.rows.shift_up(trace, shift);
             places.iter_mut().for_each(|own| *own = shift.up(*own));
             places.push(shift.place & live);
@@ -287,11 +296,16 @@ impl Oblivious {
     /// Looks up the names of a block, once for all its headers. Shows their lengths.
     #[must_use]
     pub fn names(&self, block: &HeaderBlock<'_>) -> ObliviousNames<'_> {
-        let tags = block.names().iter().map(|name| Tag::of(&self.key, name));
+        let names = block.names().iter();
+        let sections = names.map(|name| self.section(&mut Unwatched, name));
         ObliviousNames {
             matcher: self,
-            tags: tags.collect(),
+            sections: sections.collect(),
         }
+    }
+
+    fn section(&self, trace: &mut impl Trace, name: &str) -> u32 {
+        self.cuts.section(trace, Tag::of(&self.key, name))
     }
 
     /// Sets `matched` to one answer of `bound` slots for each of `headers`, forgetting what it held.
@@ -332,9 +346,11 @@ impl Oblivious {
             matched.batch.begin(width, self.value_words);
             for header in headers {
                 let attributes = header.attributes().iter();
-                matched.batch.push(
-                    attributes.map(|(index, value)| (tag_at(trace, &names.tags, *index), *value)),
-                );
+                matched
+                    .batch
+                    .push(attributes.map(|(index, value)| {
+                        (section_at(trace, &names.sections, *index), *value)
+                    }));
             }
             self.pass(trace, headers.len(), matched);
         }
@@ -354,7 +370,7 @@ impl Oblivious {
         let tagged = attributes.iter();
         matched
             .batch
-            .push(tagged.map(|(name, value)| (Tag::of(&self.key, name), value.borrow())));
+            .push(tagged.map(|(name, value)| (self.section(&mut Unwatched, name), value.borrow())));
         self.pass(&mut Unwatched, 1, matched);
     }
 
@@ -381,5 +397,5 @@ impl fmt::Debug for Oblivious {
 /// The names of one header block as one matcher knows them.
 pub struct ObliviousNames<'o> {
     matcher: &'o Oblivious,
-    tags: Vec<Tag>,
+    sections: Vec<u32>,
 }

@@ -6,8 +6,8 @@
 use alloc::vec::Vec;
 
 use super::cuts::Cuts;
-use super::key::{Keys, Side, Tag, key_words};
-use super::mask::{equal, widen};
+use super::key::{Keys, Side, key_words};
+use super::mask::equal;
 use super::trace::{Region, Trace, read};
 use crate::header::NameIndex;
 use crate::value::ValueRef;
@@ -31,12 +31,16 @@ impl Batch {
         self.keys.clear();
     }
 
-    /// Adds a header of at most as many attributes as the batch was begun with.
-    pub(super) fn push<'v>(&mut self, attributes: impl Iterator<Item = (Tag, ValueRef<'v>)>) {
+    /// Adds a header, as values with the sections of their names, of at most as many attributes as the batch was begun with.
+    pub(super) fn push<'v>(&mut self, attributes: impl Iterator<Item = (u32, ValueRef<'v>)>) {
         let value_words = self.value_words;
         let end = self.keys.len() + self.width * key_words(value_words);
-        for (tag, value) in attributes {
-            Keys { tag, value_words }.append(value, Side::At, &mut self.keys);
+        for (section, value) in attributes {
+            Keys {
+                section,
+                value_words,
+            }
+            .append(value, Side::At, &mut self.keys);
         }
         self.keys.resize(end, 0);
     }
@@ -68,15 +72,13 @@ impl<'b> Ranks<'b> {
     }
 }
 
-/// The tag at `wanted`, by a pass over all of `tags`.
-pub(super) fn tag_at(trace: &mut impl Trace, tags: &[Tag], wanted: NameIndex) -> Tag {
-    let mut found = Tag::default();
-    for index in 0..tags.len() {
-        let own = read(trace, Region::Names, tags, index);
+/// The section at `wanted`, by a pass over all of `sections`.
+pub(super) fn section_at(trace: &mut impl Trace, sections: &[u32], wanted: NameIndex) -> u32 {
+    let mut found = 0;
+    for index in 0..sections.len() {
+        let own = read(trace, Region::Names, sections, index);
         let here = u32::try_from(index).map_or(0, |index| equal(index, u32::from(wanted.0)));
-        let here = widen(here);
-        found.0[0] |= own.0[0] & here;
-        found.0[1] |= own.0[1] & here;
+        found |= own & here;
     }
     found
 }

@@ -7,8 +7,7 @@
 
 use alloc::vec::Vec;
 
-use super::key::{Keys, Side, Tag, text_words};
-use crate::hash;
+use super::key::{Keys, Side, text_words};
 use crate::name::Name;
 use crate::subscription::{Predicate, Subscription};
 use crate::value::{Value, ValueRef};
@@ -20,22 +19,32 @@ pub(super) struct Interval {
     pub(super) high: Vec<u64>,
 }
 
+/// An interval of the values of an attribute, in no section yet.
+pub(super) struct Demand<'s> {
+    pub(super) name: &'s Name,
+    pub(super) interval: Interval,
+}
+
 /// What a row must hold for a subscription.
 #[derive(Default)]
-pub(super) struct Demands {
+pub(super) struct Demands<'s> {
     /// Of all attributes.
-    pub(super) intervals: Vec<Interval>,
+    pub(super) intervals: Vec<Demand<'s>>,
     /// How many attributes; `None` when no header can satisfy the subscription.
     pub(super) attributes: Option<u32>,
 }
 
-impl Demands {
+impl<'s> Demands<'s> {
     /// Normalises `subscription`, whose texts fit `value_words`.
-    pub(super) fn new(key: &hash::Key, value_words: usize, subscription: &Subscription) -> Self {
+    pub(super) fn new(value_words: usize, subscription: &'s Subscription) -> Self {
+        let keys = Keys {
+            section: 0,
+            value_words,
+        };
         let mut by_name: Vec<(&Name, Vec<Interval>)> = Vec::new();
         for constraint in subscription.constraints() {
-            let (name, tag) = (constraint.name(), Tag::of(key, constraint.name()));
-            let admitted = intervals(Keys { tag, value_words }, constraint.predicate());
+            let name = constraint.name();
+            let admitted = intervals(keys, constraint.predicate());
             match by_name.iter_mut().find(|(own, _)| *own == name) {
                 Some((_, own)) => *own = intersect(own, &admitted),
                 None => by_name.push((name, admitted)),
@@ -44,9 +53,14 @@ impl Demands {
         if by_name.iter().any(|(_, intervals)| intervals.is_empty()) {
             return Self::default();
         }
+        let attributes = u32::try_from(by_name.len()).ok();
+        let of_name = |(name, own): (&'s Name, Vec<Interval>)| {
+            own.into_iter()
+                .map(move |interval| Demand { name, interval })
+        };
         Self {
-            attributes: u32::try_from(by_name.len()).ok(),
-            intervals: by_name.into_iter().flat_map(|(_, own)| own).collect(),
+            attributes,
+            intervals: by_name.into_iter().flat_map(of_name).collect(),
         }
     }
 }
@@ -149,13 +163,14 @@ mod tests {
     use crate::ascii::{self, Line};
     use std::format;
 
-    fn demands(constraints: &str) -> Demands {
+    fn demands(constraints: &str) -> (usize, Option<u32>) {
         let Ok(Line::Subscription { subscription, .. }) =
             ascii::parse(&format!("0 0 S {constraints}"))
         else {
             panic!("{constraints} is no subscription")
         };
-        Demands::new(&hash::Key::from_seed(1), 1, &subscription)
+        let demands = Demands::new(1, &subscription);
+        (demands.intervals.len(), demands.attributes)
     }
 
     #[test]
@@ -168,11 +183,7 @@ mod tests {
             ("i a ^= \"x\" i a ^= \"xy\"", 1),
             ("i a exists i b != 1", 3),
         ] {
-            assert_eq!(
-                demands(constraints).intervals.len(),
-                intervals,
-                "{constraints}"
-            );
+            assert_eq!(demands(constraints).0, intervals, "{constraints}");
         }
     }
 
@@ -184,9 +195,9 @@ mod tests {
             "i a >= 0 i a >= \"0\"",
             "i a ^= \"x\" i a < 5",
         ] {
-            assert_eq!(demands(contradiction).attributes, None, "{contradiction}");
+            assert_eq!(demands(contradiction).1, None, "{contradiction}");
         }
-        assert_eq!(demands("").attributes, Some(0));
-        assert_eq!(demands("i a exists i b = 1 i a > 0").attributes, Some(2));
+        assert_eq!(demands("").1, Some(0));
+        assert_eq!(demands("i a exists i b = 1 i a > 0").1, Some(2));
     }
 }

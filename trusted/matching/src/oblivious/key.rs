@@ -1,33 +1,48 @@
 //! Values and bounds as long integers that order as they do.
 //!
-//! Invariant: a key is the tag of a name and a type, then the words of the value, then what decides
-//! between values whose words are equal, and last a side. A value's key has the middle side and a
-//! cut one of the others, so no cut equals a value: it lies just before it or just after it.
-//! Texts are padded with zeros and told apart by their lengths; a text of a header that is longer
-//! than every operand is cut off, which changes neither equality nor order against any of them.
+//! Invariant: a key is the section of a name, a type, the words of the value, what decides between
+//! values whose words are equal, and last a side. A value's key has the middle side and a cut one of
+//! the others, so no cut equals a value: it lies just before it or just after it. Texts are padded
+//! with zeros and told apart by their lengths; a text of a header that is longer than every operand
+//! is cut off, which changes neither equality nor order against any of them.
 
 use alloc::vec::Vec;
 
+use super::mask::equal64;
+use crate::bound::TEXT_BYTES_MAX;
 use crate::hash;
 use crate::value::ValueRef;
 
 /// The keyed tag of a name: two names with one tag are as likely as a guess of 127 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tag(pub(super) [u64; 2]);
+pub(super) struct Tag(pub(super) [u64; Tag::WORDS]);
 
 impl Tag {
+    pub(super) const WORDS: usize = 2;
+
     pub(super) fn of(key: &hash::Key, name: &str) -> Self {
         let [high, low] = [0, 1].map(|part| key.hash(part, name.as_bytes()));
-        // The last bit is left to the type.
-        Self([high, low & !TEXT])
+        // So that no tag is all ones, which is for what is not in use.
+        Self([high, low & !1])
     }
 }
 
-/// The type of a text, in the second word; a number has 0 there.
-const TEXT: u64 = 1;
+/// The section is above this bit of the first word.
+pub(super) const SECTION_SHIFT: u32 = 32;
 
-/// Words of a key besides those of the value.
-const FRAME_WORDS: usize = 3;
+/// The type, below the section: set for a text.
+const TEXT: u64 = 1 << (SECTION_SHIFT - 1);
+
+/// What is left of the first word goes to the value, and as much of the last word is left below it.
+const LAST_BITS: u32 = SECTION_SHIFT - 1;
+
+/// What stands there in the cut above every text.
+const LAST_MAX: u64 = (1 << LAST_BITS) - 1;
+
+const _: () = assert!(
+    (TEXT_BYTES_MAX as u64) << SIDE_BITS < LAST_MAX,
+    "lengths fit"
+);
 
 /// Where a key lies against the value that it spells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +56,20 @@ const SIDE_BITS: u32 = 2;
 
 /// Words of a key whose value has `value_words`.
 pub(super) const fn key_words(value_words: usize) -> usize {
-    FRAME_WORDS + value_words
+    1 + value_words
+}
+
+/// Copies a cut to a longer one, whose value has more words.
+pub(super) fn widen_key(from: &[u64], to: &mut [u64]) {
+    let end = from.len() - 1;
+    let last = from[end] & LAST_MAX;
+    // The cut above every text, like a key that is not in use, is as high as there is.
+    let fill = equal64(last, LAST_MAX);
+    to[..end].copy_from_slice(&from[..end]);
+    to[end] = from[end] & !LAST_MAX | fill & LAST_MAX;
+    to[end + 1..].fill(fill);
+    let new_end = to.len() - 1;
+    to[new_end] = to[new_end] & !LAST_MAX | last;
 }
 
 /// How many words hold a text of `bytes`; at least the one that a number takes.
@@ -49,10 +77,10 @@ pub(super) fn text_words(bytes: usize) -> usize {
     bytes.div_ceil(size_of::<u64>()).max(1).next_power_of_two()
 }
 
-/// Keys of one attribute.
+/// Keys of one section.
 #[derive(Clone, Copy)]
 pub(super) struct Keys {
-    pub(super) tag: Tag,
+    pub(super) section: u32,
     pub(super) value_words: usize,
 }
 
@@ -107,8 +135,9 @@ impl Keys {
     }
 
     fn extreme(self, kind: u64, fill: u64) -> Vec<u64> {
-        let mut words = Vec::from([self.tag.0[0], self.tag.0[1] | kind]);
-        words.resize(key_words(self.value_words), fill);
+        let mut words = Vec::with_capacity(key_words(self.value_words));
+        let value = core::iter::repeat_n(fill, self.value_words);
+        self.append_words(kind, value, fill & LAST_MAX, &mut words);
         words
     }
 
@@ -129,21 +158,28 @@ impl Keys {
         last: u64,
         words: &mut Vec<u64>,
     ) {
-        let end = words.len() + key_words(self.value_words);
-        words.extend([self.tag.0[0], self.tag.0[1] | kind]);
-        words.extend(value.into_iter().take(self.value_words));
-        words.resize(end - 1, 0);
-        words.push(last);
+        let end = words.len() + self.value_words;
+        let mut above = u64::from(self.section) << SECTION_SHIFT | kind;
+        for word in value.into_iter().take(self.value_words) {
+            words.push(above | word >> (u64::BITS - LAST_BITS));
+            above = word << LAST_BITS;
+        }
+        while words.len() < end {
+            words.push(above);
+            above = 0;
+        }
+        words.push(above | last);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use std::string::String;
 
     const KEYS: Keys = Keys {
-        tag: Tag([7, 6]),
+        section: 7,
         value_words: 1,
     };
 
@@ -195,6 +231,27 @@ mod tests {
                 assert_eq!(before < key, operand <= header, "{operand} <= {header}");
                 assert_eq!(after < key, operand < header, "{operand} < {header}");
             }
+        }
+    }
+
+    #[test]
+    fn a_longer_cut_lies_where_the_shorter_did() {
+        let long = Keys {
+            value_words: 4,
+            ..KEYS
+        };
+        let text = ValueRef::Text("abcdefgh");
+        for (short, expected) in [
+            (KEYS.bottom(), long.bottom()),
+            (KEYS.middle(), long.middle()),
+            (KEYS.top(), long.top()),
+            (KEYS.key(text, Side::After), long.key(text, Side::After)),
+            (KEYS.beyond_prefix("ab"), long.beyond_prefix("ab")),
+            (vec![u64::MAX; 2], vec![u64::MAX; 5]),
+        ] {
+            let mut widened = vec![0; 5];
+            widen_key(&short, &mut widened);
+            assert_eq!(widened, expected);
         }
     }
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::batch::{BATCH, Ranks};
 use super::compact::Tile;
-use super::cuts::Shift;
+use super::dictionary::Shift;
 use super::mask::{YES, equal, select};
 use super::trace::{Region, Trace, read, write};
 

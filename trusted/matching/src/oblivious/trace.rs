@@ -12,16 +12,18 @@ pub(super) trait Trace {
 /// What lies together in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Region {
-    /// The dictionary, by cut.
+    /// The dictionary of names.
+    Sections,
+    /// The dictionary of cuts.
     Cuts,
     /// The ids and counts of rows, by tile.
     Rows,
     /// The tests of rows, by tile and test.
     Tests,
-    /// The tags of the names of a block.
+    /// The names of a block.
     Names,
     /// The keys of the headers at hand.
-    Keys,
+    Values,
     /// The tiles on their way through the first network.
     Tiles,
     /// The ids on their way through the second network.
