@@ -5,8 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::matching::{EngineName, WorkloadName};
+
 /// Subscriptions that one consumer may hold.
 const SUBSCRIPTIONS_MAX: u64 = 1 << 20;
+
+/// Subscriptions that a matcher is tried with.
+const MATCHING_SUBSCRIPTIONS_MAX: i64 = 100_000_000;
 
 /// Consumers that one domain may have.
 const CONSUMERS_MAX: u64 = 60_000;
@@ -29,6 +34,8 @@ pub(crate) enum Command {
     Crowd(CrowdArgs),
     /// How long it takes to admit many subscriptions
     Admission(AdmissionArgs),
+    /// Content-based matchers beside each other, in one thread
+    Matching(MatchingArgs),
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
@@ -122,6 +129,31 @@ pub(crate) struct AdmissionArgs {
     pub(crate) owner: Vec<OwnerKind>,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MatchingArgs {
+    /// Which workload; may be repeated; if not given, all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) workload: Vec<WorkloadName>,
+    /// How many subscriptions; may be repeated
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1000, 10_000, 100_000], value_parser = clap::value_parser!(u32).range(1..=MATCHING_SUBSCRIPTIONS_MAX))]
+    pub(crate) subscriptions: Vec<u32>,
+    /// Which engine; may be repeated; if not given, all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) engine: Vec<EngineName>,
+    /// Runs of each engine, taken in turn; the table has their medians
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Writes the table as comma-separated values, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Draws plots into this folder, two for each workload
+    #[arg(long, value_name = "DIR")]
+    pub(crate) svg: Option<PathBuf>,
+    /// The folder with `s1k` and `p10k`; if not given, the folder shared/datasets beside the repository
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// How consumers are run, and what becomes of the figures.

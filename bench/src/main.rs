@@ -6,19 +6,27 @@ mod crowd;
 mod descriptors;
 mod fleet;
 mod machine;
+mod matching;
 mod median;
 mod processor;
+mod random;
 mod report;
 mod role;
 mod routing;
 mod steps;
 mod workload;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
+use cap::Cap;
 use clap::Parser;
 
 use cli::{Cli, Command};
+
+/// Counts the bytes that are allocated at the moment; `matching` asks it what an engine takes.
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -26,6 +34,7 @@ fn main() -> ExitCode {
         Command::Steps(arguments) => steps::run(&arguments),
         Command::Crowd(arguments) => crowd::run(&arguments),
         Command::Admission(arguments) => admission::run(&arguments),
+        Command::Matching(arguments) => matching::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
     };
     match done {

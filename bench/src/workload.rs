@@ -14,6 +14,7 @@ use sc_matching::ascii::{Line, Lines};
 use sc_matching::{Publication, Subscription};
 
 use crate::cli::DataArgs;
+pub(crate) use generate::quotes;
 
 /// Where the sample lies beside a repository.
 const SAMPLE_FOLDER: &str = "shared/datasets";
@@ -101,10 +102,7 @@ impl Workload {
     /// # Errors
     /// A line that is none.
     pub(crate) fn publications(&self) -> anyhow::Result<Vec<Publication>> {
-        parse(&self.publications_text, |line| match line {
-            Line::Publication(publication) => Some(publication),
-            Line::Subscription { .. } => None,
-        })
+        parse_publications(&self.publications_text)
     }
 
     /// Its subscriptions.
@@ -129,6 +127,17 @@ impl Workload {
         });
         Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
+}
+
+/// The publications in a text.
+///
+/// # Errors
+/// A line that is none.
+pub(crate) fn parse_publications(text: &str) -> anyhow::Result<Vec<Publication>> {
+    parse(text, |line| match line {
+        Line::Publication(publication) => Some(publication),
+        Line::Subscription { .. } => None,
+    })
 }
 
 /// The subscriptions in a text.

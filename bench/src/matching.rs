@@ -1,0 +1,84 @@
+//! `matching`: content-based matchers beside each other, in one process and one thread.
+//!
+//! Invariant: no figure without a check. Each engine's answers are compared with a plain scan's in every cell, and the
+//! scan's with the definition of the language; one difference ends the campaign with status 1.
+
+mod cell;
+mod churn;
+mod engine;
+mod engines;
+mod language;
+mod table;
+mod workload;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::cli::{DataArgs, MatchingArgs};
+use crate::machine;
+use crate::report::{line, note};
+use crate::workload::Data;
+use cell::Case;
+pub(crate) use engine::EngineName;
+use table::Row;
+use workload::Workload;
+pub(crate) use workload::WorkloadName;
+
+pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
+    let data = Data::find(&DataArgs {
+        data: arguments.data.clone(),
+        bundled: false,
+        payload_bytes: 0,
+    });
+    let engines = all_unless_named(&arguments.engine);
+    line(&machine::describe());
+    let mut rows = Vec::new();
+    for name in all_unless_named(&arguments.workload) {
+        let Some(workload) = Workload::named(name, &data)? else {
+            note(&format!("{}: the sample is not there", name.name()));
+            continue;
+        };
+        for subscriptions in sizes(&workload, &arguments.subscriptions) {
+            let case = Case {
+                name,
+                workload: &workload,
+                subscriptions,
+                engines: &engines,
+                runs: arguments.runs,
+            };
+            note(&format!("{}: {subscriptions} subscriptions", name.name()));
+            let measured = case
+                .measure()
+                .with_context(|| format!("{} with {subscriptions} subscriptions", name.name()))?;
+            rows.extend(measured);
+            write_csv(arguments, &rows)?;
+        }
+    }
+    anyhow::ensure!(!rows.is_empty(), "none of these workloads is there");
+    table::print(&rows, arguments.runs);
+    Ok(())
+}
+
+fn all_unless_named<T: ValueEnum + Copy>(named: &[T]) -> Vec<T> {
+    match named {
+        [] => T::value_variants().to_vec(),
+        named => named.to_vec(),
+    }
+}
+
+/// The sizes that were asked for, or the only one that a list has.
+fn sizes(workload: &Workload, asked: &[u32]) -> Vec<u32> {
+    match workload.length() {
+        Some(length) => vec![length],
+        None => asked.to_vec(),
+    }
+}
+
+fn write_csv(arguments: &MatchingArgs, rows: &[Row]) -> anyhow::Result<()> {
+    let Some(path) = &arguments.csv else {
+        return Ok(());
+    };
+    let file = std::fs::File::create(path);
+    file.and_then(|file| table::write_csv(rows, file))
+        .with_context(|| path.display().to_string())
+}
