@@ -30,13 +30,12 @@ impl Random {
     }
 }
 
-fn subscription(random: &mut Random) -> String {
-    let (symbol, a, b) = (
-        random.below(SYMBOLS),
-        random.below(PRICES),
-        random.below(PRICES),
-    );
-    match random.below(4) {
+/// All numbers have four digits, and operators alternate, so that the sizes do not depend on the
+/// seed.
+fn subscription(id: u32, random: &mut Random) -> String {
+    let symbol = 1_000 + random.below(SYMBOLS);
+    let (a, b) = (1_000 + random.below(PRICES), random.below(PRICES));
+    match id % 4 {
         0 => format!("0 0 S i symbol = {symbol} i high >= {a}"),
         1 => format!("0 0 S i symbol = {symbol} i low <= {a}"),
         2 => format!(
@@ -48,14 +47,14 @@ fn subscription(random: &mut Random) -> String {
 }
 
 fn publication(random: &mut Random) -> String {
-    let price = random.below(PRICES);
+    let price = 1_000 + random.below(PRICES);
     format!(
         "0 0 P i symbol {} i date {} i open {price} i high {} i low {} i close {price} i volume {} i market 1",
-        random.below(SYMBOLS),
-        random.below(PRICES),
+        1_000 + random.below(SYMBOLS),
+        1_000 + random.below(PRICES),
         price + 5,
-        price.saturating_sub(5),
-        random.below(PRICES),
+        price.saturating_sub(5).max(1_000),
+        1_000 + random.below(PRICES),
     )
 }
 
@@ -71,7 +70,7 @@ fn main() {
     let mut matcher = Oblivious::new(Shape::default(), 1);
     let start = Instant::now();
     for id in (0..).take(usize::try_from(rows).expect("64 bits")) {
-        if let Ok(Line::Subscription { subscription, .. }) = parse(&subscription(&mut random)) {
+        if let Ok(Line::Subscription { subscription, .. }) = parse(&subscription(id, &mut random)) {
             matcher
                 .insert(SubscriptionId(id), &subscription)
                 .expect("the shape admits it");

@@ -6,7 +6,7 @@
 //! Source: Goodrich, "Data-oblivious external-memory algorithms for the compaction, selection, and
 //! sorting of outsourced data", SPAA '11, the butterfly network of its tight compaction.
 
-use super::mask::{equal, less};
+use super::mask::equal;
 use super::rows::{LANES, Lanes};
 use super::trace::{Region, Trace, read, write};
 
@@ -14,7 +14,14 @@ use super::trace::{Region, Trace, read, write};
 pub(super) trait Item: Copy + Default {
     /// Whether it is something, as a mask.
     fn live(&self) -> u32;
-    fn distance(&mut self) -> &mut u32;
+    /// How far it has to go.
+    fn distance(&self) -> u32;
+    fn set_distance(&mut self, distance: u32);
+    /// Whether it takes a step of this length, as a mask.
+    #[inline]
+    fn goes(&self, step: usize) -> u32 {
+        (self.distance() >> step.trailing_zeros() & 1).wrapping_neg()
+    }
     /// `self` where `stay` is set, together with `other` where `come` is set.
     fn join(&self, stay: u32, other: &Self, come: u32) -> Self;
 }
@@ -33,8 +40,13 @@ impl Item for Tile {
     }
 
     #[inline]
-    fn distance(&mut self) -> &mut u32 {
-        &mut self.distance
+    fn distance(&self) -> u32 {
+        self.distance
+    }
+
+    #[inline]
+    fn set_distance(&mut self, distance: u32) {
+        self.distance = distance;
     }
 
     #[inline]
@@ -68,8 +80,13 @@ impl Item for Slot {
     }
 
     #[inline]
-    fn distance(&mut self) -> &mut u32 {
-        &mut self.distance
+    fn distance(&self) -> u32 {
+        self.distance
+    }
+
+    #[inline]
+    fn set_distance(&mut self, distance: u32) {
+        self.distance = distance;
     }
 
     #[inline]
@@ -87,30 +104,23 @@ pub(super) fn compact<I: Item>(trace: &mut impl Trace, region: Region, items: &m
     for index in 0..items.len() {
         let item = write(trace, region, items, index);
         let live = item.live();
-        *item.distance() = empty & live;
+        item.set_distance(empty & live);
         empty += !live & 1;
     }
     let mut step = 1;
     while step < items.len() {
-        for index in 0..items.len() {
-            let mut here = *read(trace, region, items, index);
-            let mut there = match index + step {
-                from if from < items.len() => *read(trace, region, items, from),
-                _ => I::default(),
-            };
-            let stay = goes(&mut here, step) ^ u32::MAX;
-            let come = goes(&mut there, step);
-            *write(trace, region, items, index) = here.join(stay, &there, come);
+        for index in 0..items.len() - step {
+            let come = *read(trace, region, items, index + step);
+            let here = write(trace, region, items, index);
+            *here = here.join(!here.goes(step), &come, come.goes(step));
+        }
+        // Behind these nothing comes, and what goes is ahead already.
+        for index in items.len() - step..items.len() {
+            let here = write(trace, region, items, index);
+            *here = here.join(!here.goes(step), &I::default(), 0);
         }
         step *= 2;
     }
-}
-
-/// Whether `item` takes a step of this length, as a mask.
-#[inline]
-fn goes<I: Item>(item: &mut I, step: usize) -> u32 {
-    let bit = *item.distance() >> step.trailing_zeros() & 1;
-    less(0, bit)
 }
 
 #[cfg(test)]

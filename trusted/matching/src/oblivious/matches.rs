@@ -89,10 +89,19 @@ impl ObliviousMatches {
         self.slots
             .extend(kept.flat_map(|tile| tile.ids.map(Slot::new)));
         compact(trace, Region::Ids, &mut self.slots);
-        let end = self.ids.len() + self.bound;
-        let gathered = self.slots.iter().take(self.bound);
-        self.ids
-            .extend(gathered.map(|slot| SubscriptionId(!slot.id)));
-        self.ids.resize(end, NO_SUBSCRIPTION);
+        let start = self.ids.len();
+        self.ids.resize(start + self.bound, NO_SUBSCRIPTION);
+        hand_out(&self.slots, &mut self.ids[start..]);
+    }
+}
+
+/// Puts the ids of the first of `slots` into `ids`.
+///
+/// Not inlined, so that the compiler knows that the two do not overlap: else it looks at their
+/// addresses to choose between two loops.
+#[inline(never)]
+fn hand_out(slots: &[Slot], ids: &mut [SubscriptionId]) {
+    for (id, slot) in ids.iter_mut().zip(slots) {
+        *id = SubscriptionId(!slot.id);
     }
 }
