@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::peers::Peer;
+use crate::peers::consumer::PeerConsumerArgs;
+use crate::peers::publisher::PeerPublisherArgs;
+
 use crate::matching::{EngineName, WorkloadName};
 
 /// Subscriptions that one consumer may hold.
@@ -39,6 +43,12 @@ pub(crate) enum Command {
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
+    /// The publisher of a peer: `routing` starts it
+    #[command(hide = true)]
+    PeerPublisher(PeerPublisherArgs),
+    /// The consumer of a peer: `routing` starts it
+    #[command(hide = true)]
+    PeerConsumer(PeerConsumerArgs),
 }
 
 /// Which data a campaign runs on.
@@ -73,6 +83,15 @@ pub(crate) struct RoutingArgs {
     /// Runs of each configuration; the table has their medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
+    /// Measures a peer beside ours, without encryption; may be repeated; if not given, those that are installed
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) peer: Vec<Peer>,
+    /// Measures no peer
+    #[arg(long, conflicts_with = "peer")]
+    pub(crate) no_peers: bool,
+    /// Publications a second in the runs that measure latency; 0: it is not measured
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub(crate) rate: u32,
     /// Writes the table as comma-separated values, too
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,

@@ -8,6 +8,7 @@ mod fleet;
 mod machine;
 mod matching;
 mod median;
+mod peers;
 mod processor;
 mod random;
 mod report;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         Command::Admission(arguments) => admission::run(&arguments),
         Command::Matching(arguments) => matching::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
+        Command::PeerPublisher(arguments) => peers::publisher::run(&arguments),
+        Command::PeerConsumer(arguments) => peers::consumer::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,6 +58,7 @@ fn both_modes_deliver_exactly_what_a_plain_scan_expects() {
             "200",
             "--runs",
             "1",
+            "--no-peers",
             "--csv",
             "figures.csv",
         ],
@@ -77,9 +78,72 @@ fn both_modes_deliver_exactly_what_a_plain_scan_expects() {
         assert_eq!(row[column("delivered")], row[column("expected")]);
         assert!(figure("delivered") > 0.0 && figure("pubs_per_s") > 0.0);
         assert!(figure("router_cpu_us_per_pub") > 0.0 && figure("consumer_cpu_us_per_pub") > 0.0);
+        assert!(0.0 < figure("p50_ms") && figure("p50_ms") <= figure("p99_ms"));
+        assert_eq!(row[column("paced_pubs_per_s")], "10000");
     }
     let told = text(&output.stdout);
     assert!(told.contains("machine: ") && told.contains("commit: ") && told.contains("command: "));
+}
+
+/// The peers that are installed here: where none is, nothing can be said of them.
+fn installed() -> Vec<&'static str> {
+    let programs = [("nats", "nats-server"), ("mosquitto", "mosquitto")];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(Into::into));
+    let is_there = |program: &str| folders.iter().any(|folder| folder.join(program).is_file());
+    programs
+        .into_iter()
+        .filter_map(|(peer, program)| is_there(program).then_some(peer))
+        .collect()
+}
+
+#[test]
+fn the_peers_that_are_installed_stand_beside_ours_and_deliver_as_much() {
+    build_roles();
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = bench(
+        folder.path(),
+        &[
+            "routing",
+            "--bundled",
+            "--mode",
+            "plain",
+            "--subscriptions",
+            "200",
+            "--runs",
+            "1",
+            "--rate",
+            "5000",
+            "--csv",
+            "figures.csv",
+        ],
+    );
+
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let csv = std::fs::read_to_string(folder.path().join("figures.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let modes: Vec<_> = rows[1..].iter().map(|row| row[0]).collect();
+    assert_eq!(modes, [vec!["plain"], installed()].concat());
+    let column = |name: &str| rows[0].iter().position(|head| *head == name).unwrap();
+    for row in &rows[1..] {
+        let figure = |name: &str| row[column(name)].parse::<f64>().unwrap();
+        assert_eq!(row[column("delivered")], rows[1][column("expected")]);
+        assert!(figure("pubs_per_s") > 0.0 && figure("router_cpu_us_per_pub") > 0.0);
+        assert!(0.0 < figure("p50_ms") && figure("p50_ms") <= figure("p99_ms"));
+    }
+}
+
+#[test]
+fn latency_in_payloads_without_room_for_a_time_is_an_error() {
+    build_roles();
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = bench(folder.path(), &["routing", "--payload-bytes", "19"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("--rate 0"));
 }
 
 #[test]

@@ -8,18 +8,18 @@
 //! and the indexing of subscriptions are over by then. What admitting a gate costs is measured by the *rehearsal*, a
 //! consumer just like it started before, and taken off.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use super::case::{Case, Delays, Sample, check_pace, number};
 use crate::cli::{Mode, Platform};
+use crate::fleet::now_ns;
+use crate::median::Sorted;
 use crate::processor::{Meter, children, rest};
 use crate::role::{Binaries, Role};
-use crate::workload::Workload;
 
 /// How long a role may take to start, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,86 +27,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PUBLISHING_PATIENCE: Duration = Duration::from_secs(900);
 /// A subscription that no publication matches: no symbol is negative.
 const GATE: &str = "0 0 S i symbol = -1\n";
+/// Digits of the time at the begin of a stamped payload.
+const STAMP_BYTES: usize = 20;
 
-/// One configuration.
-pub(crate) struct Case<'a> {
+/// How the project's own processes are run.
+#[derive(Clone, Copy)]
+pub(crate) struct Ours<'a> {
+    pub(crate) binaries: &'a Binaries,
     pub(crate) mode: Mode,
     pub(crate) platform: Platform,
-    pub(crate) subscriptions: u64,
-    pub(crate) workload: &'a Workload,
-    /// How often each subscription matches in one pass.
-    pub(crate) expected: &'a BTreeMap<u64, u64>,
-    /// Passes over the publications.
-    pub(crate) repeat: u32,
-    pub(crate) payload_bytes: usize,
 }
 
-/// What one run gave.
-pub(crate) struct Sample {
-    pub(crate) publications: u64,
-    pub(crate) delivered: u64,
-    /// From the first batch sent to the last delivery.
-    pub(crate) seconds: f64,
-    pub(crate) router_cpu_us: f64,
-    pub(crate) source_cpu_us: f64,
-    pub(crate) consumer_cpu_us: f64,
-    /// Reading, parsing and repeating the publications, before anything is published.
-    pub(crate) parse_s: f64,
-}
-
-impl Sample {
-    pub(crate) fn publications_per_s(&self) -> f64 {
-        self.publications as f64 / self.seconds
-    }
-
-    pub(crate) fn per_publication(&self, total: f64) -> f64 {
-        total / self.publications as f64
-    }
-}
-
-impl Case<'_> {
-    /// (publication, subscription) pairs of all passes.
-    pub(crate) fn deliveries(&self) -> u64 {
-        self.expected.values().sum::<u64>() * u64::from(self.repeat)
-    }
-
+impl Ours<'_> {
     fn plain(&self) -> Option<&'static str> {
         (self.mode == Mode::Plain).then_some("--plain")
-    }
-
-    /// Whether the consumer got exactly what the plain scan expects.
-    fn check(&self, consumer: &Value) -> anyhow::Result<()> {
-        let received = by_subscription(consumer)?;
-        for id in self.expected.keys().chain(received.keys()) {
-            let count = |counts: &BTreeMap<u64, u64>| counts.get(id).copied().unwrap_or_default();
-            let (expected, delivered) = (
-                count(self.expected) * u64::from(self.repeat),
-                count(&received),
-            );
-            ensure!(
-                delivered == expected,
-                "{} deliveries instead of {}: subscription {id} got {delivered} instead of {expected}",
-                received.values().sum::<u64>(),
-                self.deliveries()
-            );
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Case<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            mode,
-            platform,
-            subscriptions,
-            repeat,
-            ..
-        } = self;
-        write!(
-            f,
-            "{mode}, {platform}, {subscriptions} subscriptions, {repeat} passes"
-        )
     }
 }
 
@@ -114,13 +48,13 @@ impl fmt::Display for Case<'_> {
 ///
 /// # Errors
 /// A process failed, or something was not delivered, or delivered twice, or delivered to somebody else.
-pub(crate) fn run(binaries: &Binaries, case: &Case<'_>) -> anyhow::Result<Sample> {
+pub(crate) fn run(ours: Ours<'_>, case: &Case<'_>) -> anyhow::Result<Sample> {
     let folder = tempfile::tempdir()?;
-    write_files(binaries, folder.path(), case)?;
-    let (mut parties, address) = Parties::start(binaries, folder.path(), case)?;
-    let mut meters = parties.meters(case.platform)?;
+    write_files(ours, folder.path(), case)?;
+    let (mut parties, address) = Parties::start(ours, folder.path(), case, None)?;
+    let mut meters = parties.meters(ours.platform)?;
     let idle = meters.read_at_rest()?;
-    let start = |name| start_consumer(binaries, folder.path(), case, &address, name);
+    let start = |name| start_consumer(ours, folder.path(), &address, name, true);
     let mut rehearsal = start("rehearsal")?;
     rehearsal.event("admitted", PATIENCE)?;
     let before = meters.read_at_rest()?;
@@ -159,13 +93,69 @@ pub(crate) fn run(binaries: &Binaries, case: &Case<'_>) -> anyhow::Result<Sample
     })
 }
 
-fn write_files(binaries: &Binaries, folder: &Path, case: &Case<'_>) -> anyhow::Result<()> {
+/// Runs `case` once at `rate` publications a second, and measures how long each is on its way: from the moment at which the source
+/// puts it into its batch, default linger, to the moment at which the consumer has opened it.
+///
+/// # Errors
+/// As [`run`]; or it could not be published as fast as that.
+pub(crate) fn delays(ours: Ours<'_>, case: &Case<'_>, rate: u32) -> anyhow::Result<Delays> {
+    let case = case.paced(rate);
+    let folder = tempfile::tempdir()?;
+    write_files(ours, folder.path(), &case)?;
+    let (mut parties, _) = Parties::start(ours, folder.path(), &case, Some(rate))?;
+    let source = parties.source.event("summary", PUBLISHING_PATIENCE)?;
+    check_pace(
+        rate,
+        number(&source, "publications")?,
+        number(&source, "first_ns")?,
+        number(&source, "last_receipt_ns")?,
+    )?;
+    parties.source.interrupt()?;
+    parties.source.end()?;
+    parties.router.interrupt()?;
+    parties.router.end()?;
+    parties.consumer.interrupt()?;
+    let mut delays_ms = Vec::new();
+    let summary = loop {
+        let kinds = ["delivery", "summary"];
+        let event = parties.consumer.event_among(&kinds, PATIENCE)?;
+        if event["event"] == "summary" {
+            break event;
+        }
+        delays_ms.push(delay_ms(&event)?);
+    };
+    parties.consumer.end()?;
+    case.check(&summary)?;
+    ensure!(!delays_ms.is_empty(), "nothing was delivered");
+    let sorted = Sorted::new(delays_ms);
+    Ok(Delays {
+        p50_ms: sorted.median(),
+        p99_ms: sorted.p99(),
+    })
+}
+
+/// How long the publication of a delivery was on its way.
+fn delay_ms(delivery: &Value) -> anyhow::Result<f64> {
+    let stamp = delivery["payload"].as_str();
+    let stamp = stamp.and_then(|payload| payload.get(..STAMP_BYTES));
+    let sent_ns: u64 = stamp
+        .and_then(|digits| digits.parse().ok())
+        .context("a payload without a stamp")?;
+    let received_ns = number(delivery, "received_ns")?;
+    ensure!(
+        sent_ns <= received_ns,
+        "the clock went back: a delivery came before it was sent"
+    );
+    Ok((received_ns - sent_ns) as f64 / 1e6)
+}
+
+fn write_files(ours: Ours<'_>, folder: &Path, case: &Case<'_>) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text);
     write("publications", &case.workload.publications_text)?;
     write("consumer", &case.workload.subscriptions_text)?;
     write("rehearsal", GATE)?;
     write("gate", GATE)?;
-    binaries.keygen(folder)
+    ours.binaries.keygen(folder)
 }
 
 /// The three processes that are measured.
@@ -177,23 +167,25 @@ struct Parties {
 
 impl Parties {
     /// Starts them, and returns when the consumer is admitted, with the address of the router.
+    /// With a rate, the consumer shows each delivery, and the source begins as soon as it may; without, it awaits rehearsal and gate.
     fn start(
-        binaries: &Binaries,
+        ours: Ours<'_>,
         folder: &Path,
         case: &Case<'_>,
+        rate: Option<u32>,
     ) -> anyhow::Result<(Self, String)> {
-        let platform = case.platform.to_string();
+        let platform = ours.platform.to_string();
         let arguments = ["-a", "localhost:0", "--platform", &platform];
-        let arguments = arguments.into_iter().chain(case.plain());
-        let mut router = Role::start(binaries, folder, "scbr", arguments)?;
+        let arguments = arguments.into_iter().chain(ours.plain());
+        let mut router = Role::start(ours.binaries, folder, "scbr", arguments)?;
         let endpoints = router.event("endpoints", PATIENCE)?;
         let address = endpoints["endpoints"][0].as_str();
         let address = address.context("the router names no endpoint")?.to_owned();
         router.event("ready", PATIENCE)?;
 
-        let mut source = start_source(binaries, folder, case, &address)?;
+        let mut source = start_source(ours, folder, case, &address, rate)?;
         source.event("opened", PATIENCE)?;
-        let mut consumer = start_consumer(binaries, folder, case, &address, "consumer")?;
+        let mut consumer = start_consumer(ours, folder, &address, "consumer", rate.is_none())?;
         consumer.event("admitted", PATIENCE)?;
         let parties = Self {
             router,
@@ -241,34 +233,40 @@ fn summary(mut consumer: Role) -> anyhow::Result<Value> {
 }
 
 fn start_source(
-    binaries: &Binaries,
+    ours: Ours<'_>,
     folder: &Path,
     case: &Case<'_>,
     address: &str,
+    rate: Option<u32>,
 ) -> anyhow::Result<Role> {
     let quota = case.subscriptions.to_string();
     let repeat = case.repeat.to_string();
     let payload_bytes = case.payload_bytes.to_string();
+    let pace = rate.map(|rate| format!("--rate={rate}"));
+    let pace = pace
+        .as_deref()
+        .into_iter()
+        .flat_map(|pace| [pace, "--stamp"]);
     let arguments = [
         ["-c", address],
         ["-i", "publications"],
         ["-k", "key.prv"],
-        ["--await", "3"],
+        ["--await", if rate.is_none() { "3" } else { "1" }],
         ["--quota", &quota],
         ["--repeat", &repeat],
         ["--payload-bytes", &payload_bytes],
     ];
-    let arguments = arguments.into_iter().flatten().chain(case.plain());
-    Role::start(binaries, folder, "source", arguments)
+    let arguments = arguments.into_iter().flatten().chain(ours.plain());
+    Role::start(ours.binaries, folder, "source", arguments.chain(pace))
 }
 
 /// Starts a consumer of the subscriptions in the file `name`, under an identity of its own.
 fn start_consumer(
-    binaries: &Binaries,
+    ours: Ours<'_>,
     folder: &Path,
-    case: &Case<'_>,
     address: &str,
     name: &str,
+    is_quiet: bool,
 ) -> anyhow::Result<Role> {
     let identity = format!("{name}.identity");
     let arguments = [
@@ -277,9 +275,12 @@ fn start_consumer(
         ["-k", "key.pub"],
         ["--identity", &identity],
     ];
-    let flags = ["--quiet"].into_iter().chain(case.plain());
+    let flags = is_quiet
+        .then_some("--quiet")
+        .into_iter()
+        .chain(ours.plain());
     let arguments = arguments.into_iter().flatten().chain(flags);
-    Role::start(binaries, folder, "consumer", arguments)
+    Role::start(ours.binaries, folder, "consumer", arguments)
 }
 
 /// Of the router with its trusted program, of the source, of the consumer.
@@ -294,83 +295,32 @@ impl Meters {
     }
 }
 
-fn by_subscription(summary: &Value) -> anyhow::Result<BTreeMap<u64, u64>> {
-    let counts = summary["by_subscription"].as_object();
-    let counts = counts.context("the consumer does not say what it received")?;
-    let pairs = counts
-        .iter()
-        .map(|(id, count)| Some((id.parse().ok()?, count.as_u64()?)));
-    pairs
-        .collect::<Option<_>>()
-        .context("the consumer counts in something else than numbers")
-}
-
-fn number(event: &Value, key: &str) -> anyhow::Result<u64> {
-    event[key]
-        .as_u64()
-        .with_context(|| format!("{} has no {key}", event["event"]))
-}
-
-/// Comparable with the clocks of the roles: nanoseconds since the Unix epoch.
-fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    since.as_nanos() as u64
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn check(received: &Value) -> Result<(), String> {
-        let workload = Workload {
-            publications_text: String::new(),
-            subscriptions_text: String::new(),
-            description: String::new(),
-        };
-        let case = Case {
-            mode: Mode::Encrypted,
-            platform: Platform::Process,
-            subscriptions: 2,
-            workload: &workload,
-            expected: &BTreeMap::from([(1, 3), (2, 1)]),
-            repeat: 2,
-            payload_bytes: 64,
-        };
-        let consumer = json!({ "event": "summary", "by_subscription": received });
-        case.check(&consumer).map_err(|error| error.to_string())
+    fn delivery(payload: &str) -> Value {
+        json!({ "event": "delivery", "received_ns": 1_700_000_000_002_500_000_u64, "payload": payload })
     }
 
     #[test]
-    fn what_is_expected_is_taken() {
-        assert_eq!(check(&json!({ "1": 6, "2": 2 })), Ok(()));
+    fn a_delay_is_from_the_stamp_to_the_receipt() {
+        let delay = delay_ms(&delivery("01700000000000000000....")).unwrap();
+
+        assert_eq!(delay, 2.5);
     }
 
     #[test]
-    fn a_missing_delivery_fails_and_is_named() {
-        let error = check(&json!({ "1": 5, "2": 2 })).unwrap_err();
-
-        assert_eq!(
-            error,
-            "7 deliveries instead of 8: subscription 1 got 5 instead of 6"
-        );
+    fn a_payload_without_a_stamp_is_an_error() {
+        for payload in ["", "0170000000000000000", "........................"] {
+            assert!(delay_ms(&delivery(payload)).is_err(), "{payload}");
+        }
     }
 
     #[test]
-    fn a_missing_and_a_surplus_delivery_do_not_make_up_for_each_other() {
-        assert!(check(&json!({ "1": 5, "2": 3 })).is_err());
-    }
-
-    #[test]
-    fn a_delivery_for_a_subscription_that_matches_nothing_fails() {
-        assert!(check(&json!({ "1": 6, "2": 2, "3": 1 })).is_err());
-    }
-
-    #[test]
-    fn a_summary_without_counts_fails() {
-        assert!(check(&Value::Null).is_err());
+    fn a_delivery_before_its_publication_is_an_error() {
+        assert!(delay_ms(&delivery("01700000000003000000....")).is_err());
     }
 }
