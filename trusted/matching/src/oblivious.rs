@@ -1,18 +1,13 @@
 //! A matcher whose memory accesses and branches tell nothing about what it matches.
 //!
-//! Invariant: gives exactly the answers of [`Subscription::matches`], and takes steps that depend on
-//! public sizes alone. Public are: how many subscriptions there are, and for them, rounded up to
-//! powers of two, the tests of the widest, the longest text and the distinct bounds; of a header the
-//! number of attributes, their types, the lengths of their texts and of all names of the block; the
-//! number of slots asked for; and each insertion or removal, whether it found its id, and how one
-//! subscription by itself is built. Secret are all names and values, how they stand to each other,
-//! which row anything touches, what matches, and how much of it.
-//!
-//! A value becomes its rank among the bounds of all subscriptions, by comparing it with all of them;
-//! every test of every row compares ranks; two networks gather the ids. Not covered: what decodes
-//! headers before, and what the caller does with the answers; see [`Padded`].
-//! Source: data-oblivious primitives for enclaves, Ohrimenko et al., USENIX Security '16; the network
-//! is Goodrich's, SPAA '11; ranks and their counting are ours.
+//! Invariant: gives exactly the answers of [`Subscription::matches`], by steps that depend on what
+//! is public: [`Sizes`] and the number of slots; of a header the number of attributes, their types,
+//! the lengths of texts and names; of an insertion or removal whether it found its id, and how the one
+//! subscription is built. Secret are names and values, how they stand to each other, which row
+//! anything touches, what matches and how much. Not covered: what decodes headers before, and what
+//! the caller does with an answer ([`Padded`]).
+//! Source: oblivious primitives for enclaves, Ohrimenko et al., USENIX Security '16; the network that
+//! gathers ids, Goodrich, SPAA '11. That rows compare ranks among all bounds is ours.
 
 mod batch;
 mod compact;
@@ -70,7 +65,8 @@ impl Default for Shape {
     }
 }
 
-/// What a matcher has grown to: public, and all powers of two, or 0.
+/// What a matcher has grown to: all powers of two, or 0. Public, as is the call with which one of
+/// them grew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Room for subscriptions.
@@ -296,8 +292,12 @@ impl Oblivious {
     /// Looks up the names of a block, once for all its headers. Shows their lengths.
     #[must_use]
     pub fn names(&self, block: &HeaderBlock<'_>) -> ObliviousNames<'_> {
+        self.names_watched(&mut Unwatched, block)
+    }
+
+    fn names_watched(&self, trace: &mut impl Trace, block: &HeaderBlock<'_>) -> ObliviousNames<'_> {
         let names = block.names().iter();
-        let sections = names.map(|name| self.section(&mut Unwatched, name));
+        let sections = names.map(|name| self.section(trace, name));
         ObliviousNames {
             matcher: self,
             sections: sections.collect(),

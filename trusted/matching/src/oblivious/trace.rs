@@ -1,7 +1,8 @@
 //! Who watches the memory.
 //!
-//! Invariant: whatever depends on subscriptions or headers is reached through [`read`] or [`write`],
-//! with the index that is reported; so what a test records is what the matcher touched.
+//! Invariant: every access to what depends on subscriptions or headers is reported with its index: by
+//! [`read()`] and [`write()`], or by [`Trace::touch`] beside a key of several words. So what a test
+//! records is what the matcher touched.
 
 /// An observer of accesses.
 pub(super) trait Trace {
