@@ -1,15 +1,16 @@
-//! The consumers of one domain in one session, and whose subscription each row of the index is.
+//! The consumers of one domain in one session, and which subscriptions each of them holds.
 //!
-//! Invariants: a consumer once admitted keeps its record, delivery key and counter until the session ends, even when it is revoked,
-//! so that no notice counter starts again under the same key; a row in use belongs to one (consumer, subscription id).
+//! Invariant: a consumer once admitted keeps its record, delivery key and counter until the session ends, even when it is revoked, so
+//! that no notice counter starts again under the same key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sc_crypto::{Secret, VerifyingKey};
-use sc_matching::{Index, Subscription, SubscriptionId};
+use sc_matching::{Subscription, SubscriptionId};
 
 use crate::drafts::DraftId;
 use crate::keys::{DeliveryKeys, MessageKind, Scope};
+use crate::recipients::{Holding, Recipients};
 
 /// What a subscription takes in memory besides its encoded form, about: its places in the index, and its row.
 const SUBSCRIPTION_OVERHEAD_BYTES: usize = 256;
@@ -36,19 +37,14 @@ pub(crate) struct Consumer {
     next_counter: u64,
     /// Until when, owner time; `None` once it has ended.
     lease_until_ms: Option<u64>,
-    rows: BTreeMap<u64, Held>,
+    /// The numbers of its subscriptions, by their ids.
+    held: BTreeMap<u64, SubscriptionId>,
     /// What its subscriptions take, in bytes, about.
     bytes: usize,
     /// While it is suspended: what it has missed.
     pub(crate) suspended: Option<Missed>,
     /// Its notice of the batch that is being matched.
     pub(crate) draft: Option<DraftId>,
-}
-
-/// One subscription of a consumer.
-struct Held {
-    row: SubscriptionId,
-    bytes: usize,
 }
 
 impl Consumer {
@@ -69,7 +65,7 @@ impl Consumer {
 
     /// Whether a tick gives it a heartbeat.
     pub(crate) fn is_listening(&self) -> bool {
-        !self.rows.is_empty() && self.suspended.is_none()
+        !self.held.is_empty() && self.suspended.is_none()
     }
 }
 
@@ -82,18 +78,19 @@ pub(crate) fn subscription_bytes(encoded: usize) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(u32);
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Row {
-    pub(crate) consumer: Place,
-    pub(crate) id: u64,
+impl Place {
+    #[cfg(test)]
+    pub(crate) const FIRST: Self = Self(0);
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct Consumers {
     by_key: BTreeMap<VerifyingKey, Place>,
     all: Vec<Consumer>,
-    rows: Vec<Row>,
-    free_rows: Vec<SubscriptionId>,
     leases: BTreeSet<(u64, Place)>,
     /// What all subscriptions take, in bytes, about.
     bytes: usize,
@@ -120,10 +117,6 @@ impl Consumers {
         (0..self.all.len() as u32).map(Place)
     }
 
-    pub(crate) fn row(&self, id: SubscriptionId) -> Row {
-        self.rows[id.0 as usize]
-    }
-
     /// Whether `key` is the delivery key under which the consumer was first admitted.
     pub(crate) fn has_delivery_key(&self, place: Place, key: &Secret) -> bool {
         self.all[place.0 as usize].delivery_key == *key
@@ -133,21 +126,25 @@ impl Consumers {
     /// (id, bytes), where the last of an id counts.
     pub(crate) fn after_admission(
         &self,
+        recipients: &Recipients,
         place: Option<Place>,
         replace: bool,
         added: impl Iterator<Item = (u64, usize)>,
     ) -> (usize, usize) {
-        let held = place.map(|place| &self.all[place.0 as usize]);
-        let kept = held.filter(|_| !replace);
+        let known = place.map(|place| &self.all[place.0 as usize]);
+        let kept = known.filter(|_| !replace);
         let added: BTreeMap<u64, usize> = added.collect();
         let replaced: Vec<_> = kept
-            .map(|kept| added.keys().filter_map(|id| kept.rows.get(id)).collect())
+            .map(|kept| added.keys().filter_map(|id| kept.held.get(id)).collect())
             .unwrap_or_default();
-        let gone = match held.filter(|_| replace) {
-            Some(held) => held.bytes,
-            None => replaced.iter().map(|held| held.bytes).sum(),
+        let gone = match known.filter(|_| replace) {
+            Some(known) => known.bytes,
+            None => replaced
+                .iter()
+                .map(|number| recipients.holding(**number).bytes as usize)
+                .sum(),
         };
-        let count = kept.map_or(0, |kept| kept.rows.len()) - replaced.len() + added.len();
+        let count = kept.map_or(0, |kept| kept.held.len()) - replaced.len() + added.len();
         (count, self.bytes - gone + added.values().sum::<usize>())
     }
 
@@ -160,7 +157,7 @@ impl Consumers {
             delivery_key,
             next_counter: 1,
             lease_until_ms: None,
-            rows: BTreeMap::new(),
+            held: BTreeMap::new(),
             bytes: 0,
             suspended: None,
             draft: None,
@@ -194,51 +191,46 @@ impl Consumers {
         Some(place)
     }
 
+    /// Adds a subscription that takes `bytes`, in place of the one that had its id.
+    ///
+    /// # Panics
+    /// For `bytes` beyond 4 GiB: encoded subscriptions are far shorter.
     pub(crate) fn subscribe(
         &mut self,
-        index: &mut Index,
+        recipients: &mut Recipients,
         place: Place,
         id: u64,
         subscription: &Subscription,
         bytes: usize,
     ) {
-        self.unsubscribe(index, place, id);
-        let row = self.new_row(Row {
-            consumer: place,
+        self.unsubscribe(recipients, place, id);
+        let holding = Holding {
             id,
-        });
-        index.insert(row, subscription);
+            consumer: place,
+            bytes: u32::try_from(bytes).expect("encoded subscriptions are short"),
+        };
+        let number = recipients.insert(subscription, holding);
         self.bytes += bytes;
         let consumer = self.get_mut(place);
         consumer.bytes += bytes;
-        consumer.rows.insert(id, Held { row, bytes });
+        consumer.held.insert(id, number);
     }
 
-    pub(crate) fn unsubscribe(&mut self, index: &mut Index, place: Place, id: u64) {
+    pub(crate) fn unsubscribe(&mut self, recipients: &mut Recipients, place: Place, id: u64) {
         let consumer = &mut self.all[place.0 as usize];
-        if let Some(Held { row, bytes }) = consumer.rows.remove(&id) {
+        if let Some(number) = consumer.held.remove(&id) {
+            let bytes = recipients.holding(number).bytes as usize;
             consumer.bytes -= bytes;
             self.bytes -= bytes;
-            index.remove(row);
-            self.free_rows.push(row);
+            recipients.remove(number);
         }
     }
 
-    pub(crate) fn unsubscribe_all(&mut self, index: &mut Index, place: Place) {
+    pub(crate) fn unsubscribe_all(&mut self, recipients: &mut Recipients, place: Place) {
         let consumer = &mut self.all[place.0 as usize];
         self.bytes -= core::mem::take(&mut consumer.bytes);
-        for held in core::mem::take(&mut consumer.rows).into_values() {
-            index.remove(held.row);
-            self.free_rows.push(held.row);
+        for number in core::mem::take(&mut consumer.held).into_values() {
+            recipients.remove(number);
         }
-    }
-
-    fn new_row(&mut self, row: Row) -> SubscriptionId {
-        if let Some(id) = self.free_rows.pop() {
-            self.rows[id.0 as usize] = row;
-            return id;
-        }
-        self.rows.push(row);
-        SubscriptionId(self.rows.len() as u32 - 1)
     }
 }

@@ -5,10 +5,12 @@
 
 mod control;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sc_crypto::{DomainId, PayloadKey, VerifyingKey};
-use sc_matching::{Header, Index, Matches};
 use sc_proto::cbr;
+use zeroize::Zeroizing;
 
 use crate::Malformed;
 use crate::batch::{Batch, Origin};
@@ -16,9 +18,12 @@ use crate::consumers::{Consumers, Missed, Place};
 use crate::drafts::{Drafts, NOTICES_BYTES_MAX};
 use crate::keys::{MessageKind, Scope};
 use crate::notice::{COVERAGE_BYTES, HEAD_BYTES, NoticeKind, NoticeWriter};
+use crate::portions::{Task, match_batch};
 use crate::publishers::{Publishers, Source};
 use crate::receipt::{Receipt, Status};
+use crate::recipients::Recipients;
 use crate::secrets::DomainSecrets;
+use crate::workers::{Processors, Workers};
 
 pub use control::{CONSUMERS_MAX, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};
 
@@ -40,7 +45,8 @@ pub(crate) struct Domain {
     time_ms: u64,
     plain: bool,
     consumers: Consumers,
-    index: Index,
+    recipients: Recipients,
+    workers: Arc<dyn Workers>,
     /// Of the registered publishers, the first that the next heartbeats list when they have no room for all.
     turn: usize,
     drafts: Drafts,
@@ -73,6 +79,7 @@ impl Domain {
         owner: VerifyingKey,
         secrets: DomainSecrets,
         seed: u64,
+        processors: Processors,
     ) -> Self {
         let scope = Scope {
             domain: id,
@@ -85,7 +92,8 @@ impl Domain {
             time_ms: secrets.time_ms,
             plain: secrets.plain,
             consumers: Consumers::default(),
-            index: Index::new(seed),
+            recipients: Recipients::new(seed, processors.kernel),
+            workers: processors.workers,
             turn: 0,
             drafts: Drafts::default(),
         }
@@ -98,12 +106,14 @@ impl Domain {
         message: &cbr::Sealed,
     ) -> Result<cbr::Outcome, NotTaken> {
         let source = self.publishers.source(kind, message)?;
-        let mut sealed = zeroize::Zeroizing::new(message.ciphertext.to_vec());
-        let plaintext = self.publishers.open(source, kind, &mut sealed)?;
+        let mut opened = Zeroizing::new(message.ciphertext.to_vec());
+        let length = self.publishers.open(source, kind, &mut opened)?.len();
+        // The plaintext stands where the ciphertext began; its tag follows it.
+        opened.truncate(length);
 
         let effect = match kind {
-            MessageKind::Control => self.apply(plaintext),
-            _ => self.publish(source, message.counter, plaintext),
+            MessageKind::Control => self.apply(&opened),
+            _ => self.publish(source, message.counter, opened),
         }
         .unwrap_or_else(|_| Effect::refused(Status::Malformed));
         Ok(self.outcome(source, message.counter, effect))
@@ -187,7 +197,7 @@ impl Domain {
     }
 
     fn drop_subscriptions(&mut self, place: Place, kind: &NoticeKind, effect: &mut Effect) {
-        self.consumers.unsubscribe_all(&mut self.index, place);
+        self.consumers.unsubscribe_all(&mut self.recipients, place);
         self.tell(place, kind, effect);
     }
 
@@ -219,23 +229,25 @@ impl Domain {
         NoticeKind::Heartbeat { publishers }
     }
 
-    /// Opens a batch's headers one after another, and seals a notice for each consumer that one of them matched.
+    /// Matches a batch's headers, and seals a notice for each consumer that one of them matched.
     fn publish(
         &mut self,
         source: Source,
         counter: u64,
-        plaintext: &[u8],
+        plaintext: Zeroizing<Vec<u8>>,
     ) -> Result<Effect, Malformed> {
-        let batch = Batch::decode(plaintext, self.plain)?;
+        let Batch {
+            time_ms, origin, ..
+        } = Batch::decode(&plaintext, self.plain)?;
         let mut effect = Effect::default();
         if source == Source::OWNER {
-            self.advance_time(batch.time_ms, &mut effect);
+            self.advance_time(time_ms, &mut effect);
         }
-        match self.collect(source, counter, &batch) {
+        match self.collect(source, counter, plaintext) {
             Ok(matched) => {
                 effect.matched = self.drafts.entered(matched);
-                self.publishers.took(source, batch.origin);
-                self.seal_drafts(source, counter, batch.origin, &mut effect);
+                self.publishers.took(source, origin);
+                self.seal_drafts(source, counter, origin, &mut effect);
             }
             // Nobody gets anything of a batch that is refused, and nothing of it stays behind for the next. The notices of leases that
             // its time ended have their counters already: they go out.
@@ -248,47 +260,33 @@ impl Domain {
         Ok(effect)
     }
 
-    /// Matches every header of `batch` and enters it for its recipients; returns how many publications matched.
+    /// Has every header of a batch matched and enters it for its recipients, in order; returns how many publications matched.
     fn collect(
         &mut self,
         source: Source,
         counter: u64,
-        batch: &Batch<'_>,
+        plaintext: Zeroizing<Vec<u8>>,
     ) -> Result<u32, Malformed> {
+        let task = Task {
+            plaintext,
+            plain: self.plain,
+            view: self.recipients.view(),
+            keys: Arc::clone(self.publishers.keys(source)),
+            counter,
+        };
         let Self {
-            index,
-            consumers,
-            drafts,
-            publishers,
-            ..
+            consumers, drafts, ..
         } = self;
-        let keys = publishers.keys(source);
-        let names = index.names(&batch.headers);
-        let mut headers = batch.headers.headers();
-        let (mut header, mut matched) = (Header::new(), Matches::new());
-        let mut recipients = Vec::new();
         let mut with_matches = 0;
-        for number in 0.. {
-            if !headers
-                .next_header(&mut header)
-                .map_err(|_| Malformed("a header does not decode"))?
-            {
-                break;
+        match_batch(&*self.workers, task, |batch, portion| {
+            for (matched, recipients) in portion.matched() {
+                with_matches += 1;
+                let number = matched.number;
+                let key = matched.key.as_ref().map(PayloadKey::expose);
+                let key_and_hash = key.zip(batch.payload_hash(number));
+                drafts.note(consumers, number, recipients, key_and_hash);
             }
-            index.matches(&names, &header, &mut matched);
-            if matched.count() == 0 {
-                continue;
-            }
-            with_matches += 1;
-            recipients.clear();
-            recipients.extend(matched.ids().map(|id| consumers.row(id)));
-            let key = keys.payload_key(counter, number);
-            let key_and_hash = key
-                .as_ref()
-                .map(PayloadKey::expose)
-                .zip(batch.payload_hash(number));
-            drafts.note(consumers, number, &mut recipients, key_and_hash);
-        }
+        })?;
         Ok(with_matches)
     }
 
@@ -330,7 +328,7 @@ impl Domain {
         effect: &mut Effect,
     ) {
         let payloads = entries.take_payloads();
-        let mut plaintext = zeroize::Zeroizing::new(Vec::new());
+        let mut plaintext = Zeroizing::new(Vec::new());
         entries.finish(kind, self.time_ms, self.plain, &mut plaintext);
         let consumer = self.consumers.get_mut(place);
         let (counter, ciphertext) = consumer.seal_notice(&plaintext);

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::consumers::{Consumers, Missed, Place, Row};
+use crate::consumers::{Consumers, Missed, Place};
 use crate::notice::NoticeWriter;
+use crate::recipients::Row;
 
 /// Bytes of the entries in one notice, without the payloads that go along. Few in this crate's unit tests, which reach the bound.
 pub const NOTICE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 16 << 20 };
@@ -61,21 +62,14 @@ pub(crate) struct Drafts {
 }
 
 impl Drafts {
-    /// Enters publication `number` for `recipients`, which it sorts and shortens.
+    /// Enters publication `number` for `recipients`, which are in ascending order.
     pub(crate) fn note(
         &mut self,
         consumers: &mut Consumers,
         number: u32,
-        recipients: &mut Vec<Row>,
+        recipients: &[Row],
         key_and_hash: Option<(&[u8; 32], &[u8; 32])>,
     ) {
-        if self.any_counts {
-            recipients.retain(|row| {
-                let draft = consumers.get_mut(row.consumer).draft;
-                !draft.is_some_and(|id| self.get_mut(id).count(number))
-            });
-        }
-        recipients.sort_unstable();
         for of_one in recipients.chunk_by(|a, b| a.consumer == b.consumer) {
             let id = self.of_consumer(consumers, of_one[0].consumer);
             if !self.get_mut(id).count(number) {

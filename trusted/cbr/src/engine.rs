@@ -13,6 +13,7 @@ use sc_proto::cbr::{self, call, refusal::Reason, reply};
 use crate::domain::{Domain, NotTaken};
 use crate::keys::MessageKind;
 use crate::secrets::DomainSecrets;
+use crate::workers::Processors;
 
 /// Domains that one program serves at once.
 pub const DOMAINS_MAX: usize = 1024;
@@ -30,16 +31,25 @@ struct Tenant {
 pub struct Engine {
     attester: Box<dyn Attester>,
     version: &'static str,
+    processors: Processors,
     provisioner: Provisioner,
     tenants: Mutex<BTreeMap<DomainId, Tenant>>,
 }
 
 impl Engine {
-    /// An engine without domains, on the platform that `attester` speaks for.
+    /// An engine without domains, on the platform that `attester` speaks for; it uses nothing of the processor that every machine has
+    /// not.
     #[must_use]
     pub fn new(attester: Box<dyn Attester>) -> Self {
+        Self::with_processors(attester, Processors::default())
+    }
+
+    /// As [`Self::new`], with these processors. They change how fast it answers, and nothing else.
+    #[must_use]
+    pub fn with_processors(attester: Box<dyn Attester>, processors: Processors) -> Self {
         Self {
             attester,
+            processors,
             version: env!("CARGO_PKG_VERSION"),
             provisioner: Provisioner::new(Purpose::Cbr),
             tenants: Mutex::new(BTreeMap::new()),
@@ -113,7 +123,8 @@ impl Engine {
         };
         let mut seed = [0; 8];
         (entropy.0)(&mut seed);
-        let domain = Domain::new(id, owner, secrets, u64::from_le_bytes(seed));
+        let seed = u64::from_le_bytes(seed);
+        let domain = Domain::new(id, owner, secrets, seed, self.processors.clone());
         self.enter(
             id,
             Tenant {
@@ -263,7 +274,13 @@ mod tests {
         let tenant = Tenant {
             owner: key,
             session,
-            domain: Arc::new(Mutex::new(Domain::new(id, key, secrets, 1))),
+            domain: Arc::new(Mutex::new(Domain::new(
+                id,
+                key,
+                secrets,
+                1,
+                Processors::default(),
+            ))),
         };
         (id, tenant)
     }

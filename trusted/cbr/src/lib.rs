@@ -13,9 +13,12 @@ mod drafts;
 mod engine;
 mod keys;
 mod notice;
+mod portions;
 mod publishers;
 mod receipt;
+mod recipients;
 mod secrets;
+mod workers;
 
 pub use batch::{Batch, BatchWriter, Origin};
 pub use bytes::{Reader, push_bytes};
@@ -30,6 +33,7 @@ pub use notice::{Coverage, Entry, Notice, NoticeKind};
 pub use publishers::PUBLISHERS_MAX;
 pub use receipt::{Receipt, Status};
 pub use secrets::DomainSecrets;
+pub use workers::{Alone, Processors, Work, Workers};
 
 /// Why bytes that were authentic do not make a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,8 @@
 //! Invariants: the starts of a publisher only grow, so that no key of it comes twice; each has a sequence of its own, in which a counter
 //! is taken once; whoever was registered stays in the coverage until the session ends. Only the owner's sequence holds control messages.
 
+use std::sync::Arc;
+
 use sc_crypto::VerifyingKey;
 use sc_proto::cbr;
 
@@ -26,7 +28,7 @@ impl Source {
 struct Publisher {
     scope: Scope,
     /// `None` once it was dismissed.
-    keys: Option<PublisherKeys>,
+    keys: Option<Arc<PublisherKeys>>,
     next_counter: u64,
     floor: Origin,
     taken: Origin,
@@ -36,7 +38,10 @@ impl Publisher {
     fn new(key: &DomainKey, scope: Scope, floor: Origin, plain: bool) -> Self {
         Self {
             scope,
-            keys: Some(PublisherKeys::new(&key.publisher_secret(&scope), plain)),
+            keys: Some(Arc::new(PublisherKeys::new(
+                &key.publisher_secret(&scope),
+                plain,
+            ))),
             next_counter: 1,
             floor,
             taken: floor,
@@ -80,7 +85,7 @@ impl Publishers {
         &self.all[source.0].scope
     }
 
-    pub(crate) fn keys(&self, source: Source) -> &PublisherKeys {
+    pub(crate) fn keys(&self, source: Source) -> &Arc<PublisherKeys> {
         let keys = self.all[source.0].keys.as_ref();
         keys.expect("only an open publisher's message is found, and it cannot dismiss itself")
     }

@@ -64,8 +64,11 @@ impl Domain {
             ),
             ControlBody::Withdraw { consumer, ids } => {
                 self.with_consumer(&consumer, &mut effect, |domain, place, _| {
-                    ids.iter()
-                        .for_each(|id| domain.consumers.unsubscribe(&mut domain.index, place, *id));
+                    ids.iter().for_each(|id| {
+                        domain
+                            .consumers
+                            .unsubscribe(&mut domain.recipients, place, *id)
+                    });
                 })
             }
             ControlBody::Renew {
@@ -137,12 +140,12 @@ impl Domain {
                 .add(scope, admission.delivery_key, self.plain)
         });
         if admission.replace {
-            self.consumers.unsubscribe_all(&mut self.index, place);
+            self.consumers.unsubscribe_all(&mut self.recipients, place);
         }
         self.consumers.set_lease(place, admission.lease_until_ms);
         for (id, bytes, subscription) in &admission.subscriptions {
             self.consumers
-                .subscribe(&mut self.index, place, *id, subscription, *bytes);
+                .subscribe(&mut self.recipients, place, *id, subscription, *bytes);
         }
         effect.matched = admission.subscriptions.len() as u32;
         effect.admitted = Some(cbr::Admitted {
@@ -165,9 +168,9 @@ impl Domain {
         }
         let added = admission.subscriptions.iter();
         let added = added.map(|(id, bytes, _)| (*id, *bytes));
-        let (count, bytes) = self
-            .consumers
-            .after_admission(known, admission.replace, added);
+        let (count, bytes) =
+            self.consumers
+                .after_admission(&self.recipients, known, admission.replace, added);
         let is_beyond = (known.is_none() && self.consumers.len() == CONSUMERS_MAX)
             || count > SUBSCRIPTIONS_PER_CONSUMER_MAX
             || bytes > SUBSCRIPTION_BYTES_MAX;

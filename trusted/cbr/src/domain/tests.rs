@@ -14,6 +14,10 @@ const MAX: u64 = SUBSCRIPTIONS_PER_CONSUMER_MAX as u64;
 const EMPTY_BYTES: usize = 256 + 2;
 
 fn domain() -> Domain {
+    domain_on(Processors::default())
+}
+
+fn domain_on(processors: Processors) -> Domain {
     let owner = OwnerSecret::from_seed(Secret::from_bytes([1; 32]));
     let secrets = DomainSecrets {
         key: DomainKey::new(Secret::from_bytes([2; 32])),
@@ -26,7 +30,8 @@ fn domain() -> Domain {
         certificate: Vec::new(),
     };
     let id = owner.public().domain_id();
-    Domain::new(id, owner.signing_key().verifying_key(), secrets, 1)
+    let key = owner.signing_key().verifying_key();
+    Domain::new(id, key, secrets, 1, processors)
 }
 
 fn consumer(number: u8) -> VerifyingKey {
@@ -56,7 +61,7 @@ fn admit_as(
         subscriptions: ids.map(|id| (id, everything.clone())).collect(),
     };
     let status = apply(domain, body).status.unwrap_or(Status::Taken);
-    (status, domain.index.len())
+    (status, domain.recipients.len())
 }
 
 fn admit(domain: &mut Domain, replace: bool, ids: impl Iterator<Item = u64>) -> (Status, usize) {
@@ -74,7 +79,8 @@ fn publish(domain: &mut Domain, count: u32) -> Effect {
         number: 1,
     };
     let batch = writer.finish(origin, 1);
-    domain.publish(Source::OWNER, 1, &batch).unwrap()
+    let batch = Zeroizing::new(batch);
+    domain.publish(Source::OWNER, 1, batch).unwrap()
 }
 
 /// For each notice, whose it is and its kind, with the number of its entries.
