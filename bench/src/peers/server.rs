@@ -110,7 +110,7 @@ fn configuration(peer: Peer, port: u16) -> String {
         ),
         Peer::Mosquitto => format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n\
-             max_queued_bytes 0\nmax_inflight_messages 0\nset_tcp_nodelay true\nlog_dest stderr\nlog_type error\nlog_type warning\n"
+             max_queued_bytes 0\nmax_inflight_messages 0\nlog_dest stderr\nlog_type error\nlog_type warning\n"
         ),
     }
 }
