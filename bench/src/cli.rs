@@ -164,6 +164,9 @@ pub(crate) struct MatchingArgs {
     /// Runs of each engine, taken in turn; the table has their medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
+    /// The vector instructions that the index uses; if not given, the fastest that there are
+    #[arg(long, value_enum)]
+    pub(crate) kernel: Option<KernelName>,
     /// Writes the table as comma-separated values, too
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
@@ -210,6 +213,27 @@ pub(crate) struct ConsumersArgs {
     /// How many they are
     #[arg(long)]
     pub(crate) count: u64,
+}
+
+/// Vector instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KernelName {
+    /// Those that every processor has
+    Portable,
+    /// AVX2
+    Avx2,
+    /// AVX-512
+    Avx512,
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        })
+    }
 }
 
 /// What kind of key an owner has.

@@ -14,7 +14,9 @@ mod workload;
 use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::cli::{DataArgs, MatchingArgs};
+use sc_matching::{Features, Kernel};
+
+use crate::cli::{DataArgs, KernelName, MatchingArgs};
 use crate::machine;
 use crate::report::{line, note};
 use crate::workload::Data;
@@ -31,7 +33,9 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
         payload_bytes: 0,
     });
     let engines = all_unless_named(&arguments.engine);
+    let kernel = kernel(arguments.kernel)?;
     line(&machine::describe());
+    line(&format!("the index works by: {}", kernel.name()));
     let mut rows = Vec::new();
     for name in all_unless_named(&arguments.workload) {
         let Some(workload) = Workload::named(name, &data)? else {
@@ -45,6 +49,7 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
                 subscriptions,
                 engines: &engines,
                 runs: arguments.runs,
+                kernel,
             };
             note(&format!("{}: {subscriptions} subscriptions", name.name()));
             let measured = case
@@ -57,6 +62,15 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
     anyhow::ensure!(!rows.is_empty(), "none of these workloads is there");
     table::print(&rows, arguments.runs);
     Ok(())
+}
+
+/// What the index works by: what was asked for, or the fastest that this processor has.
+fn kernel(asked: Option<KernelName>) -> anyhow::Result<Kernel> {
+    let Some(asked) = asked else {
+        return Ok(Kernel::fastest(Features::ALL));
+    };
+    Kernel::named(&asked.to_string())
+        .with_context(|| format!("this processor cannot run the kernel {asked}"))
 }
 
 fn all_unless_named<T: ValueEnum + Copy>(named: &[T]) -> Vec<T> {

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sc_matching::Subscription;
+use sc_matching::{Kernel, Subscription};
 
 use super::churn::{self, Churn};
 use super::engine::{Engine, EngineName, Pass, Publications, Sample};
@@ -41,6 +41,7 @@ pub(super) struct Case<'a> {
     pub(super) subscriptions: u32,
     pub(super) engines: &'a [EngineName],
     pub(super) runs: u32,
+    pub(super) kernel: Kernel,
 }
 
 /// An engine with all subscriptions.
@@ -105,10 +106,11 @@ impl Case<'_> {
             .map(|n| self.workload.subscription(n))
             .collect();
         let before = crate::ALLOCATOR.allocated();
-        let mut engine = name.create(&Sample {
+        let sample = Sample {
             subscriptions: &sample,
             publications: &self.workload.publications,
-        })?;
+        };
+        let mut engine = name.create(&sample, self.kernel)?;
         let insertion = self.insert_all(&mut *engine)?;
         Ok(Built {
             engine,

@@ -7,9 +7,9 @@ use std::fmt;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use sc_matching::{Header, HeaderBlock, HeaderBlockWriter, Publication, Subscription};
+use sc_matching::{Header, HeaderBlock, HeaderBlockWriter, Kernel, Publication, Subscription};
 
-use super::engines::{Index, Scan};
+use super::engines::{Aspe, Counting, Forest, Index, Prefilter, Rein, Scan, Tree};
 use super::language::Unsupported;
 
 /// Keeps subscriptions.
@@ -107,25 +107,51 @@ pub(crate) struct Sample<'a> {
 pub(crate) enum EngineName {
     /// Each subscription in turn, up to its first constraint that fails
     Scan,
+    /// Subscriptions arranged by containment, as in SCBR
+    Forest,
+    /// A Bloom filter of the equalities before the exact test
+    Prefilter,
+    /// Counts the constraints that hold
+    Counting,
+    /// Bitmaps of what fails
+    Rein,
+    /// Encrypted vectors: matching without a trusted program
+    Aspe,
+    /// The crate a-tree
+    ATree,
     /// The index of this project
     Index,
 }
 
 impl EngineName {
-    /// Makes an empty one.
+    /// Makes an empty one; `kernel` is for the index.
     ///
     /// # Errors
     /// It cannot serve the workload that `sample` is of.
-    pub(crate) fn create(self, _: &Sample<'_>) -> Result<Box<dyn Engine>, Unsupported> {
+    pub(crate) fn create(
+        self,
+        sample: &Sample<'_>,
+        kernel: Kernel,
+    ) -> Result<Box<dyn Engine>, Unsupported> {
         Ok(match self {
             Self::Scan => Box::new(Scan::default()),
-            Self::Index => Box::new(Index::new(sc_matching::Kernel::fastest(sc_matching::Features::ALL))),
+            Self::Forest => Box::new(Forest::default()),
+            Self::Prefilter => Box::new(Prefilter::default()),
+            Self::Counting => Box::new(Counting::default()),
+            Self::Rein => Box::new(Rein::new(sample)?),
+            Self::Aspe => Box::new(Aspe::new(sample)?),
+            Self::ATree => Box::new(Tree::new(sample)?),
+            Self::Index => Box::new(Index::new(kernel)),
         })
     }
 
     /// Most subscriptions that are worth a try.
     pub(crate) fn subscriptions_max(self) -> u32 {
-        u32::MAX
+        match self {
+            Self::ATree | Self::Aspe => 100_000,
+            Self::Rein => 1_000_000,
+            _ => u32::MAX,
+        }
     }
 }
 

@@ -117,7 +117,8 @@ impl Language {
 
     fn interval(&mut self, predicate: &Predicate) -> Result<(u64, u64), Unsupported> {
         let number = |value: &Value| match value {
-            Value::Number(number) => Ok(number.order_key()),
+            Value::Number(number) if number.has_own_key() => Ok(number.order_key()),
+            Value::Number(_) => Err(Unsupported::because("an integer beyond 2^53")),
             Value::Text(_) => Err(Unsupported::because("texts have no order here")),
         };
         Ok(match predicate {

@@ -107,7 +107,7 @@ impl Quotes {
             _ => Shape {
                 templates: 3,
                 ranges: 4,
-                widths: (0.05, 0.35),
+                widths: (0.03, 0.33),
             },
         };
         let names = |copy| {
