@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use sc_program::THREADS_MAX;
 
 /// Publications in one batch, at most, if nothing else is asked for.
 pub(crate) const BATCH_DEFAULT: u32 = 512;
@@ -63,6 +64,12 @@ impl Command {
             _ => {}
         }
     }
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok();
+    let count = count.filter(|count| (1..=THREADS_MAX).contains(count));
+    count.ok_or_else(|| format!("expected a number from 1 to {THREADS_MAX}"))
 }
 
 /// How much a role tells.
@@ -132,6 +139,16 @@ pub(crate) struct ScbrArgs {
     /// The trusted program's binary, if it is not beside this one
     #[arg(long, value_name = "FILE", env = "SECURECLOUD_SCBR_PROGRAM")]
     pub(crate) program: Option<PathBuf>,
+    /// The vector instructions that it matches with; the fastest that this processor has, if not given
+    #[arg(
+        long,
+        value_name = "portable|avx2|avx512",
+        env = "SECURECLOUD_SCBR_KERNEL"
+    )]
+    pub(crate) kernel: Option<String>,
+    /// Threads that it matches with; as many as this machine runs at once, if not given
+    #[arg(long, value_name = "N", env = "SECURECLOUD_SCBR_THREADS", value_parser = parse_threads)]
+    pub(crate) threads: Option<usize>,
     #[command(flatten)]
     pub(crate) link: LinkArgs,
     #[command(flatten)]
@@ -304,6 +321,9 @@ pub(crate) struct MatchArgs {
     /// Prints JSON: a list of ids a line, or the number
     #[arg(long)]
     pub(crate) json: bool,
+    /// The vector instructions to match with; the fastest that this processor has, if not given
+    #[arg(long, value_name = "portable|avx2|avx512")]
+    pub(crate) kernel: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,9 +10,11 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sc_matching::ascii::{Line, parse_numbered};
 use sc_matching::bound::LINE_BYTES_MAX;
-use sc_matching::{Index, Matches, Publication, Subscription, SubscriptionId};
+use sc_matching::{Index, Kernel, Matches, Publication, Subscription, SubscriptionId};
+use sc_program::Choice;
 
 use crate::cli::MatchArgs;
+use crate::platform::kernel;
 use crate::report::{note, quit_unless_written};
 use crate::wrong_use;
 
@@ -22,7 +24,11 @@ pub(crate) fn run(arguments: &MatchArgs) -> anyhow::Result<ExitCode> {
             "standard input (-) can be read once: name a file for the subscriptions or for the publications",
         ));
     }
-    let (index, ids) = read_index(&arguments.subscriptions)?;
+    let choice = Choice {
+        kernel: arguments.kernel.clone(),
+        ..Choice::default()
+    };
+    let (index, ids) = read_index(&arguments.subscriptions, kernel(&choice)?)?;
     let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
     let progress = progress(&arguments.publications);
     let mut matched = Matches::new();
@@ -60,8 +66,8 @@ fn write_ids(out: &mut impl Write, ids: &[u64], json: bool) -> io::Result<()> {
 }
 
 /// All subscriptions of a file; a row's id is its place in the list of subscription ids.
-fn read_index(path: &Path) -> anyhow::Result<(Index, Vec<u64>)> {
-    let mut index = Index::new(0);
+fn read_index(path: &Path, kernel: Kernel) -> anyhow::Result<(Index, Vec<u64>)> {
+    let mut index = Index::with_kernel(0, kernel);
     let mut ids = Vec::new();
     for (id, subscription) in read_subscriptions(path)? {
         index.insert(SubscriptionId(ids.len() as u32), &subscription);

@@ -7,6 +7,8 @@ use anyhow::Context;
 use sc_cbr::Engine;
 use sc_enclave::{SimulatedPlatform, simulation_development_key};
 use sc_launcher::{Platform, find_program};
+use sc_matching::Kernel;
+use sc_program::{Choice, entropy};
 
 use crate::cli::PlatformName;
 use crate::wrong_use;
@@ -14,23 +16,36 @@ use crate::wrong_use;
 const PROGRAM: &str = "sc-cbr";
 
 /// The platform that was asked for.
-pub(crate) fn platform(name: PlatformName, binary: Option<&Path>) -> anyhow::Result<Platform> {
+pub(crate) fn platform(
+    name: PlatformName,
+    binary: Option<&Path>,
+    choice: &Choice,
+) -> anyhow::Result<Platform> {
+    // The child runs on this very processor: what it would refuse is better said here.
+    kernel(choice)?;
     Ok(match name {
         PlatformName::Inline => {
             let platform = SimulatedPlatform::new(simulation_development_key(), [0; 32]);
+            let engine = Engine::with_processors(Box::new(platform), choice.start()?);
             Platform::Inline {
-                program: Arc::new(Engine::new(Box::new(platform))),
-                entropy: fill,
+                program: Arc::new(engine),
+                entropy,
             }
         }
         PlatformName::Process => Platform::Process {
             binary: program_binary(binary)?,
+            arguments: choice.arguments(),
         },
     })
 }
 
-fn fill(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("the operating system gives random bytes");
+/// The form of the vector instructions that was chosen.
+///
+/// # Errors
+/// Wrong use: this processor does not have it.
+pub(crate) fn kernel(choice: &Choice) -> anyhow::Result<Kernel> {
+    let kernel = choice.kernel();
+    kernel.map_err(|error| wrong_use(format!("--{error}")))
 }
 
 fn program_binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {

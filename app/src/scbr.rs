@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sc_launcher::Door;
+use sc_program::Choice;
 use sc_router::{
     Counters, Recovered, Router, RouterNews, RouterSettings, Spill, SpillSettings, serve,
 };
@@ -40,7 +41,11 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
         router.recover(Duration::ZERO, recovered);
         spill
     });
-    let platform = platform(arguments.platform, arguments.program.as_deref())?;
+    let choice = Choice {
+        kernel: arguments.kernel.clone(),
+        threads: arguments.threads,
+    };
+    let platform = platform(arguments.platform, arguments.program.as_deref(), &choice)?;
     let driver = links::accept(
         &arguments.link,
         &arguments.address,

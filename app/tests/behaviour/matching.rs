@@ -65,6 +65,21 @@ fn json_prints_a_list_for_each_publication() {
 }
 
 #[test]
+fn every_kernel_that_this_processor_has_gives_the_same_and_another_is_refused_by_name() {
+    let folder = files(SUBS, PUBS);
+    let plain = matched(&folder, &[]).succeeded().to_owned();
+
+    let refused = matched(&folder, &["--kernel", "sse9"]);
+
+    refused.assert_failed(2, &["--kernel sse9: this processor has portable"]);
+    let said = refused.stderr.trim_end();
+    let (_, has) = said.split_once("this processor has ").unwrap();
+    for kernel in has.split(", ") {
+        assert_eq!(matched(&folder, &["--kernel", kernel]).succeeded(), plain);
+    }
+}
+
+#[test]
 fn either_file_may_come_from_standard_input() {
     let folder = files(SUBS, PUBS);
     let pubs = ["match", "--subscriptions", "subs", "--publications", "-"];

@@ -45,6 +45,45 @@ fn inline_works_and_is_announced_as_no_protection_at_all() {
 }
 
 #[test]
+fn a_kernel_that_this_processor_does_not_have_is_refused_before_anything_starts() {
+    let folder = Folder::empty();
+    for platform in ["inline", "process"] {
+        let arguments = [
+            "scbr",
+            "-a",
+            "localhost:0",
+            "--kernel",
+            "sse9",
+            "--platform",
+        ];
+
+        let refused = securecloud(&folder, &[&arguments[..], &[platform]].concat());
+
+        refused.assert_failed(2, &["--kernel sse9: this processor has portable"]);
+    }
+    let none = securecloud(&folder, &["scbr", "-a", "localhost:0", "--threads", "0"]);
+    none.assert_failed(2, &["expected a number from 1 to 256"]);
+}
+
+#[test]
+fn the_same_is_delivered_whatever_the_program_is_told_of_the_processor() {
+    for platform in ["inline", "process"] {
+        for threads in ["1", "4"] {
+            let folder = Folder::with_numbers();
+            let router = ["--platform", platform, "--kernel", "portable"];
+            let flags = Flags {
+                router: &[&router[..], &["--threads", threads]].concat(),
+                ..Flags::default()
+            };
+
+            let run = Run::through(&folder, flags);
+
+            assert_eq!(run.deliveries(), DELIVERIES, "{platform}, {threads}");
+        }
+    }
+}
+
+#[test]
 fn inline_starts_no_process_and_the_default_starts_one() {
     let folder = Folder::empty();
     let children = |flags: &[&str]| {

@@ -27,7 +27,7 @@ impl Door {
     pub fn start(platform: Platform) -> Result<Self, LaunchError> {
         match platform {
             Platform::Inline { program, entropy } => Ok(inline::start(program, entropy)),
-            Platform::Process { binary } => process::start(&binary),
+            Platform::Process { binary, arguments } => process::start(&binary, &arguments),
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Platform {
     Process {
         /// The program's binary.
         binary: PathBuf,
+        /// What it is told of the machine. Like the rest of its surroundings this is not measured.
+        arguments: Vec<String>,
     },
 }
 

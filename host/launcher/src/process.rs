@@ -34,8 +34,9 @@ pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
     })
 }
 
-pub(crate) fn start(binary: &Path) -> Result<Door, LaunchError> {
+pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchError> {
     let mut child = Command::new(binary)
+        .args(arguments)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -56,6 +56,7 @@ fn start(lines: &str) -> (Script, Door) {
     fs::set_permissions(script.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let door = Door::start(Platform::Process {
         binary: script.path(),
+        arguments: vec!["--said".into(), "two words".into()],
     });
     (script, door.unwrap())
 }
@@ -102,6 +103,15 @@ async fn long_calls_in_both_directions_do_not_block_each_other() {
     for token in 0..32 {
         assert_eq!(reply(&mut door).await, Ok((token, body.clone())));
     }
+}
+
+#[tokio::test]
+async fn a_child_gets_its_arguments_as_they_are() {
+    let (script, _door) = start("echo \"$#: $1, $2\" > \"$0.arguments\"\nexec cat");
+
+    let arguments = timeout(PATIENCE, script.wrote("arguments")).await.unwrap();
+
+    assert_eq!(arguments, "2: --said, two words");
 }
 
 #[tokio::test]
@@ -193,6 +203,7 @@ async fn a_program_that_is_not_there_or_does_not_start_is_an_error_that_names_it
     fs::write(&no_program, "no program").unwrap();
     let unfit = Door::start(Platform::Process {
         binary: no_program.clone(),
+        arguments: Vec::new(),
     });
 
     let Err(LaunchError::NotFound { name, .. }) = missing else {

@@ -144,6 +144,7 @@ async fn another_program_or_version_is_not_served() {
 async fn a_program_that_ends_before_it_has_said_what_it_is_ends_the_router() {
     let door = Door::start(Platform::Process {
         binary: "/bin/false".into(),
+        arguments: Vec::new(),
     });
 
     let (ended, _) = run(each([door.unwrap()]), pending()).await;
@@ -156,6 +157,7 @@ async fn a_program_that_does_not_start_ends_the_router_and_says_why() {
     let launch = || {
         Door::start(Platform::Process {
             binary: "/no/such/program".into(),
+            arguments: Vec::new(),
         })
     };
 
@@ -179,7 +181,11 @@ fn ending() -> Door {
     std::fs::set_permissions(&script, executable).unwrap();
     // The folder has to outlive the child's start.
     let _ = folder.keep();
-    Door::start(Platform::Process { binary: script }).unwrap()
+    Door::start(Platform::Process {
+        binary: script,
+        arguments: Vec::new(),
+    })
+    .unwrap()
 }
 
 #[tokio::test]

@@ -1,9 +1,14 @@
 //! The measured main programs: one loop over an inherited stream.
 //!
-//! Everything that a trusted library may not touch is here: the stream, the random generator, the evidence device.
+//! Everything that a trusted library may not touch is here: the stream, threads, the processor's features, the random generator, the
+//! evidence device.
 
+mod pool;
+mod processors;
 mod serve;
 
+pub use pool::{Pool, THREADS_MAX};
+pub use processors::{Choice, ProcessorsError};
 pub use serve::{FRAME_MAX, serve};
 
 use sc_crypto::hash::sha256;

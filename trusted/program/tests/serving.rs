@@ -210,7 +210,12 @@ struct Running {
 
 impl Running {
     fn new() -> Self {
+        Self::told(&[])
+    }
+
+    fn told(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sc-cbr"))
+            .args(arguments)
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -274,4 +279,31 @@ fn the_program_ends_with_an_error_when_its_stream_breaks() {
     assert_eq!((cut, after_cut.len()), (false, 1));
     assert_eq!((long, after_long.len()), (false, 1));
     assert_eq!((nothing, none.len()), (true, 0));
+}
+
+#[test]
+fn the_program_serves_with_the_processors_that_it_is_told_to_use() {
+    let arguments = ["--kernel", "portable", "--threads", "3"];
+
+    let (ended_well, replies) = Running::told(&arguments).finish(&frame(1, &describe()));
+
+    assert!(ended_well);
+    assert!(matches!(&replies[..], [(1, Reply::Description(_))]));
+}
+
+#[test]
+fn the_program_does_not_start_with_arguments_that_it_cannot_follow() {
+    for arguments in [
+        &["--kernel", "sse9"][..],
+        &["--threads", "0"],
+        &["--threads"],
+        &["--colour", "red"],
+    ] {
+        let Running { child, stdin } = Running::told(arguments);
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(output.stdout, b"");
+    }
 }
