@@ -8,6 +8,7 @@ mod churn;
 mod engine;
 mod engines;
 mod language;
+mod plot;
 mod table;
 mod workload;
 
@@ -60,6 +61,9 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
         }
     }
     anyhow::ensure!(!rows.is_empty(), "none of these workloads is there");
+    if let Some(folder) = &arguments.svg {
+        plot::draw(&rows, folder).with_context(|| folder.display().to_string())?;
+    }
     table::print(&rows, arguments.runs);
     Ok(())
 }

@@ -151,3 +151,59 @@ pub(super) fn write_csv(rows: &[Row], mut out: impl Write) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn row(engine: EngineName, subscriptions: u32, ns: f64) -> Row {
+        Row {
+            workload: WorkloadName::Range0,
+            subscriptions,
+            engine,
+            figures: Ok(Figures {
+                ns_per_publication: Sorted::new([ns, ns * 2.0, ns / 2.0]),
+                ns_of_runs: None,
+                matches_per_publication: 66.0,
+                insert_ns: 300.0,
+                delete_ns: Some(100.0),
+                bytes_per_subscription: 20.0,
+                build_s: 0.5,
+                longest_call_us: Some(40.0),
+                p999_call_us: Some(8.0),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_figures_under_the_columns_that_programs_expect() {
+        let mut refused = row(EngineName::ATree, 1000, 1.0);
+        refused.figures = Err(Unsupported::because("too many"));
+
+        let mut csv = Vec::new();
+        write_csv(&[row(EngineName::Index, 1000, 100.0), refused], &mut csv).unwrap();
+
+        let csv = String::from_utf8(csv).unwrap();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "workload,subscriptions,engine,ns_per_publication,ns_per_publication_runs,matches_per_publication,\
+                 insert_ns,delete_ns,bytes_per_subscription,build_s,longest_call_us,p999_call_us,ns_min,ns_max,runs",
+                "range0,1000,index,100.000,,66.000,300.000,100.000,20.000,0.500000,40.000,8.000,50.000,200.000,3",
+                "range0,1000,a-tree,,,,,,,,,,,,",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cell_that_was_not_measured_is_dashes() {
+        let mut refused = row(EngineName::ATree, 1000, 1.0);
+        refused.figures = Err(Unsupported::because("too many"));
+
+        let cells = refused.cells();
+
+        assert_eq!(cells.len(), HEADS.len());
+        assert!(cells[3..].iter().all(|cell| cell == "-"));
+    }
+}
