@@ -167,8 +167,8 @@ pub(crate) fn number(event: &Value, key: &str) -> anyhow::Result<u64> {
         .with_context(|| format!("{} has no {key}", event["event"]))
 }
 
-/// How far below its rate a paced run may stay.
-const SLOWNESS: f64 = 0.05;
+/// How far below its rate a paced run may stay: of a run of a second, what a busy machine may take, and not what a full queue does.
+const SLOWNESS: f64 = 0.2;
 
 /// Whether `publications` at `rate` in the time from the first to the last were at that rate.
 ///
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_pace_that_was_not_kept_is_an_error() {
-        assert!(check_pace(1000, 960, 0, 1_000_000_000).is_ok());
-        assert!(check_pace(1000, 940, 0, 1_000_000_000).is_err());
+        assert!(check_pace(1000, 810, 0, 1_000_000_000).is_ok());
+        assert!(check_pace(1000, 790, 0, 1_000_000_000).is_err());
     }
 }
