@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Routing(RoutingArgs),
     /// Routing step by step: the cores in one thread, without processes, sockets and journals
     Steps(StepsArgs),
+    /// What a second processor is worth to the trusted program
+    Threads(ThreadsArgs),
     /// Thousands of consumers at one router, some of which stop reading
     Crowd(CrowdArgs),
     /// How long it takes to admit many subscriptions
@@ -115,6 +117,25 @@ pub(crate) struct StepsArgs {
     pub(crate) batch: u32,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ThreadsArgs {
+    /// Subscriptions of all consumers together
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=SUBSCRIPTIONS_MAX))]
+    pub(crate) subscriptions: u64,
+    /// How many consumers hold them; may be repeated
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 1000], value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) consumers: Vec<u32>,
+    /// With how many threads; may be repeated; the others are compared with the first
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2])]
+    pub(crate) threads: Vec<usize>,
+    /// Passes over the publications
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) passes: u32,
+    /// Publications in one batch
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) batch: u32,
 }
 
 #[derive(Debug, Args)]

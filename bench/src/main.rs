@@ -15,6 +15,7 @@ mod report;
 mod role;
 mod routing;
 mod steps;
+mod threads;
 mod workload;
 
 use std::alloc::System;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Routing(arguments) => routing::run(&arguments),
         Command::Steps(arguments) => steps::run(&arguments),
+        Command::Threads(arguments) => threads::run(&arguments),
         Command::Crowd(arguments) => crowd::run(&arguments),
         Command::Admission(arguments) => admission::run(&arguments),
         Command::Matching(arguments) => matching::run(&arguments),
