@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use sc_cbr::Workers;
 use sc_matching::{
     Header, HeaderBlock, HeaderBlockWriter, Index, Kernel, Matches, Publication, Snapshot,
@@ -19,6 +19,7 @@ use sc_program::{Choice, Pool};
 use crate::cli::ThreadsArgs;
 use crate::machine;
 use crate::median::Sorted;
+use crate::random::Random;
 use crate::report::{line, table};
 use crate::workload::{Data, parse_publications, parse_subscriptions};
 use owner::Session;
@@ -91,19 +92,21 @@ fn row_of_each(
     Ok(())
 }
 
-/// Quotes, and subscriptions of the sample's shape, of which each fifth has lost its equality on the symbol.
+/// Quotes, and subscriptions of the sample's shape; each fifth asks for a narrow range of one attribute instead.
 fn workload(subscriptions: u64) -> anyhow::Result<(Vec<Publication>, Vec<(u64, Subscription)>)> {
     let files = Data::Bundled.workload(subscriptions)?;
     let mut text = String::new();
+    let mut random = Random::new(5);
     for (place, subscription) in files.subscriptions_text.lines().enumerate() {
-        let (head, rest) = subscription
-            .split_once(" i symbol = ")
-            .context("no symbol")?;
-        let (symbol, rest) = rest.split_once(' ').context("no second constraint")?;
-        text += &match place % 5 {
-            0 => format!("{head} {rest}\n"),
-            _ => format!("{head} i symbol = {symbol} {rest}\n"),
-        };
+        match place % 5 {
+            0 => {
+                let (attribute, from) = (["open", "high", "low"][place / 5 % 3], random.below(500));
+                let to = from + 5;
+                text += &format!("0 {place} S i {attribute} >= {from} i {attribute} <= {to}");
+            }
+            _ => text += subscription,
+        }
+        text.push('\n');
     }
     let publications = parse_publications(&files.publications_text)?;
     Ok((publications, parse_subscriptions(&text)?))
