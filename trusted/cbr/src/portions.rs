@@ -112,20 +112,8 @@ pub(crate) fn match_batch(
     task: Task,
     mut take: impl FnMut(&Batch<'_>, &Portion),
 ) -> Result<(), Malformed> {
-    let count = task.batch()?.headers.count() as u32;
-    let sharing = Arc::new(Sharing {
-        task,
-        count,
-        desk: Mutex::new(Desk {
-            first: 0,
-            ahead: VecDeque::new(),
-            waiting_rows: 0,
-            spare: Vec::new(),
-            is_over: false,
-        }),
-        changed: Condvar::new(),
-    });
-    if workers.count() == 0 || count < SHARED_HEADERS_MIN {
+    let sharing = Arc::new(Sharing::new(task)?);
+    if workers.count() == 0 || sharing.count < SHARED_HEADERS_MIN {
         return sharing.lead(&mut take);
     }
     let mut done = Ok(());
@@ -150,6 +138,22 @@ impl Task {
 }
 
 impl Sharing {
+    fn new(task: Task) -> Result<Self, Malformed> {
+        let count = task.batch()?.headers.count() as u32;
+        Ok(Self {
+            task,
+            count,
+            desk: Mutex::new(Desk {
+                first: 0,
+                ahead: VecDeque::new(),
+                waiting_rows: 0,
+                spare: Vec::new(),
+                is_over: false,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
     /// Takes the portions in order, and matches those that nobody else has.
     fn lead(&self, take: &mut impl FnMut(&Batch<'_>, &Portion)) -> Result<(), Malformed> {
         let _over = Over(self);
@@ -419,3 +423,6 @@ impl<'a> Matcher<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

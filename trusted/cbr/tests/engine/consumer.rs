@@ -3,6 +3,7 @@
 use sc_cbr::{ControlBody, DeliveryKeys, MessageKind, Notice, NoticeKind, Scope, SlowPolicy};
 use sc_crypto::hash::sha256;
 use sc_crypto::{PayloadKey, Secret, VerifyingKey};
+use sc_matching::Subscription;
 use sc_proto::cbr;
 
 use crate::owner::{Entropy, LEASE_MS, subscription};
@@ -68,6 +69,17 @@ impl Consumer {
     }
 
     pub(crate) fn admission(&self, replace: bool, subscriptions: &[(u64, &str)]) -> ControlBody {
+        let subscriptions = subscriptions.iter();
+        let parsed = subscriptions.map(|(id, constraints)| (*id, subscription(constraints)));
+        self.admission_of(replace, parsed.collect())
+    }
+
+    /// As [`Self::admission`], of subscriptions that are parsed.
+    pub(crate) fn admission_of(
+        &self,
+        replace: bool,
+        subscriptions: Vec<(u64, Subscription)>,
+    ) -> ControlBody {
         ControlBody::Admit {
             retention_ms: 0,
             consumer: self.key,
@@ -75,10 +87,7 @@ impl Consumer {
             lease_until_ms: LEASE_MS,
             slow: SlowPolicy::Block,
             replace,
-            subscriptions: subscriptions
-                .iter()
-                .map(|(id, constraints)| (*id, subscription(constraints)))
-                .collect(),
+            subscriptions,
         }
     }
 

@@ -19,3 +19,4 @@ mod recipients;
 mod sequence;
 mod suspension;
 mod tenants;
+mod workers;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sc_cbr::{
     BatchWriter, Cipher, Control, ControlBody, DomainKey, DomainSecrets, Engine, MessageKind,
-    Origin, PublisherKeys, Receipt, Scope, control_cipher,
+    Origin, Processors, PublisherKeys, Receipt, Scope, control_cipher,
 };
 use sc_crypto::hash::sha256;
 use sc_crypto::{OwnerSecret, SealingPublicKey, Secret, VerifyingKey};
@@ -80,6 +80,15 @@ impl Enclave {
         Self {
             engine: Engine::new(Box::new(platform)),
             entropy: Entropy::new(seed),
+        }
+    }
+
+    /// As [`Self::new`], with these processors.
+    pub(crate) fn with_processors(processors: Processors) -> Self {
+        let platform = SimulatedPlatform::new(simulation_development_key(), [9; 32]);
+        Self {
+            engine: Engine::with_processors(Box::new(platform), processors),
+            ..Self::new()
         }
     }
 
