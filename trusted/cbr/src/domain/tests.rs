@@ -11,7 +11,7 @@ use crate::notice::Notice;
 
 const MAX: u64 = SUBSCRIPTIONS_PER_CONSUMER_MAX as u64;
 /// What an empty subscription counts for, in bytes.
-const EMPTY_BYTES: usize = 256 + 2;
+const EMPTY_BYTES: usize = 64 + 320 + 2;
 
 fn domain() -> Domain {
     domain_on(Processors::default())
