@@ -81,8 +81,8 @@ const ACCESS_VALUES_MAX: usize = 64;
 /// A partition of a value with more rows than this is passed over for an attribute that is rare.
 const CROWDED: usize = 1024;
 
-/// How many times fewer subscriptions mention an attribute that is rare.
-const RARE: usize = 64;
+/// An attribute is rare when fewer than one in so many subscriptions mention it.
+const RARE: usize = 1024;
 
 impl Index {
     /// An empty index. `seed` is secret and random: it keys the hashing, so that nobody can choose
@@ -247,31 +247,27 @@ impl Index {
             {
                 Access::Values(attribute, values.clone())
             }
-            // The first of those about as rare, so that rows of one form come to lie together.
-            (_, Some(rare)) => {
-                let many = 4 * uses(rare);
-                let first = attributes.iter().copied().filter(|id| uses(*id) < many);
-                Access::Attribute(first.min().unwrap_or(rare))
-            }
-            (_, None) => Access::Attribute(AttributeId::ALWAYS),
+            // What is common lies together, whatever attributes it is on: most headers meet all of it.
+            (_, Some(rare)) if RARE * uses(rare) < self.len() => Access::Attribute(rare),
+            _ => Access::Attribute(AttributeId::ALWAYS),
         }
     }
 
     /// What the rows of a plan say beyond the values of its access key.
     fn content(
-        &self,
+        &mut self,
         attributes: &[AttributeId],
         plan: &Plan<'_>,
         access: Option<AttributeId>,
     ) -> Content {
-        let uses = |attribute| self.snapshot.attributes.get(attribute).uses;
+        let known = &mut self.snapshot.attributes;
         let mut demands: Vec<(AttributeId, &Demand<'_>)> = attributes
             .iter()
             .copied()
             .zip(&plan.demands)
             .filter(|(attribute, _)| Some(*attribute) != access)
             .collect();
-        demands.sort_unstable_by_key(|(attribute, _)| uses(*attribute));
+        demands.sort_unstable_by_key(|(attribute, _)| known.get(*attribute).uses);
         let (mut bounds, mut tests) = (Vec::new(), Vec::new());
         for (attribute, demand) in demands {
             let fits = bounds.len() + 2 <= COLUMNS_MAX;
@@ -282,7 +278,13 @@ impl Index {
                 tests.push(demand.test(attribute));
             }
         }
-        bounds.sort_unstable_by_key(|bound| bound.column);
+        for bound in bounds.iter().filter(|bound| bound.is_decimal()) {
+            let attribute = bound.column.attribute();
+            if !known.get(attribute).has_decimals {
+                known.get_mut(attribute).has_decimals = true;
+            }
+        }
+        bounds.sort_unstable_by_key(|bound: &Bound| bound.column);
         Content {
             bounds,
             exact: (!tests.is_empty()).then(|| Arc::new(Exact(tests.into()))),

@@ -40,6 +40,8 @@ pub(super) struct Attribute {
     pub(super) rows: Option<u32>,
     /// How many partitions there are of rows that only headers with a certain value of it meet.
     pub(super) values: u32,
+    /// Whether a bound on it was ever on the grid of decimals.
+    pub(super) has_decimals: bool,
 }
 
 /// All attributes, by id and by name.

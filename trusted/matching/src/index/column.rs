@@ -1,4 +1,4 @@
-//! Columns: the two sides of an attribute's numbers and of its texts, as keys of 64 bits.
+//! Columns: the sides of an attribute's numbers and of its texts, as keys of 64 bits.
 //!
 //! Invariant: a bound on a column holds when it is at most the header's key there. Upper bounds are
 //! complemented, so that this one comparison is all there is. A bound is never 0, which is the key
@@ -7,7 +7,6 @@
 //! several values: there a bound is wider than its constraint, which is then tested exactly.
 //! Source: Number::order_key; ours.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::attribute::AttributeId;
@@ -17,12 +16,23 @@ use crate::value::{Number, ValueRef};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Column(u32);
 
-/// Which side.
+/// Which side, and of what.
+///
+/// A bound on a number lies where its keys are narrowest: most bounds are whole or have few decimals,
+/// and doubles near zero are so dense that their own keys tell others badly apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
-    /// Numbers at least the bound; and presence.
+    /// Numbers above a bound that [`Grid::WHOLE`] has.
+    WholeLow,
+    /// Numbers below such a bound, complemented.
+    WholeHigh,
+    /// Numbers above a bound that [`Grid::DECIMAL`] has.
+    DecimalLow,
+    /// Numbers below such a bound, complemented.
+    DecimalHigh,
+    /// Numbers above any other bound; and presence.
     NumberLow,
-    /// Numbers at most the bound, complemented.
+    /// Numbers below any other bound, complemented.
     NumberHigh,
     /// Texts at least the bound.
     TextLow,
@@ -31,7 +41,7 @@ pub(super) enum Side {
 }
 
 /// Columns of each attribute.
-const SIDES: usize = 4;
+const SIDES: usize = 8;
 
 /// The bound that every value reaches on [`Side::NumberLow`], texts too.
 pub(super) const PRESENT: u64 = 1;
@@ -40,6 +50,65 @@ const _: () = assert!(
     PRESENT < Number::KEY_MIN && Number::KEY_MAX < u64::MAX,
     "no bound on numbers is 0, and none is reached by a text"
 );
+
+/// Numbers at even steps, each a key, with another key between any two of them for all numbers that
+/// lie there.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    /// Points to a unit.
+    points: f64,
+}
+
+impl Grid {
+    /// The integers.
+    pub(super) const WHOLE: Self = Self { points: 1.0 };
+
+    /// Numbers with up to four decimals, as the doubles nearest to them.
+    pub(super) const DECIMAL: Self = Self { points: 1e4 };
+
+    /// Points are counted to here on either side of zero: so far doubles tell them apart.
+    const END: i64 = 1 << 52;
+
+    /// The key of zero.
+    const ZERO: u64 = 1 << 60;
+
+    /// The key of a number: as numbers are ordered, so are their keys.
+    #[inline]
+    pub(super) fn key(self, value: f64) -> u64 {
+        let scaled = value * self.points;
+        if scaled.abs() >= Self::END as f64 {
+            let end = Self::END.cast_unsigned() << 1;
+            return match value > 0.0 {
+                true => Self::ZERO + end,
+                false => Self::ZERO - end,
+            };
+        }
+        // Drops the fraction; rounding in the product can be off by one point more.
+        let mut point = scaled as i64;
+        point += i64::from(self.value(point + 1) <= value);
+        point -= i64::from(self.value(point) > value);
+        point -= i64::from(self.value(point) > value);
+        let between = u64::from(self.value(point) < value);
+        Self::ZERO.wrapping_add((point << 1).cast_unsigned()) + between
+    }
+
+    /// The key that exactly the numbers with an order key of at least `low` reach, if there is one.
+    pub(super) fn lowest(self, low: u64) -> Option<u64> {
+        let is_point = |key: u64| key & 1 == Self::ZERO & 1;
+        let own = |order_key| {
+            let value = Number::of_order_key(order_key)?.floor_to_double();
+            let is_inside = (value * self.points).abs() < (Self::END - 1) as f64;
+            let key = self.key(value);
+            (is_inside && is_point(key)).then_some(key)
+        };
+        // At a point, or right above one.
+        own(low).or_else(|| own(low - 1).map(|key| key + 1))
+    }
+
+    fn value(self, point: i64) -> f64 {
+        point as f64 / self.points
+    }
+}
 
 impl Column {
     pub(super) fn new(attribute: AttributeId, side: Side) -> Self {
@@ -84,22 +153,35 @@ impl Keys {
             self.keys.resize(attributes * SIDES, 0);
             self.positions.resize(attributes, 0);
         }
-        self.keys[AttributeId::ALWAYS.position() * SIDES] = PRESENT;
+        let always = Column::new(AttributeId::ALWAYS, Side::NumberLow);
+        self.keys[always.position()] = PRESENT;
     }
 
+    /// Sets the keys of an attribute, those of [`Grid::DECIMAL`] only where they are asked for.
     #[inline]
-    pub(super) fn fill(&mut self, attribute: AttributeId, position: usize, value: ValueRef<'_>) {
+    pub(super) fn fill(
+        &mut self,
+        attribute: AttributeId,
+        position: usize,
+        value: ValueRef<'_>,
+        has_decimals: bool,
+    ) {
         let at = attribute.position();
         self.positions[at] = position as u32;
         let keys = &mut self.keys[at * SIDES..][..SIDES];
         keys.copy_from_slice(&match value {
             ValueRef::Number(number) => {
-                let key = number.order_key();
-                [key, !key, 0, 0]
+                let (key, floor) = (number.order_key(), number.floor_to_double());
+                let whole = Grid::WHOLE.key(floor);
+                let [decimal_low, decimal_high] = match has_decimals {
+                    true => [Grid::DECIMAL.key(floor), !Grid::DECIMAL.key(floor)],
+                    false => [0, 0],
+                };
+                [whole, !whole, decimal_low, decimal_high, key, !key, 0, 0]
             }
             ValueRef::Text(text) => {
                 let key = text_key(text.as_bytes(), 0);
-                [PRESENT, 0, key, !key]
+                [0, 0, 0, 0, PRESENT, 0, key, !key]
             }
         });
     }
@@ -127,5 +209,80 @@ pub(super) struct Bound {
     pub(super) least: u64,
 }
 
-/// The bounds of a row, ascending by column, each column once.
-pub(super) type Bounds = Box<[Bound]>;
+impl Bound {
+    /// Whether it is on [`Grid::DECIMAL`].
+    pub(super) fn is_decimal(self) -> bool {
+        let side = self.column.position() % SIDES;
+        side == Side::DecimalLow as usize || side == Side::DecimalHigh as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    /// Points of both grids, their neighbours among doubles, and numbers far from any.
+    fn values() -> Vec<f64> {
+        let mut values = vec![
+            f64::MIN,
+            f64::MAX,
+            1e18,
+            -1e18,
+            4.5e15,
+            -4.5e15,
+            1e-300,
+            0.123_456_789,
+        ];
+        for point in [
+            -500.25, -3.0, -0.0001, 0.0, 0.0001, 0.1, 0.3, 1.0, 90.1, 90.75, 499.99, 4e11,
+        ] {
+            values.extend([point, f64::next_up(point), f64::next_down(point)]);
+        }
+        values.push(2.5e9 + 0.5);
+        values
+    }
+
+    fn order_key(value: f64) -> u64 {
+        Number::new(value).unwrap().order_key()
+    }
+
+    #[test]
+    fn a_bound_on_a_grid_is_reached_as_the_number_it_stands_for() {
+        for grid in [Grid::WHOLE, Grid::DECIMAL] {
+            let mut bounds = 0;
+            for bound in values() {
+                for low in [order_key(bound), order_key(bound) + 1] {
+                    let Some(lowest) = grid.lowest(low) else {
+                        continue;
+                    };
+                    bounds += 1;
+                    for value in values() {
+                        let reached = lowest <= grid.key(value);
+                        assert_eq!(reached, low <= order_key(value), "{bound:e} {value:e}");
+                    }
+                }
+            }
+            assert!(bounds > 10);
+        }
+    }
+
+    #[test]
+    fn whole_numbers_and_decimals_are_on_their_grids() {
+        assert!(Grid::WHOLE.lowest(order_key(500.0)).is_some());
+        assert!(Grid::WHOLE.lowest(order_key(500.0) + 1).is_some());
+        assert!(Grid::WHOLE.lowest(order_key(90.1)).is_none());
+        assert!(Grid::DECIMAL.lowest(order_key(90.1)).is_some());
+        assert!(Grid::DECIMAL.lowest(order_key(0.123_456_789)).is_none());
+    }
+
+    #[test]
+    fn keys_of_texts_order_as_texts_do() {
+        let texts = ["", "a", "ab", "abcdefg", "abcdefgh", "b", "\u{10ffff}"];
+
+        let keys: Vec<u64> = texts.iter().map(|t| text_key(t.as_bytes(), 0)).collect();
+
+        assert!(keys.is_sorted());
+        assert!(keys.iter().all(|key| *key >= 1 << 63));
+    }
+}

@@ -209,9 +209,9 @@ impl Group {
 
     fn set_zones(&mut self, slot: usize, laying: &Laying<'_>, range: core::ops::Range<usize>) {
         let place = slot % ZONE_PAGES;
-        for (column, zones) in self.zones[slot / ZONE_PAGES].iter_mut().enumerate() {
-            let zone = laying.rows.zone(range.clone(), column);
-            (zones.low[place], zones.high[place]) = zone;
+        let own = laying.rows.zones(range);
+        for (zones, own) in self.zones[slot / ZONE_PAGES].iter_mut().zip(own) {
+            (zones.low[place], zones.high[place]) = (own.least, own.greatest);
         }
     }
 

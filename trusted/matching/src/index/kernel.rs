@@ -31,14 +31,65 @@ pub(super) struct Compared {
     pub(super) equal: u64,
 }
 
+/// Keys of one header that are worked on together.
+pub(super) const LANES: usize = 8;
+
+/// How the bounds of [`LANES`] columns are written: less `base`, without the low `drop` bits, at most
+/// `end`, moved up by `lift` bits, plus `one`. Shifts are below 64.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Frame {
+    pub(super) base: [u64; LANES],
+    pub(super) end: [u64; LANES],
+    pub(super) drop: [u64; LANES],
+    pub(super) lift: [u64; LANES],
+    pub(super) one: [u64; LANES],
+    /// How far the first byte lies above the last bit.
+    pub(super) first: [u64; LANES],
+}
+
+/// Keys written in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Framed {
+    /// The written forms; 0 for a key below the base.
+    pub(super) reached: [u64; LANES],
+    /// Their first bytes; 255 where the key reaches the end.
+    pub(super) first: [u8; LANES],
+    /// A bit for each key that does not reach the end.
+    pub(super) open: u8,
+    /// A bit for each key that is not below the base.
+    pub(super) above: u8,
+}
+
+impl Framed {
+    /// Nothing is reached.
+    pub(super) const NONE: Self = Self {
+        reached: [0; LANES],
+        first: [0; LANES],
+        open: 0,
+        above: 0,
+    };
+}
+
 /// The operations. A value of an implementing type is the proof that the processor has what it
 /// takes.
 pub(super) trait Lanes: Copy {
     /// Compares each byte of `line`, unsigned, with `code`.
     fn compare(self, line: &Line, code: u8) -> Compared;
 
-    /// A bit for each byte of `bytes` that is at most `code`.
-    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16;
+    /// A bit for each byte of `line` that is at most `code`.
+    #[inline(always)]
+    fn within(self, line: &Line, code: u8) -> u64 {
+        let compared = self.compare(line, code);
+        compared.less | compared.equal
+    }
+
+    /// A bit for each of the eight words of `line` of which every byte is at most the byte of `codes`
+    /// at its place.
+    fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8;
+
+    /// Writes a header's keys in a frame.
+    fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed;
 
     /// A bit for each number of `bounds` that is at most `key`.
     fn reached(self, bounds: &[u64; 8], key: u64) -> u8;
@@ -181,7 +232,9 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Answers {
         compared: Compared,
-        at_most: u16,
+        within: u64,
+        at_most: u8,
+        framed: Framed,
         reached: u8,
         find: u64,
         compressed: Vec<u32>,
@@ -203,12 +256,28 @@ mod tests {
             let palette = [0u8, 1, 127, 128, 129, 254, 255, 64];
             let mut byte = || palette[(next() >> 40) as usize % palette.len()];
             let line = Line(core::array::from_fn(|_| byte()));
-            let bytes: [u8; PAGE_BLOCKS] = core::array::from_fn(|_| byte());
             let code = byte();
+            let codes = core::array::from_fn(|_| {
+                if self.0.is_multiple_of(3) {
+                    254
+                } else {
+                    byte()
+                }
+            });
             let words = [0, 1, u64::MAX, 1 << 63, (1 << 63) - 1, u64::MAX - 1];
             let mut word = || words[(next() >> 40) as usize % words.len()];
             let bounds: [u64; 8] = core::array::from_fn(|_| word());
             let key = word();
+            let mut words = || core::array::from_fn(|_| word());
+            let frame = Frame {
+                base: words(),
+                end: words(),
+                one: words(),
+                drop: words().map(|word| word & 63),
+                lift: words().map(|word| word & 63),
+                first: words().map(|word| word & 56),
+            };
+            let keys = words();
             let ids = Ids(core::array::from_fn(|_| (next() >> 40) as u32 % 97));
             let mask = match self.0 % 4 {
                 0 => 0,
@@ -219,7 +288,9 @@ mod tests {
             let count = lanes.compress(&ids, mask, &mut room);
             Answers {
                 compared: lanes.compare(&line, code),
-                at_most: lanes.at_most(&bytes, code),
+                within: lanes.within(&line, code),
+                at_most: lanes.at_most(&line, &codes),
+                framed: lanes.write(&frame, &keys),
                 reached: lanes.reached(&bounds, key),
                 find: lanes.find(&ids, 3),
                 compressed: room[..count].to_vec(),
@@ -244,8 +315,34 @@ mod tests {
             }
         }
 
-        fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
-            mask(bytes.iter().map(|byte| *byte <= code)) as u16
+        fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
+            let words = line.0.chunks(8);
+            mask(words.map(|word| word.iter().zip(codes).all(|(byte, code)| byte <= code))) as u8
+        }
+
+        fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
+            let all = 0..LANES;
+            let reached = |lane: usize| {
+                let steps = keys[lane].checked_sub(frame.base[lane])? >> frame.drop[lane];
+                Some((steps, steps >= frame.end[lane]))
+            };
+            let written = |lane: usize| match reached(lane) {
+                Some((steps, _)) => {
+                    let steps = steps.min(frame.end[lane]);
+                    (steps << frame.lift[lane]).wrapping_add(frame.one[lane])
+                }
+                None => 0,
+            };
+            let ends = |lane: usize| reached(lane).is_some_and(|(_, ends)| ends);
+            Framed {
+                reached: core::array::from_fn(written),
+                first: core::array::from_fn(|lane| match ends(lane) {
+                    true => 255,
+                    false => (written(lane) >> frame.first[lane]) as u8,
+                }),
+                open: mask(all.clone().map(|lane| !ends(lane))) as u8,
+                above: mask(all.map(|lane| reached(lane).is_some())) as u8,
+            }
         }
 
         fn reached(self, bounds: &[u64; 8], key: u64) -> u8 {

@@ -7,16 +7,15 @@
 //! Source: zone maps, Moerkotte, VLDB '98; k-d trees, Bentley, CACM 1975; byte planes as in
 //! ByteSlice, Feng et al., SIGMOD '15.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::SubscriptionId;
 use super::exact::{Exact, Probe};
-use super::kernel::{BLOCK_ROWS, Ids, Lanes, Line, PAGE_BLOCKS};
+use super::kernel::{BLOCK_ROWS, Framed, Ids, LANES, Lanes, Line, PAGE_BLOCKS};
 use super::matches::Found;
 use super::rows::Rows;
-use super::scale::{Scale, Spread};
+use super::scale::{AllScales, Scale, Scales, Spread};
 
 /// Columns of a page at most.
 pub(super) const COLUMNS_MAX: usize = 32;
@@ -25,23 +24,38 @@ pub(super) const COLUMNS_MAX: usize = 32;
 pub(super) const PAGE_ROWS: usize = BLOCK_ROWS * PAGE_BLOCKS;
 
 /// Rows behind the sorted ones before the page is built again.
-const UNSORTED_MAX: usize = 2 * BLOCK_ROWS;
+const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
+
+/// A page with fewer rows than these has room for bounds beyond those that it has.
+const ROOMY_ROWS: usize = 2 * BLOCK_ROWS;
 
 /// Up to [`PAGE_ROWS`] rows.
 #[derive(Clone)]
 pub(super) struct Page {
-    scales: Box<[Scale]>,
-    /// Lines of one block: column by column, the first bytes before the further ones.
-    stride: u16,
+    columns: u8,
+    scales: AllScales,
+    /// By column, where its first bytes are among those of a block.
+    first_of: [u8; COLUMNS_MAX],
+    stride: Stride,
     /// Rows, live and dead.
     len: u16,
     sorted: u16,
     live: u16,
-    lines: Vec<Line>,
+    /// First bytes, block by block.
+    firsts: Vec<Line>,
+    /// The bytes that follow them, block by block.
+    rests: Vec<Line>,
     ids: Vec<Ids>,
     marks: Vec<Mark>,
     /// By row, ascending.
     exact: Vec<(u16, Arc<Exact>)>,
+}
+
+/// Lines of one block.
+#[derive(Clone, Copy)]
+struct Stride {
+    first: usize,
+    rest: usize,
 }
 
 /// Marks of the rows of one block.
@@ -50,6 +64,19 @@ struct Mark {
     live: u64,
     /// Those to be tested exactly once their bounds are reached.
     exact: u64,
+    /// A bit for each column on which some row has a bound.
+    columns: u32,
+}
+
+/// The header at hand against the columns of a page.
+struct Reach {
+    framed: [Framed; COLUMNS_MAX / LANES],
+    /// First bytes, column by column.
+    first: [u8; COLUMNS_MAX],
+    /// A bit for each column of which some bound may not be reached.
+    open: u32,
+    /// A bit for each column on which the first byte may not decide.
+    longer: u32,
 }
 
 /// Why a row was not appended: the page must be built again, with it.
@@ -61,16 +88,6 @@ pub(super) struct Removed {
     /// A bit for each column on which it had a bound.
     pub(super) columns: u32,
     pub(super) exact: Option<Arc<Exact>>,
-}
-
-/// A column that the header at hand does not reach everywhere.
-#[derive(Clone, Copy, Default)]
-struct Active {
-    column: usize,
-    reached: u64,
-    first: u8,
-    /// Blocks with rows that it may not reach.
-    blocks: u16,
 }
 
 impl Page {
@@ -91,11 +108,16 @@ impl Page {
                 *spread = spread.with(*bound);
             }
         }
-        let scale = |column: usize| match before {
-            Some(before) => Scale::new(spreads[column].stretched_beyond(before.scales.get(column))),
-            None => Scale::new(spreads[column]),
-        };
-        let mut page = Self::empty((0..columns).map(scale).collect(), range.len());
+        let mut scales = [Scale::new(Spread::NONE); COLUMNS_MAX];
+        for (column, scale) in scales.iter_mut().enumerate().take(columns) {
+            if range.len() < ROOMY_ROWS {
+                *scale = Scale::new(spreads[column].roomy());
+                continue;
+            }
+            let before = before.and_then(|before| before.scale(column));
+            *scale = Scale::new(spreads[column].stretched_beyond(before));
+        }
+        let mut page = Self::empty(&scales[..columns], range.len());
         for row in range.clone() {
             let exact = rows.exact(row);
             page.push(rows.id(row), rows.bounds(row), exact)
@@ -105,24 +127,40 @@ impl Page {
         page
     }
 
-    fn empty(mut scales: Box<[Scale]>, rows: usize) -> Self {
-        let mut stride = 0;
-        for scale in &mut scales {
-            scale.line = stride;
-            stride += u16::from(scale.planes);
+    fn empty(scales: &[Scale], rows: usize) -> Self {
+        let mut stride = Stride { first: 0, rest: 0 };
+        let mut first_of = [0; COLUMNS_MAX];
+        for (first_of, scale) in first_of.iter_mut().zip(scales) {
+            *first_of = stride.first as u8;
+            stride.first += usize::from(scale.planes > 0);
         }
+        let side_by_side = scales.chunks(LANES).map(|scales| {
+            let (scales, next) = Scales::new(scales, stride.rest as u16);
+            stride.rest = next.into();
+            scales
+        });
+        let all: AllScales = side_by_side.collect();
         let blocks = rows.div_ceil(BLOCK_ROWS);
         Self {
-            scales,
+            columns: scales.len() as u8,
+            scales: all,
             stride,
+            first_of,
             len: 0,
             sorted: 0,
             live: 0,
-            lines: Vec::with_capacity(blocks * usize::from(stride)),
+            firsts: Vec::with_capacity(blocks * stride.first),
+            rests: Vec::with_capacity(blocks * stride.rest),
             ids: Vec::with_capacity(blocks),
             marks: Vec::with_capacity(blocks),
             exact: Vec::new(),
         }
+    }
+
+    /// The scale of a column, if this page has it.
+    fn scale(&self, column: usize) -> Option<Scale> {
+        let is_there = column < usize::from(self.columns);
+        is_there.then(|| self.scales[column / LANES].get(column % LANES))
     }
 
     /// Rows that are not removed.
@@ -156,31 +194,35 @@ impl Page {
         bounds: &[u64],
         exact: Option<&Arc<Exact>>,
     ) -> Result<(), NoRoom> {
+        let columns = usize::from(self.columns);
         // A page from before its group had some column cannot take a bound there.
-        if bounds
-            .iter()
-            .skip(self.scales.len())
-            .any(|bound| *bound != 0)
-        {
+        if bounds.iter().skip(columns).any(|bound| *bound != 0) {
             return Err(NoRoom);
         }
         let mut written = [0; COLUMNS_MAX];
-        for ((written, scale), bound) in written.iter_mut().zip(&self.scales).zip(bounds) {
-            *written = scale.write(*bound).ok_or(NoRoom)?;
+        for (column, bound) in bounds.iter().enumerate().take(columns) {
+            let scale = self.scales[column / LANES].get(column % LANES);
+            written[column] = scale.write(*bound).ok_or(NoRoom)?;
         }
         let (block, at) = split(self.len);
         if at == 0 {
             self.add_block();
         }
-        let lines = &mut self.lines[block * usize::from(self.stride)..];
-        for (scale, written) in self.scales.iter_mut().zip(written) {
-            for plane in 0..scale.planes {
-                let byte = scale.byte(written, plane);
-                lines[usize::from(scale.line + u16::from(plane))].0[at] = byte;
+        let firsts = &mut self.firsts[block * self.stride.first..];
+        let rests = &mut self.rests[block * self.stride.rest..];
+        for (column, written) in written.iter().enumerate().take(columns) {
+            let scales = &mut self.scales[column / LANES];
+            let (lane, scale) = (column % LANES, scales.get(column % LANES));
+            if scale.planes == 0 {
+                continue;
             }
-            if scale.planes > 0 {
-                scale.widen(block, scale.byte(written, 0));
+            let first = scale.byte(*written, 0);
+            firsts[usize::from(self.first_of[column])].0[at] = first;
+            for (line, plane) in rests[scales.rest(lane)].iter_mut().zip(1..) {
+                line.0[at] = scale.byte(*written, plane);
             }
+            scales.widen(lane, block, first);
+            self.marks[block].columns |= u32::from(*written != 0) << column;
         }
         self.ids[block].0[at] = id.0;
         self.marks[block].live |= 1 << at;
@@ -194,9 +236,11 @@ impl Page {
     }
 
     fn add_block(&mut self) {
-        self.lines.reserve_exact(usize::from(self.stride));
-        self.lines
-            .extend((0..self.stride).map(|_| Line([0; BLOCK_ROWS])));
+        let Stride { first, rest } = self.stride;
+        for (lines, count) in [(&mut self.firsts, first), (&mut self.rests, rest)] {
+            lines.reserve_exact(count);
+            lines.extend((0..count).map(|_| Line([0; BLOCK_ROWS])));
+        }
         self.ids.reserve_exact(1);
         self.ids.push(Ids([0; BLOCK_ROWS]));
         self.marks.push(Mark::default());
@@ -224,19 +268,22 @@ impl Page {
             let place = self.exact.binary_search_by_key(&row, |(row, _)| *row);
             exact = place.ok().map(|place| self.exact.remove(place).1);
         }
-        let columns = (0..self.scales.len())
+        let columns = (0..usize::from(self.columns))
             .filter(|column| self.written(block, at, *column) != 0)
             .fold(0, |columns, column| columns | 1 << column);
         Removed { columns, exact }
     }
 
     fn written(&self, block: usize, at: usize, column: usize) -> u64 {
-        let lines = &self.lines[block * usize::from(self.stride)..];
-        let scale = &self.scales[column];
-        let lines = &lines[usize::from(scale.line)..][..usize::from(scale.planes)];
-        lines
-            .iter()
-            .fold(0, |written, line| written << 8 | u64::from(line.0[at]))
+        let (scales, lane) = (&self.scales[column / LANES], column % LANES);
+        if scales.get(lane).planes == 0 {
+            return 0;
+        }
+        let first = block * self.stride.first + usize::from(self.first_of[column]);
+        let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
+        let first = u64::from(self.firsts[first].0[at]);
+        let rest = rests.iter().map(|line| u64::from(line.0[at]));
+        rest.fold(first, |written, byte| written << 8 | byte)
     }
 
     /// Appends its live rows to `rows`.
@@ -251,8 +298,10 @@ impl Page {
                 continue;
             }
             let id = SubscriptionId(self.ids[block].0[at]);
-            let bounds = self.scales.iter().enumerate();
-            let bounds = bounds.map(|(column, scale)| scale.read(self.written(block, at, column)));
+            let bounds = (0..usize::from(self.columns)).map(|column| {
+                let scale = self.scales[column / LANES].get(column % LANES);
+                scale.read(self.written(block, at, column))
+            });
             rows.push(id, bounds, own);
         }
     }
@@ -279,72 +328,81 @@ impl Page {
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
-        let mut blocks = ((1u32 << self.ids.len()) - 1) as u16;
-        let mut active = [Active::default(); COLUMNS_MAX];
-        let mut count = 0;
-        for (column, (scale, key)) in self.scales.iter().zip(keys).enumerate() {
-            let Some(reached) = scale.reached(*key) else {
-                continue;
-            };
-            let first = scale.byte(reached, 0);
-            blocks &= lanes.at_most(&scale.low, first);
-            if blocks == 0 {
-                return;
-            }
-            let whole = match first {
-                0 => 0,
-                _ => lanes.at_most(&scale.high, first - 1),
-            };
-            active[count] = Active {
-                column,
-                reached,
-                first,
-                blocks: !whole,
-            };
-            count += 1;
+        let mut reach = Reach {
+            framed: [Framed::NONE; COLUMNS_MAX / LANES],
+            first: [0; COLUMNS_MAX],
+            open: 0,
+            longer: 0,
+        };
+        let mut blocks = (1u32 << self.ids.len()) - 1;
+        let (keys, _) = keys.as_chunks::<LANES>();
+        for (at, (scales, keys)) in self.scales.iter().zip(keys).enumerate() {
+            let framed = scales.write(lanes, keys);
+            blocks &= scales.blocks(lanes, &framed);
+            reach.open |= u32::from(framed.open) << (at * LANES);
+            reach.longer |= u32::from(scales.longer(&framed)) << (at * LANES);
+            reach.first[at * LANES..][..LANES].copy_from_slice(&framed.first);
+            reach.framed[at] = framed;
         }
-        if count == 0 {
+        if reach.open == 0 {
             self.take_all(probe, found);
             return;
         }
-        let active = &active[..count];
         while blocks != 0 {
             let block = blocks.trailing_zeros() as usize;
             blocks &= blocks - 1;
-            let rows = self.reached_rows(lanes, block, active);
-            let rows = self.tested(block, rows, probe);
-            found.block(&self.ids[block], rows);
+            let rows = self.reached_rows(lanes, block, &reach);
+            if rows != 0 {
+                let rows = self.tested(block, rows, probe);
+                found.block(&self.ids[block], rows);
+            }
         }
     }
 
-    /// The live rows of `block` of which the bounds on `active` columns are reached.
+    /// The live rows of `block` of which every bound is reached.
     #[inline(always)]
-    fn reached_rows<L: Lanes>(&self, lanes: L, block: usize, active: &[Active]) -> u64 {
-        let mut rows = self.marks[block].live;
-        let lines = &self.lines[block * usize::from(self.stride)..][..usize::from(self.stride)];
-        for active in active {
-            if active.blocks >> block & 1 == 0 {
+    fn reached_rows<L: Lanes>(&self, lanes: L, block: usize, reach: &Reach) -> u64 {
+        let firsts = &self.firsts[block * self.stride.first..][..self.stride.first];
+        let mark = &self.marks[block];
+        let mut rows = mark.live;
+        let mut columns = mark.columns & reach.open;
+        while columns != 0 {
+            let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
+            columns &= columns - 1;
+            let first = &firsts[usize::from(self.first_of[column])];
+            rows &= lanes.within(first, reach.first[column]);
+        }
+        match rows {
+            0 => 0,
+            _ => self.decided(lanes, block, rows, reach),
+        }
+    }
+
+    /// Those of `rows`, which pass by their first bytes, that pass by all.
+    #[inline(always)]
+    fn decided<L: Lanes>(&self, lanes: L, block: usize, rows: u64, reach: &Reach) -> u64 {
+        let firsts = &self.firsts[block * self.stride.first..][..self.stride.first];
+        let mut rows = rows;
+        let mut columns = self.marks[block].columns & reach.longer;
+        while columns != 0 {
+            let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
+            columns &= columns - 1;
+            let first = &firsts[usize::from(self.first_of[column])];
+            let mut equal = rows & lanes.compare(first, reach.first[column]).equal;
+            if equal == 0 {
                 continue;
             }
-            let scale = &self.scales[active.column];
-            let lines = &lines[usize::from(scale.line)..][..usize::from(scale.planes)];
-            let first = lanes.compare(&lines[0], active.first);
-            let mut open = first.equal & rows;
-            rows &= first.less | first.equal;
-            if open != 0 {
-                // Rows whose first byte is the key's are decided by the bytes that follow.
-                for plane in 1..scale.planes {
-                    let byte = scale.byte(active.reached, plane);
-                    let next = lanes.compare(&lines[usize::from(plane)], byte);
-                    rows &= !open | next.less | next.equal;
-                    open &= next.equal;
-                    if open == 0 {
-                        break;
-                    }
+            let (scales, lane) = (&self.scales[column / LANES], column % LANES);
+            let reached = reach.framed[column / LANES].reached[lane];
+            let scale = scales.get(lane);
+            let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
+            for (line, plane) in rests.iter().zip(1..) {
+                let next = lanes.compare(line, scale.byte(reached, plane));
+                rows &= !equal | next.less | next.equal;
+                equal &= next.equal;
+                if equal == 0 {
+                    break;
                 }
-            }
-            if rows == 0 {
-                break;
             }
         }
         rows

@@ -3,12 +3,13 @@
 //! Invariant: a partition has either a few rows as they are or groups of pages, and goes with its
 //! last row.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::SubscriptionId;
 use super::attribute::AttributeId;
-use super::column::{Bounds, Column};
+use super::column::{Bound, Column};
 use super::exact::{Exact, Probe};
 use super::group::{Group, NewRow};
 use super::homes::{FEW, Home, Laying};
@@ -38,7 +39,7 @@ pub(super) struct Partition {
 #[derive(Clone)]
 struct Few {
     id: SubscriptionId,
-    bounds: Bounds,
+    bounds: Box<[Bound]>,
     exact: Option<Arc<Exact>>,
 }
 
@@ -165,8 +166,7 @@ impl Partition {
         found: &mut Found<'p>,
     ) {
         for few in self.few.iter() {
-            let reached =
-                |bound: &super::column::Bound| bound.least <= probe.keys.get(bound.column);
+            let reached = |bound: &Bound| bound.least <= probe.keys.get(bound.column);
             if few.bounds.iter().all(reached)
                 && few.exact.as_ref().is_none_or(|exact| exact.holds(probe))
             {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::attribute::AttributeId;
-use super::column::{Bound, Column, Keys, PRESENT, Side, TEXT_KEY_BYTES, text_key};
+use super::column::{Bound, Column, Grid, Keys, PRESENT, Side, TEXT_KEY_BYTES, text_key};
 use super::exact::Test;
 use crate::name::Name;
 use crate::subscription::{Predicate, Subscription};
@@ -138,10 +138,8 @@ impl<'s> Demand<'s> {
         let Range { numbers, texts } = self.range;
         match (numbers.is_empty(), texts.is_empty()) {
             (false, false) => put(Side::NumberLow, PRESENT),
-            (false, true) => {
-                numbers.put([Side::NumberLow, Side::NumberHigh], Interval::NUMBERS, put)
-            }
-            (true, _) => texts.put([Side::TextLow, Side::TextHigh], Interval::TEXTS, put),
+            (false, true) => numbers.put_numbers(put),
+            (true, _) => texts.put_texts(put),
         }
     }
 }
@@ -295,13 +293,46 @@ impl Interval {
         (self.low..=self.high).contains(&key)
     }
 
-    /// Puts those of its two bounds that say more than `all` does, or else the lower one.
-    fn put(self, [low, high]: [Side; 2], all: Self, mut put: impl FnMut(Side, u64)) {
-        if self.low > all.low || self.high >= all.high {
-            put(low, self.low);
+    /// Puts those of its two bounds that say more than that there is a number, or else that.
+    fn put_numbers(self, mut put: impl FnMut(Side, u64)) {
+        let all = Self::NUMBERS;
+        if self.low > all.low {
+            let (side, least) = Grid::WHOLE
+                .lowest(self.low)
+                .map(|least| (Side::WholeLow, least))
+                .or_else(|| {
+                    let least = Grid::DECIMAL.lowest(self.low)?;
+                    Some((Side::DecimalLow, least))
+                })
+                .unwrap_or((Side::NumberLow, self.low));
+            put(side, least);
         }
         if self.high < all.high {
-            put(high, !self.high);
+            // What is below the lowest key beyond it.
+            let beyond = self.high + 1;
+            let (side, least) = Grid::WHOLE
+                .lowest(beyond)
+                .map(|least| (Side::WholeHigh, !(least - 1)))
+                .or_else(|| {
+                    let least = Grid::DECIMAL.lowest(beyond)?;
+                    Some((Side::DecimalHigh, !(least - 1)))
+                })
+                .unwrap_or((Side::NumberHigh, !self.high));
+            put(side, least);
+        }
+        if self == all {
+            put(Side::NumberLow, all.low);
+        }
+    }
+
+    /// Puts those of its two bounds that say more than that there is a text, or else that.
+    fn put_texts(self, mut put: impl FnMut(Side, u64)) {
+        let all = Self::TEXTS;
+        if self.low > all.low || self.high == all.high {
+            put(Side::TextLow, self.low);
+        }
+        if self.high < all.high {
+            put(Side::TextHigh, !self.high);
         }
     }
 }

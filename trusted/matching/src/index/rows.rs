@@ -11,6 +11,7 @@ use core::ops::Range;
 use super::SubscriptionId;
 use super::exact::Exact;
 use super::kernel::BLOCK_ROWS;
+use super::page::COLUMNS_MAX;
 
 /// Rows in some order; reuse it.
 #[derive(Default)]
@@ -81,15 +82,15 @@ impl Rows {
     ///
     /// Cost: O(n log n) in its rows, times columns.
     pub(super) fn arrange(&mut self, range: Range<usize>) {
-        let whole = self.widths(range.clone());
+        let whole = self.zones(range.clone());
         self.arrange_below(range, &whole);
     }
 
-    fn arrange_below(&mut self, range: Range<usize>, whole: &[u64]) {
+    fn arrange_below(&mut self, range: Range<usize>, whole: &[Zone; COLUMNS_MAX]) {
         if range.len() <= BLOCK_ROWS {
             return;
         }
-        let Some(column) = self.widest(range.clone(), whole).next() else {
+        let Some(column) = self.widest(range.clone(), whole) else {
             return;
         };
         let half = range.len().div_ceil(BLOCK_ROWS) / 2 * BLOCK_ROWS;
@@ -104,8 +105,8 @@ impl Rows {
     /// part begins; `None` when all bounds are the same.
     pub(super) fn part(&mut self) -> Option<(Cut, usize)> {
         let all = 0..self.len();
-        let whole = self.widths(all.clone());
-        let column = self.widest(all, &whole).next()?;
+        let whole = self.zones(all.clone());
+        let column = self.widest(all, &whole)?;
         let (bounds, columns) = (&self.bounds, self.columns);
         let bound = |row: &u32| bounds[*row as usize * columns + column];
         let middle = self.order.len() / 2;
@@ -121,30 +122,61 @@ impl Rows {
         Some((Cut { column, at }, second))
     }
 
-    /// The least and the greatest bound of the rows of `range` on `column`.
-    pub(super) fn zone(&self, range: Range<usize>, column: usize) -> (u64, u64) {
-        let bounds = range.map(|row| self.bounds(row)[column]);
-        bounds.fold((u64::MAX, 0), |(least, greatest), bound| {
-            (least.min(bound), greatest.max(bound))
-        })
-    }
-
-    fn widths(&self, range: Range<usize>) -> Vec<u64> {
-        let zones = (0..self.columns).map(|column| self.zone(range.clone(), column));
+    /// How the rows of `range` lie on each column.
+    pub(super) fn zones(&self, range: Range<usize>) -> [Zone; COLUMNS_MAX] {
+        let mut zones = [Zone::NONE; COLUMNS_MAX];
+        for row in range {
+            for (zone, bound) in zones.iter_mut().zip(self.bounds(row)) {
+                zone.least = zone.least.min(*bound);
+                zone.greatest = zone.greatest.max(*bound);
+                // 0 becomes the greatest number there is.
+                zone.least_bound = zone.least_bound.min(bound.wrapping_sub(1));
+                zone.without += u64::from(*bound == 0);
+            }
+        }
         zones
-            .map(|(least, greatest)| greatest.saturating_sub(least))
-            .collect()
     }
 
-    /// The columns in which the rows of `range` differ, the one first in which they differ most,
-    /// measured by `whole`.
-    fn widest(&self, range: Range<usize>, whole: &[u64]) -> impl Iterator<Item = usize> + use<> {
-        let widths = self.widths(range);
-        let part = |column: usize| widths[column] as f64 / whole[column] as f64;
-        let columns = (0..self.columns).filter(|column| widths[*column] > 0);
-        columns
-            .max_by(|one, other| part(*one).total_cmp(&part(*other)))
-            .into_iter()
+    /// The column in which the rows of `range` differ most, if they differ: first one that about half
+    /// of them have no bound on, else the one on which they spread widest, measured by `whole`.
+    fn widest(&self, range: Range<usize>, whole: &[Zone; COLUMNS_MAX]) -> Option<usize> {
+        let rows = range.len() as u64;
+        let zones = self.zones(range);
+        let score = |(own, whole): (&Zone, &Zone)| match own.without {
+            0 => (own.greatest - own.least) as f64 / whole.width().max(1) as f64,
+            without => 1.0 + without.min(rows - without) as f64,
+        };
+        let columns = zones.iter().zip(whole).enumerate().take(self.columns);
+        let differ = columns.filter(|(_, (own, _))| own.least < own.greatest);
+        let scored = differ.map(|(column, zones)| (score(zones), column));
+        let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        best.map(|(_, column)| column)
+    }
+}
+
+/// How rows lie on one column.
+#[derive(Clone, Copy)]
+pub(super) struct Zone {
+    pub(super) least: u64,
+    pub(super) greatest: u64,
+    /// One less than the least bound that is not 0.
+    least_bound: u64,
+    /// Rows without a bound.
+    without: u64,
+}
+
+impl Zone {
+    const NONE: Self = Self {
+        least: u64::MAX,
+        greatest: 0,
+        least_bound: u64::MAX,
+        without: 0,
+    };
+
+    /// How wide the bounds spread that there are.
+    fn width(&self) -> u64 {
+        self.greatest
+            .saturating_sub(self.least_bound.saturating_add(1))
     }
 }
 
@@ -173,9 +205,9 @@ mod tests {
         rows.arrange(0..256);
 
         for block in 0..4 {
-            for column in 0..2 {
-                let (least, greatest) = rows.zone(block * 64..(block + 1) * 64, column);
-                assert!(greatest - least < 8, "{block} {column}: {least} {greatest}");
+            let zones = rows.zones(block * 64..(block + 1) * 64);
+            for zone in &zones[..2] {
+                assert!(zone.greatest - zone.least < 8, "{block}");
             }
         }
     }

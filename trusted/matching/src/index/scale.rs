@@ -1,29 +1,44 @@
-//! How one column of a page is written in bytes.
+//! How the columns of a page are written in bytes.
 //!
 //! Invariant: writing keeps the order and loses nothing: for bounds and keys a <= b exactly when
 //! their written forms are so. 0 stays 0, for rows without a bound on the column.
 //! Source: ours; frame of reference, Goldstein et al., ICDE '98, cut into byte planes of which the
 //! first decides nearly always.
 
-use super::kernel::PAGE_BLOCKS;
+use alloc::boxed::Box;
 
-/// Subtracts `base`, drops `drop` low bits, which are then zero in all bounds, adds one, and moves the
-/// result up by `lift` bits, so that it fills whole bytes from the top.
-#[derive(Clone, Copy)]
+use super::kernel::{BLOCK_ROWS, Frame, Framed, LANES, Lanes, Line, PAGE_BLOCKS};
+
+/// How one column is written: `base` is subtracted, `drop` low bits, which are then zero in all
+/// bounds, are dropped, the result is moved up by `lift` bits, so that it fills whole bytes from the
+/// top, and `one` is added, so that no bound is written as 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale {
     base: u64,
-    /// The greatest written form there is, before it is moved.
-    last: u64,
+    /// The greatest bound less `base`, without the dropped bits.
+    end: u64,
     drop: u8,
     lift: u8,
+    /// One in the first byte, which is 0 then only where there is no bound; where that leaves too few
+    /// bits, one in the last.
+    one: u64,
     /// Bytes of a written form, 0 when no row has a bound; the others are zero.
     pub(super) planes: u8,
-    /// The line of the first byte within a block; those of the further ones follow.
-    pub(super) line: u16,
-    /// The least first byte of each block.
-    pub(super) low: [u8; PAGE_BLOCKS],
-    /// The greatest first byte of each block.
-    pub(super) high: [u8; PAGE_BLOCKS],
+}
+
+/// The scales of up to [`LANES`] columns side by side, so that a header's keys are written at once.
+#[derive(Clone)]
+pub(super) struct Scales {
+    frame: Frame,
+    /// The least first byte of each column, block by block.
+    low: [Line; PAGE_BLOCKS / LANES],
+    planes: [u8; LANES],
+    /// The line of the second byte of each column within a block; its further ones follow.
+    line: [u16; LANES],
+    /// A bit for each column of which written forms have more bytes than the first.
+    longer: u8,
+    /// A bit for each column on which a bound may have a first byte of 0.
+    murky: u8,
 }
 
 /// How the bounds of a column are spread.
@@ -68,8 +83,8 @@ impl Spread {
 
     /// Twice as wide beyond each end of `before` that they cross, so that bounds that come in order do
     /// not need a new scale each.
-    pub(super) fn stretched_beyond(self, before: Option<&Scale>) -> Self {
-        let Some(before) = before.filter(|before| before.last > 0 && self.sample != 0) else {
+    pub(super) fn stretched_beyond(self, before: Option<Scale>) -> Self {
+        let Some(before) = before.filter(|before| before.planes > 0 && self.sample != 0) else {
             return self;
         };
         let step = 1u64 << self.drop();
@@ -84,6 +99,19 @@ impl Spread {
         wider
     }
 
+    /// As wide again on both sides, and every bit in use.
+    pub(super) fn roomy(self) -> Self {
+        if self.sample == 0 {
+            return self;
+        }
+        Self {
+            least: self.least.saturating_sub(self.width()).max(1),
+            greatest: self.greatest.saturating_add(self.width()),
+            bits: u64::MAX,
+            ..self
+        }
+    }
+
     /// How many low bits are the same in all of them.
     fn drop(&self) -> u32 {
         self.bits.trailing_zeros().min(63)
@@ -96,30 +124,30 @@ impl Scale {
     /// All bounds agree in the bits that are dropped, so their differences from the least one are
     /// multiples of a step.
     pub(super) fn new(spread: Spread) -> Self {
-        let (base, drop, last) = match spread.sample {
-            0 => (1, 0, 0),
-            _ => (
-                spread.least,
-                spread.drop(),
-                (spread.width() >> spread.drop()) + 1,
-            ),
-        };
-        let bits = u64::BITS - last.leading_zeros();
-        let planes = bits.div_ceil(8);
+        if spread.sample == 0 {
+            return Self {
+                base: 0,
+                end: 0,
+                drop: 0,
+                lift: 0,
+                one: 0,
+                planes: 0,
+            };
+        }
+        let end = spread.width() >> spread.drop();
+        let (planes, lift, one) = form(end);
         Self {
-            base,
-            last,
-            drop: drop as u8,
-            lift: (8 * planes - bits) as u8,
+            base: spread.least,
+            end,
+            drop: spread.drop() as u8,
+            lift: lift as u8,
+            one,
             planes: planes as u8,
-            line: 0,
-            low: [u8::MAX; PAGE_BLOCKS],
-            high: [0; PAGE_BLOCKS],
         }
     }
 
     fn greatest(&self) -> u64 {
-        self.base + ((self.last - 1) << self.drop)
+        self.base + (self.end << self.drop)
     }
 
     /// The written form of `bound`, if this scale can write it.
@@ -130,27 +158,17 @@ impl Scale {
         }
         let offset = bound.checked_sub(self.base)?;
         let steps = offset >> self.drop;
-        (steps < self.last && steps << self.drop == offset).then(|| (steps + 1) << self.lift)
+        let fits = self.planes > 0 && steps <= self.end && steps << self.drop == offset;
+        fits.then(|| (steps << self.lift) + self.one)
     }
 
     /// The bound that `written` is the form of.
     #[inline]
     pub(super) fn read(&self, written: u64) -> u64 {
-        match written >> self.lift {
+        match written {
             0 => 0,
-            steps => self.base + ((steps - 1) << self.drop),
+            _ => self.base + ((written - self.one) >> self.lift << self.drop),
         }
-    }
-
-    /// The greatest written form that a header's key reaches, or `None` when it reaches all.
-    #[inline(always)]
-    pub(super) fn reached(&self, key: u64) -> Option<u64> {
-        if key < self.base {
-            return (self.last > 0).then_some(0);
-        }
-        let steps = (key - self.base) >> self.drop;
-        // One more than the steps, which may be all of 2^64 - 1.
-        (steps < self.last.saturating_sub(1)).then(|| (steps + 1) << self.lift)
     }
 
     /// One byte of a written form; the first is number 0, and there are `planes` of them.
@@ -158,23 +176,140 @@ impl Scale {
     pub(super) fn byte(&self, written: u64, number: u8) -> u8 {
         (written >> (8 * (self.planes - 1 - number))) as u8
     }
+}
 
-    /// Takes down that `block` has a row whose first byte is this.
+/// Bytes, lift and one for numbers of steps up to `end`.
+fn form(end: u64) -> (u32, u32, u64) {
+    let bits = u64::BITS - end.leading_zeros();
+    for planes in bits.div_ceil(8).max(1)..=8 {
+        let one = 1u64 << (8 * (planes - 1));
+        let room = (u64::MAX >> (64 - 8 * planes)) - one;
+        if end <= room {
+            let lift = (8 * planes - bits).min(63);
+            let fits = |lift: &u32| end << lift <= room && end << lift >> lift == end;
+            let lift = [lift, lift.saturating_sub(1)].into_iter().find(fits);
+            return (planes, lift.unwrap_or(0), one);
+        }
+    }
+    (8, 0, 1)
+}
+
+impl Scales {
+    /// Takes these scales, at most [`LANES`], of which the second byte lies in line `line`; returns
+    /// the line behind the last one.
+    pub(super) fn new(scales: &[Scale], mut line: u16) -> (Self, u16) {
+        let mut own = Self {
+            frame: Frame {
+                base: [0; LANES],
+                end: [0; LANES],
+                drop: [0; LANES],
+                lift: [0; LANES],
+                one: [0; LANES],
+                first: [0; LANES],
+            },
+            low: [Line([u8::MAX; BLOCK_ROWS]); PAGE_BLOCKS / LANES],
+            planes: [0; LANES],
+            line: [0; LANES],
+            longer: 0,
+            murky: 0,
+        };
+        for (lane, scale) in scales.iter().enumerate() {
+            let frame = &mut own.frame;
+            frame.base[lane] = scale.base;
+            frame.end[lane] = scale.end;
+            frame.drop[lane] = scale.drop.into();
+            frame.lift[lane] = scale.lift.into();
+            frame.one[lane] = scale.one;
+            frame.first[lane] = 8 * u64::from(scale.planes.saturating_sub(1));
+            own.longer |= u8::from(scale.planes > 1) << lane;
+            own.murky |= u8::from(scale.one >> frame.first[lane] == 0) << lane;
+            own.planes[lane] = scale.planes;
+            own.line[lane] = line;
+            line += u16::from(scale.planes.saturating_sub(1));
+        }
+        (own, line)
+    }
+
+    pub(super) fn get(&self, lane: usize) -> Scale {
+        Scale {
+            base: self.frame.base[lane],
+            end: self.frame.end[lane],
+            drop: self.frame.drop[lane] as u8,
+            lift: self.frame.lift[lane] as u8,
+            one: self.frame.one[lane],
+            planes: self.planes[lane],
+        }
+    }
+
+    /// The lines of a column's further bytes within those of a block.
+    #[inline(always)]
+    pub(super) fn rest(&self, lane: usize) -> core::ops::Range<usize> {
+        let first = usize::from(self.line[lane]);
+        first..first + usize::from(self.planes[lane].saturating_sub(1))
+    }
+
+    /// A bit for each block that has rows with a first byte that is reached, on every column.
+    #[inline(always)]
+    pub(super) fn blocks<L: Lanes>(&self, lanes: L, framed: &Framed) -> u32 {
+        let [first, second] = &self.low;
+        let first = lanes.at_most(first, &framed.first);
+        let second = lanes.at_most(second, &framed.first);
+        u32::from(first) | u32::from(second) << LANES
+    }
+
+    /// Takes down that `block` has a row with this first byte.
     #[inline]
-    pub(super) fn widen(&mut self, block: usize, first: u8) {
-        self.low[block] = self.low[block].min(first);
-        self.high[block] = self.high[block].max(first);
+    pub(super) fn widen(&mut self, lane: usize, block: usize, first: u8) {
+        let low = &mut self.low[block / LANES].0[block % LANES * LANES + lane];
+        *low = first.min(*low);
+    }
+
+    /// Writes a header's keys, one for each column.
+    #[inline(always)]
+    pub(super) fn write<L: Lanes>(&self, lanes: L, keys: &[u64; LANES]) -> Framed {
+        lanes.write(&self.frame, keys)
+    }
+
+    /// A bit for each column on which rows with the first byte of the key are decided by the bytes that
+    /// follow.
+    #[inline(always)]
+    pub(super) fn longer(&self, framed: &Framed) -> u8 {
+        self.longer & (framed.above | self.murky)
     }
 }
 
+/// The scales of any number of columns.
+pub(super) type AllScales = Box<[Scales]>;
+
 #[cfg(test)]
 mod tests {
+    use super::super::kernel::{Job, Kernel};
     use super::*;
     use std::vec;
     use std::vec::Vec;
 
+    struct Write<'w>(&'w Scales, &'w [u64; LANES]);
+
+    impl Job for Write<'_> {
+        type Output = Framed;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Framed {
+            self.0.write(lanes, self.1)
+        }
+    }
+
     fn scale(bounds: &[u64]) -> Scale {
         Scale::new(bounds.iter().fold(Spread::NONE, |all, b| all.with(*b)))
+    }
+
+    /// The greatest written form that `key` reaches; `None` when it reaches all.
+    fn reached(scale: Scale, key: u64) -> Option<u64> {
+        let (scales, _) = Scales::new(&[scale], 0);
+        let mut keys = [0; LANES];
+        keys[0] = key;
+        let framed = Kernel::PORTABLE.run(Write(&scales, &keys));
+        (framed.open & 1 == 1).then_some(framed.reached[0])
     }
 
     /// Bounds near every edge of every length.
@@ -208,7 +343,7 @@ mod tests {
                 for key in edges().into_iter().chain([0]) {
                     for bound in [one, other] {
                         let written = scale.write(bound).expect("it was among the bounds");
-                        let reached = scale.reached(key).is_none_or(|all| written <= all);
+                        let reached = reached(scale, key).is_none_or(|all| written <= all);
                         assert_eq!(reached, bound <= key, "{bound} {key} of {one} {other}");
                     }
                 }
@@ -221,15 +356,15 @@ mod tests {
         let scale = scale(&[500, 600]);
 
         assert_eq!(scale.write(0), Some(0));
-        assert!(scale.reached(0).is_some());
+        assert_eq!(reached(scale, 0), Some(0));
     }
 
     #[test]
     fn a_column_without_bounds_is_reached_by_every_key() {
         let scale = scale(&[]);
 
-        assert_eq!(scale.reached(0), None);
-        assert_eq!(scale.reached(u64::MAX), None);
+        assert_eq!(reached(scale, 0), None);
+        assert_eq!(reached(scale, u64::MAX), None);
         assert_eq!(scale.write(7), None);
     }
 

@@ -99,7 +99,8 @@ impl Snapshot {
                 .filter_map(|(at, (key, value))| Some((resolve(key)?, at, *value)))
         };
         for (attribute, position, value) in known() {
-            keys.fill(attribute, position, value);
+            let has_decimals = self.attributes.get(attribute).has_decimals;
+            keys.fill(attribute, position, value, has_decimals);
         }
         self.kernel.run(Match {
             snapshot: self,

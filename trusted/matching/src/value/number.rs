@@ -73,6 +73,12 @@ impl Number {
         order_key(self.floor)
     }
 
+    /// The double of this [key](Self::order_key), if it is one's.
+    pub(crate) fn of_order_key(key: u64) -> Option<Self> {
+        let bits = if key >> 63 == 1 { key ^ 1 << 63 } else { !key };
+        Self::new(f64::from_bits(bits)).filter(|number| number.order_key() == key)
+    }
+
     /// How far the number lies above the double of its [key](Self::order_key): 0 for a double, 1 to
     /// 1023 for a wide integer.
     ///

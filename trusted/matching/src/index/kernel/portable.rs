@@ -2,7 +2,7 @@
 //!
 //! Source: comparison of packed bytes, Lamport, CACM 18(8), 1975.
 
-use super::{BLOCK_ROWS, Compared, Ids, Lanes, Line, PAGE_BLOCKS};
+use super::{BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line};
 
 /// The top bit of every byte.
 const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -32,15 +32,32 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
-        let codes = ONES * u64::from(code);
-        let (words, _) = bytes.as_chunks::<8>();
-        let mut reached = 0;
-        for (at, word) in words.iter().enumerate() {
-            // At most is not greater.
-            reached |= (tops(less(codes, u64::from_le_bytes(*word))) ^ 0xff) << (8 * at);
+    fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
+        let codes = u64::from_le_bytes(*codes);
+        let (words, _) = line.0.as_chunks::<8>();
+        let words = words.iter().enumerate();
+        words.fold(0, |mask, (at, word)| {
+            let above = less(codes, u64::from_le_bytes(*word));
+            mask | u8::from(above == 0) << at
+        })
+    }
+
+    #[inline(always)]
+    fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
+        let mut framed = Framed::NONE;
+        for (lane, key) in keys.iter().enumerate() {
+            let above = *key >= frame.base[lane];
+            let steps = key.wrapping_sub(frame.base[lane]) >> frame.drop[lane];
+            let open = !above | (steps < frame.end[lane]);
+            let moved = steps.min(frame.end[lane]) << frame.lift[lane];
+            let reached = moved.wrapping_add(frame.one[lane]) & u64::from(above).wrapping_neg();
+            framed.reached[lane] = reached;
+            let first = (reached >> frame.first[lane]) as u8;
+            framed.first[lane] = first | u8::from(open).wrapping_sub(1);
+            framed.open |= u8::from(open) << lane;
+            framed.above |= u8::from(above) << lane;
         }
-        reached as u16
+        framed
     }
 
     #[inline(always)]

@@ -7,7 +7,9 @@
 
 use core::arch::x86_64::*;
 
-use super::{BLOCK_ROWS, Compared, Ids, Job, Lanes, Line, PAGE_BLOCKS, portable::Portable};
+use super::{
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, portable::Portable,
+};
 
 /// Does `job` with AVX2.
 ///
@@ -116,14 +118,39 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
-        // SAFETY: `self` proves AVX2; the array is 16 bytes, read without regard to alignment.
-        let mask = unsafe {
-            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
-            let least = _mm_min_epu8(bytes, _mm_set1_epi8(code.cast_signed()));
-            _mm_movemask_epi8(_mm_cmpeq_epi8(least, bytes))
-        };
-        mask as u16
+    fn within(self, line: &Line, code: u8) -> u64 {
+        let mut within = 0;
+        for half in 0..2 {
+            // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
+            let mask = unsafe {
+                let bytes = _mm256_load_si256(line.0.as_ptr().add(32 * half).cast());
+                let least = _mm256_min_epu8(bytes, _mm256_set1_epi8(code.cast_signed()));
+                _mm256_movemask_epi8(_mm256_cmpeq_epi8(least, bytes))
+            };
+            within |= u64::from(mask.cast_unsigned()) << (32 * half);
+        }
+        within
+    }
+
+    #[inline(always)]
+    fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
+        let codes = i64::from_le_bytes(*codes);
+        let mut mask = 0;
+        for half in 0..2 {
+            // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
+            mask |= unsafe {
+                let bytes = _mm256_load_si256(line.0.as_ptr().add(32 * half).cast());
+                let least = _mm256_min_epu8(bytes, _mm256_set1_epi64x(codes));
+                let all = _mm256_cmpeq_epi64(least, bytes);
+                _mm256_movemask_pd(_mm256_castsi256_pd(all)) << (4 * half)
+            };
+        }
+        mask as u8
+    }
+
+    #[inline(always)]
+    fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
+        Portable.write(frame, keys)
     }
 
     #[inline(always)]
@@ -187,13 +214,48 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn at_most(self, bytes: &[u8; PAGE_BLOCKS], code: u8) -> u16 {
-        // SAFETY: `self` proves AVX-512 BW and VL; the array is 16 bytes, read without regard to
-        // alignment.
+    fn within(self, line: &Line, code: u8) -> u64 {
+        // SAFETY: `self` proves AVX-512 BW; a line is 64 aligned bytes.
         unsafe {
-            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
-            _mm_cmple_epu8_mask(bytes, _mm_set1_epi8(code.cast_signed()))
+            let bytes = _mm512_load_si512(line.0.as_ptr().cast());
+            _mm512_cmple_epu8_mask(bytes, _mm512_set1_epi8(code.cast_signed()))
         }
+    }
+
+    #[inline(always)]
+    fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
+        // SAFETY: `self` proves AVX-512 F and BW; a line is 64 aligned bytes.
+        unsafe {
+            let bytes = _mm512_load_si512(line.0.as_ptr().cast());
+            let codes = _mm512_set1_epi64(i64::from_le_bytes(*codes));
+            let least = _mm512_min_epu8(bytes, codes);
+            _mm512_cmpeq_epi64_mask(least, bytes)
+        }
+    }
+
+    #[inline(always)]
+    fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
+        let mut framed = Framed::NONE;
+        // SAFETY: `self` proves AVX-512 F and VL; every array is 64 bytes, but for `first`, which is 8.
+        unsafe {
+            let load = |words: &[u64; LANES]| _mm512_loadu_si512(words.as_ptr().cast());
+            let (keys, base, end) = (load(keys), load(&frame.base), load(&frame.end));
+            let above = _mm512_cmpge_epu64_mask(keys, base);
+            let steps = _mm512_srlv_epi64(_mm512_sub_epi64(keys, base), load(&frame.drop));
+            let ends = _mm512_mask_cmpge_epu64_mask(above, steps, end);
+            let moved = _mm512_sllv_epi64(_mm512_min_epu64(steps, end), load(&frame.lift));
+            let reached = _mm512_maskz_add_epi64(above, moved, load(&frame.one));
+            let first = _mm512_srlv_epi64(reached, load(&frame.first));
+            let first = _mm512_mask_mov_epi64(first, ends, _mm512_set1_epi64(255));
+            _mm512_storeu_si512(framed.reached.as_mut_ptr().cast(), reached);
+            _mm_storel_epi64(
+                framed.first.as_mut_ptr().cast(),
+                _mm512_cvtepi64_epi8(first),
+            );
+            framed.above = above;
+            framed.open = !ends;
+        }
+        framed
     }
 
     #[inline(always)]
