@@ -15,8 +15,8 @@ pub const NOTICE_BYTES_MAX: usize = if cfg!(test) { 512 } else { 16 << 20 };
 /// Bytes of notices that one message may lead to, about: far below what the stream to the host carries in one piece. Few in this
 /// crate's unit tests, which reach the bound.
 pub const NOTICES_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 64 << 20 };
-/// Drafts whose memory waits for the next batch.
-const DRAFTS_KEPT_MAX: usize = 256;
+/// Bytes of drafts that wait for their next use: to ask for memory again for each batch costs more than to write it.
+const KEPT_BYTES_MAX: usize = if cfg!(test) { 1024 } else { 16 << 20 };
 
 /// A draft's place among those of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -189,6 +189,11 @@ impl Drafts {
         in_use
     }
 
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.all.len()
+    }
+
     /// Forgets everything that was entered, and the memory of all but some.
     pub(crate) fn clear(&mut self) {
         for draft in &mut self.all[..self.used] {
@@ -196,7 +201,13 @@ impl Drafts {
                 draft.writer.discard();
             }
         }
-        self.all.truncate(DRAFTS_KEPT_MAX);
+        let mut kept = 0;
+        let rooms = self.all.iter().map(|draft| draft.writer.room());
+        let fit = rooms.take_while(|room| {
+            kept += size_of::<Draft>() + room;
+            kept <= KEPT_BYTES_MAX
+        });
+        self.all.truncate(fit.count());
         self.used = 0;
         self.bytes = 0;
         self.any_counts = false;

@@ -246,6 +246,11 @@ impl NoticeWriter {
         self.entries.len()
     }
 
+    /// Bytes that it holds, whether they are in use or not.
+    pub(crate) fn room(&self) -> usize {
+        self.entries.capacity() + size_of::<u32>() * self.payloads.capacity()
+    }
+
     /// Bytes of the notice if it were finished now, about.
     pub(crate) fn encoded_len(&self) -> usize {
         HEAD_BYTES + self.entries.len()

@@ -245,6 +245,23 @@ fn a_batch_that_has_no_room_for_anyone_tells_each_and_harms_not_the_next() {
 }
 
 #[test]
+fn the_memory_of_drafts_is_kept_for_the_next_batch_up_to_the_bound() {
+    let mut domain = domain();
+    admit_as(&mut domain, 1, false, 0..1);
+    publish(&mut domain, 1);
+    let of_one = domain.drafts.kept();
+    for number in 2..=15 {
+        admit_as(&mut domain, number, false, 0..1);
+    }
+
+    publish(&mut domain, 1);
+    let of_many = domain.drafts.kept();
+
+    assert_eq!(of_one, 1);
+    assert!((1..15).contains(&of_many), "{of_many}");
+}
+
+#[test]
 fn a_suspended_consumer_takes_no_room_from_the_others() {
     let mut domain = domain();
     for number in 1..=3 {
