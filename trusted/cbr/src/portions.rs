@@ -26,8 +26,10 @@ const AHEAD_MAX: usize = 16;
 const PORTION_ROWS_MAX: usize = if cfg!(test) { 8 } else { 1 << 16 };
 /// With so many recipients waiting no worker begins a further portion.
 const WAITING_ROWS_MAX: usize = 1 << 20;
-/// Fewer headers than this are matched sooner than a worker wakes.
-const SHARED_HEADERS_MIN: u32 = if cfg!(test) { 4 } else { 96 };
+/// With fewer headers than this the caller is done before a worker has woken, if subscriptions are few.
+const SHARED_HEADERS_MIN: usize = if cfg!(test) { 4 } else { 256 };
+/// With each so many subscriptions a header is as much work again, about.
+const SUBSCRIPTIONS_OF_WORK: usize = 4096;
 
 /// What is to be matched against what, and which keys the matching publications have.
 pub(crate) struct Task {
@@ -113,7 +115,7 @@ pub(crate) fn match_batch(
     mut take: impl FnMut(&Batch<'_>, &Portion),
 ) -> Result<(), Malformed> {
     let sharing = Arc::new(Sharing::new(task)?);
-    if workers.count() == 0 || sharing.count < SHARED_HEADERS_MIN {
+    if workers.count() == 0 || !sharing.is_worth_sharing() {
         return sharing.lead(&mut take);
     }
     let mut done = Ok(());
@@ -180,6 +182,11 @@ impl Sharing {
             claim.carry_out(&mut matcher, portion);
         }
         Ok(())
+    }
+
+    fn is_worth_sharing(&self) -> bool {
+        let work = 1 + self.task.view.len / SUBSCRIPTIONS_OF_WORK;
+        self.portions() > 1 && self.count as usize * work >= SHARED_HEADERS_MIN
     }
 
     fn portions(&self) -> u32 {

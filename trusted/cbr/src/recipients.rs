@@ -55,6 +55,8 @@ pub(crate) struct Recipients {
 pub(crate) struct View {
     pub(crate) snapshot: Snapshot,
     pub(crate) kernel: Kernel,
+    /// How many subscriptions there are.
+    pub(crate) len: usize,
     holdings: Arc<Holdings>,
 }
 
@@ -112,6 +114,7 @@ impl Recipients {
             Arc::new(View {
                 snapshot: self.index.snapshot(),
                 kernel: self.kernel,
+                len: self.index.len(),
                 holdings: Arc::clone(&self.holdings),
             })
         });
