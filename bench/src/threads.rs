@@ -92,8 +92,11 @@ fn row_of_each(
     Ok(())
 }
 
+/// What is matched against what; subscriptions with their ids.
+type Matched = (Vec<Publication>, Vec<(u64, Subscription)>);
+
 /// Quotes, and subscriptions of the sample's shape; each fifth asks for a narrow range of one attribute instead.
-fn workload(subscriptions: u64) -> anyhow::Result<(Vec<Publication>, Vec<(u64, Subscription)>)> {
+fn workload(subscriptions: u64) -> anyhow::Result<Matched> {
     let files = Data::Bundled.workload(subscriptions)?;
     let mut text = String::new();
     let mut random = Random::new(5);
@@ -206,4 +209,31 @@ fn engine(
         }
     }
     Ok((values, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_finds_what_the_matcher_alone_finds_with_any_number_of_threads() {
+        let (publications, subscriptions) = workload(300).unwrap();
+        let arguments = ThreadsArgs {
+            subscriptions: 300,
+            consumers: vec![7],
+            threads: vec![1, 2],
+            passes: 1,
+            batch: 512,
+        };
+        let alone = Alone::new(&publications, &subscriptions).unwrap();
+
+        for threads in [1, 3] {
+            let (values, found) = alone.measure(threads, 1).unwrap();
+            let engine = engine(&arguments, threads, 7, &publications, &subscriptions).unwrap();
+
+            assert!(found > 1000, "{found}");
+            assert_eq!((values.len(), engine.0.len()), (1, 20));
+            assert_eq!(engine.1, found);
+        }
+    }
 }
