@@ -112,8 +112,7 @@ impl Group {
         page.drain_into(laying.rows);
         laying.rows.push(id, bounds.iter().copied(), exact.cloned());
         if laying.rows.len() <= SPLIT_ROWS {
-            let before = Arc::clone(&self.pages[slot]);
-            self.set_page(slot, laying, 0..laying.rows.len(), Some(&before));
+            self.set_page(slot, laying, 0..laying.rows.len());
             return self.numbers[slot];
         }
         self.split(slot, id, laying, home)
@@ -158,7 +157,7 @@ impl Group {
             None => (None, laying.rows.len() - 1),
         };
         let end = laying.rows.len();
-        self.set_page(slot, laying, 0..second, None);
+        self.set_page(slot, laying, 0..second);
         self.tree.split(slot, cut);
         let number = self.add_page(laying, second..end, home);
         let from = self.numbers[slot];
@@ -191,19 +190,13 @@ impl Group {
         });
         self.numbers.push(number);
         self.pages
-            .push(Arc::new(Page::build(laying.rows, range.clone(), None)));
+            .push(Arc::new(Page::build(laying.rows, range.clone())));
         self.set_zones(slot, laying, range);
         number
     }
 
-    fn set_page(
-        &mut self,
-        slot: usize,
-        laying: &mut Laying<'_>,
-        range: core::ops::Range<usize>,
-        before: Option<&Page>,
-    ) {
-        self.pages[slot] = Arc::new(Page::build(laying.rows, range.clone(), before));
+    fn set_page(&mut self, slot: usize, laying: &mut Laying<'_>, range: core::ops::Range<usize>) {
+        self.pages[slot] = Arc::new(Page::build(laying.rows, range.clone()));
         self.set_zones(slot, laying, range);
     }
 
@@ -237,7 +230,7 @@ impl Group {
         row: u16,
         laying: &mut Laying<'_>,
         home: Home,
-    ) -> (u32, Option<Arc<Exact>>) {
+    ) -> (u64, Option<Arc<Exact>>) {
         let page = Arc::make_mut(&mut self.pages[slot]);
         let removed = page.remove(row);
         let (live, is_sparse) = (page.live(), page.is_sparse());
@@ -246,7 +239,7 @@ impl Group {
         } else if is_sparse {
             laying.rows.begin(self.columns.len());
             self.pages[slot].drain_into(laying.rows);
-            self.set_page(slot, laying, 0..live, None);
+            self.set_page(slot, laying, 0..live);
         }
         (removed.columns, removed.exact)
     }

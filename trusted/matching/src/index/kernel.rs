@@ -61,6 +61,46 @@ pub(super) struct Framed {
     pub(super) above: u8,
 }
 
+impl Nibbles {
+    /// Of a page without rows.
+    pub(super) const EMPTY: Self = Self {
+        high: [[0; PAGE_BLOCKS]; 17],
+        low: [[0; PAGE_BLOCKS]; 17],
+    };
+
+    /// Takes down the first bytes of `rows` rows of a block of which nothing is taken down yet.
+    pub(super) fn fill(&mut self, block: usize, line: &Line, rows: usize) {
+        for (at, byte) in line.0.iter().enumerate().take(rows) {
+            self.high[usize::from(byte >> 4) + 1][block] |= 1 << at;
+            self.low[usize::from(byte & 15) + 1][block] |= 1 << at;
+        }
+        for place in 1..16 {
+            self.high[place + 1][block] |= self.high[place][block];
+            self.low[place + 1][block] |= self.low[place][block];
+        }
+    }
+
+    /// Takes down the first byte of one row.
+    pub(super) fn add(&mut self, block: usize, at: usize, first: u8) {
+        let [high, low] = [first >> 4, first & 15].map(usize::from);
+        self.high[high + 1..]
+            .iter_mut()
+            .for_each(|rows| rows[block] |= 1 << at);
+        self.low[low + 1..]
+            .iter_mut()
+            .for_each(|rows| rows[block] |= 1 << at);
+    }
+}
+
+impl Test {
+    /// The high four bits, and the places of the low ones for rows that may pass and that are sure to.
+    #[inline(always)]
+    fn places(self) -> (usize, usize, usize) {
+        let (high, low) = (usize::from(self.first >> 4), usize::from(self.first & 15));
+        (high, low + 1, low + usize::from(!self.is_longer))
+    }
+}
+
 impl Framed {
     /// Nothing is reached.
     pub(super) const NONE: Self = Self {
@@ -69,6 +109,39 @@ impl Framed {
         open: 0,
         above: 0,
     };
+}
+
+/// The first bytes of one column of a page, as bitmaps over its rows.
+#[derive(Clone)]
+#[repr(align(64))]
+pub(super) struct Nibbles {
+    /// Rows whose high four bits are below the place.
+    pub(super) high: [Rows; 17],
+    /// Rows whose low four bits are below the place.
+    pub(super) low: [Rows; 17],
+}
+
+/// A bit for each row of a page.
+pub(super) type Rows = [u64; PAGE_BLOCKS];
+
+/// What rows are held against on one column.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Test {
+    /// Which of the page's [`Nibbles`].
+    pub(super) column: u8,
+    /// The first byte that the header reaches.
+    pub(super) first: u8,
+    /// Whether more bytes follow it, so that rows with this byte are not sure to pass.
+    pub(super) is_longer: bool,
+}
+
+/// Which rows pass by their first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passing {
+    /// Those that may pass.
+    pub(super) maybe: Rows,
+    /// Those among them that do, whatever their further bytes.
+    pub(super) sure: Rows,
 }
 
 /// The operations. A value of an implementing type is the proof that the processor has what it
@@ -87,6 +160,9 @@ pub(super) trait Lanes: Copy {
     /// A bit for each of the eight words of `line` of which every byte is at most the byte of `codes`
     /// at its place.
     fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8;
+
+    /// Holds the `live` rows of a page against all `tests`.
+    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing;
 
     /// Writes a header's keys in a frame.
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed;
@@ -235,6 +311,7 @@ mod tests {
         within: u64,
         at_most: u8,
         framed: Framed,
+        passing: Passing,
         reached: u8,
         find: u64,
         compressed: Vec<u32>,
@@ -278,6 +355,17 @@ mod tests {
                 first: words().map(|word| word & 56),
             };
             let keys = words();
+            let mut rows = || core::array::from_fn(|_| core::array::from_fn(|_| next()));
+            let nibbles = Nibbles {
+                high: rows(),
+                low: rows(),
+            };
+            let tests = [0x00, 0xff, 0x5a].map(|first| Test {
+                column: 0,
+                first: first ^ (self.0 as u8 & 0x33),
+                is_longer: self.0.is_multiple_of(2),
+            });
+            let live = [u64::MAX >> (self.0 % 64); PAGE_BLOCKS];
             let ids = Ids(core::array::from_fn(|_| (next() >> 40) as u32 % 97));
             let mask = match self.0 % 4 {
                 0 => 0,
@@ -291,6 +379,7 @@ mod tests {
                 within: lanes.within(&line, code),
                 at_most: lanes.at_most(&line, &codes),
                 framed: lanes.write(&frame, &keys),
+                passing: lanes.pass(&[nibbles], &tests[..1 + self.0 as usize % 3], &live),
                 reached: lanes.reached(&bounds, key),
                 find: lanes.find(&ids, 3),
                 compressed: room[..count].to_vec(),
@@ -318,6 +407,24 @@ mod tests {
         fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
             let words = line.0.chunks(8);
             mask(words.map(|word| word.iter().zip(codes).all(|(byte, code)| byte <= code))) as u8
+        }
+
+        fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
+            let passing = |strict: bool| {
+                core::array::from_fn(|block| {
+                    tests.iter().fold(live[block], |rows, test| {
+                        let Nibbles { high, low } = &columns[usize::from(test.column)];
+                        let [t, l] = [test.first >> 4, test.first & 15].map(usize::from);
+                        let l = if strict && test.is_longer { l } else { l + 1 };
+                        let equal = high[t + 1][block] & !high[t][block];
+                        rows & (high[t][block] | equal & low[l][block])
+                    })
+                })
+            };
+            Passing {
+                maybe: passing(false),
+                sure: passing(true),
+            }
         }
 
         fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {

@@ -86,22 +86,24 @@ impl<'i> Matches<'i> {
     /// Faster than [`Self::ids`] where they are many. Cost: O(matches).
     pub fn copy_ids(&self, kernel: Kernel, room: &mut Vec<u32>) {
         room.clear();
-        // Blocks are written whole, also those of which little counts.
-        room.reserve(self.count() + BLOCK_ROWS);
         room.extend(self.found.alone.iter().map(|id| id.0));
         for ids in self.found.runs.iter().flat_map(|run| run.iter()) {
             room.extend_from_slice(&ids.0);
         }
+        // Blocks are written whole, also those of which little counts.
+        let copied = room.len();
+        room.resize(self.count() + BLOCK_ROWS, 0);
         kernel.run(Copy {
             blocks: &self.found.blocks,
-            room,
+            room: &mut room[copied..],
         });
+        room.truncate(self.count());
     }
 }
 
 struct Copy<'m, 'i> {
     blocks: &'m [(&'i Ids, u64)],
-    room: &'m mut Vec<u32>,
+    room: &'m mut [u32],
 }
 
 impl Job for Copy<'_, '_> {
@@ -109,10 +111,11 @@ impl Job for Copy<'_, '_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let mut packed = [0; BLOCK_ROWS];
+        let mut room = self.room;
         for (ids, rows) in self.blocks {
-            let count = lanes.compress(ids, *rows, &mut packed);
-            self.room.extend_from_slice(&packed[..count]);
+            let next = room.first_chunk_mut().expect("a block of room is left");
+            let count = lanes.compress(ids, *rows, next);
+            room = &mut room[count..];
         }
     }
 }

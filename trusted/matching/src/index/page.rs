@@ -8,17 +8,20 @@
 //! ByteSlice, Feng et al., SIGMOD '15.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::SubscriptionId;
 use super::exact::{Exact, Probe};
-use super::kernel::{BLOCK_ROWS, Framed, Ids, LANES, Lanes, Line, PAGE_BLOCKS};
+use super::kernel::{
+    BLOCK_ROWS, Framed, Ids, LANES, Lanes, Line, Nibbles, PAGE_BLOCKS, Rows as Live, Test,
+};
 use super::matches::Found;
 use super::rows::Rows;
 use super::scale::{AllScales, Scale, Scales, Spread};
 
 /// Columns of a page at most.
-pub(super) const COLUMNS_MAX: usize = 32;
+pub(super) const COLUMNS_MAX: usize = 64;
 
 /// Rows of a page at most.
 pub(super) const PAGE_ROWS: usize = BLOCK_ROWS * PAGE_BLOCKS;
@@ -26,8 +29,10 @@ pub(super) const PAGE_ROWS: usize = BLOCK_ROWS * PAGE_BLOCKS;
 /// Rows behind the sorted ones before the page is built again.
 const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
 
-/// A page with fewer rows than these has room for bounds beyond those that it has.
-const ROOMY_ROWS: usize = 2 * BLOCK_ROWS;
+/// A page has bitmaps beside its bytes when it has so many columns, and is built with so many blocks:
+/// with fewer, comparing bytes is as fast, and with more columns they take too much memory.
+const NIBBLES_COLUMNS: core::ops::RangeInclusive<usize> = 6..=24;
+const NIBBLES_BLOCKS: usize = 6;
 
 /// Up to [`PAGE_ROWS`] rows.
 #[derive(Clone)]
@@ -45,8 +50,11 @@ pub(super) struct Page {
     firsts: Vec<Line>,
     /// The bytes that follow them, block by block.
     rests: Vec<Line>,
+    /// First bytes again, by column, on a page with many columns and rows.
+    nibbles: Vec<Nibbles>,
     ids: Vec<Ids>,
     marks: Vec<Mark>,
+    live_rows: Live,
     /// By row, ascending.
     exact: Vec<(u16, Arc<Exact>)>,
 }
@@ -58,14 +66,13 @@ struct Stride {
     rest: usize,
 }
 
-/// Marks of the rows of one block.
+/// Marks of the rows of one block, beside those that are live.
 #[derive(Clone, Copy, Default)]
 struct Mark {
-    live: u64,
     /// Those to be tested exactly once their bounds are reached.
     exact: u64,
     /// A bit for each column on which some row has a bound.
-    columns: u32,
+    columns: u64,
 }
 
 /// The header at hand against the columns of a page.
@@ -74,9 +81,9 @@ struct Reach {
     /// First bytes, column by column.
     first: [u8; COLUMNS_MAX],
     /// A bit for each column of which some bound may not be reached.
-    open: u32,
+    open: u64,
     /// A bit for each column on which the first byte may not decide.
-    longer: u32,
+    longer: u64,
 }
 
 /// Why a row was not appended: the page must be built again, with it.
@@ -86,19 +93,13 @@ pub(super) struct NoRoom;
 /// What a row had.
 pub(super) struct Removed {
     /// A bit for each column on which it had a bound.
-    pub(super) columns: u32,
+    pub(super) columns: u64,
     pub(super) exact: Option<Arc<Exact>>,
 }
 
 impl Page {
     /// A page of the rows `range` of `rows`, in k-d order.
-    ///
-    /// `before` is the page that they were on, if they were on one.
-    pub(super) fn build(
-        rows: &mut Rows,
-        range: core::ops::Range<usize>,
-        before: Option<&Self>,
-    ) -> Self {
+    pub(super) fn build(rows: &mut Rows, range: core::ops::Range<usize>) -> Self {
         debug_assert!(range.len() <= PAGE_ROWS, "a page has 16 blocks");
         rows.arrange(range.clone());
         let columns = rows.columns();
@@ -108,15 +109,7 @@ impl Page {
                 *spread = spread.with(*bound);
             }
         }
-        let mut scales = [Scale::new(Spread::NONE); COLUMNS_MAX];
-        for (column, scale) in scales.iter_mut().enumerate().take(columns) {
-            if range.len() < ROOMY_ROWS {
-                *scale = Scale::new(spreads[column].roomy());
-                continue;
-            }
-            let before = before.and_then(|before| before.scale(column));
-            *scale = Scale::new(spreads[column].stretched_beyond(before));
-        }
+        let scales = spreads.map(Scale::new);
         let mut page = Self::empty(&scales[..columns], range.len());
         for row in range.clone() {
             let exact = rows.exact(row);
@@ -124,7 +117,21 @@ impl Page {
                 .expect("the scales were made for these rows");
         }
         page.sorted = page.len;
+        if NIBBLES_COLUMNS.contains(&page.stride.first) && page.ids.len() >= NIBBLES_BLOCKS {
+            page.add_nibbles();
+        }
         page
+    }
+
+    fn add_nibbles(&mut self) {
+        let columns = self.stride.first;
+        self.nibbles = vec![Nibbles::EMPTY; columns];
+        for (block, lines) in self.firsts.chunks(columns).enumerate() {
+            let rows = usize::from(self.len) - block * BLOCK_ROWS;
+            for (nibbles, line) in self.nibbles.iter_mut().zip(lines) {
+                nibbles.fill(block, line, rows);
+            }
+        }
     }
 
     fn empty(scales: &[Scale], rows: usize) -> Self {
@@ -151,16 +158,12 @@ impl Page {
             live: 0,
             firsts: Vec::with_capacity(blocks * stride.first),
             rests: Vec::with_capacity(blocks * stride.rest),
+            nibbles: Vec::new(),
             ids: Vec::with_capacity(blocks),
             marks: Vec::with_capacity(blocks),
+            live_rows: [0; PAGE_BLOCKS],
             exact: Vec::new(),
         }
-    }
-
-    /// The scale of a column, if this page has it.
-    fn scale(&self, column: usize) -> Option<Scale> {
-        let is_there = column < usize::from(self.columns);
-        is_there.then(|| self.scales[column / LANES].get(column % LANES))
     }
 
     /// Rows that are not removed.
@@ -180,9 +183,11 @@ impl Page {
         bounds: &[u64],
         exact: Option<&Arc<Exact>>,
     ) -> Result<(), NoRoom> {
-        let begins_block = usize::from(self.len).is_multiple_of(BLOCK_ROWS);
-        let unsorted = usize::from(self.len - self.sorted);
-        if usize::from(self.len) == PAGE_ROWS || begins_block && unsorted >= UNSORTED_MAX {
+        let (len, unsorted) = (usize::from(self.len), usize::from(self.len - self.sorted));
+        let is_unsorted = len.is_multiple_of(BLOCK_ROWS) && unsorted >= UNSORTED_MAX;
+        // While it is small its scales grow narrower with it.
+        let has_doubled = len == BLOCK_ROWS / 2 && unsorted * 2 >= len;
+        if len == PAGE_ROWS || is_unsorted || has_doubled {
             return Err(NoRoom);
         }
         self.push(id, bounds, exact)
@@ -217,15 +222,19 @@ impl Page {
                 continue;
             }
             let first = scale.byte(*written, 0);
-            firsts[usize::from(self.first_of[column])].0[at] = first;
+            let place = usize::from(self.first_of[column]);
+            firsts[place].0[at] = first;
+            if let Some(nibbles) = self.nibbles.get_mut(place) {
+                nibbles.add(block, at, first);
+            }
             for (line, plane) in rests[scales.rest(lane)].iter_mut().zip(1..) {
                 line.0[at] = scale.byte(*written, plane);
             }
             scales.widen(lane, block, first);
-            self.marks[block].columns |= u32::from(*written != 0) << column;
+            self.marks[block].columns |= u64::from(*written != 0) << column;
         }
         self.ids[block].0[at] = id.0;
-        self.marks[block].live |= 1 << at;
+        self.live_rows[block] |= 1 << at;
         if let Some(exact) = exact {
             self.marks[block].exact |= 1 << at;
             self.exact.push((self.len, Arc::clone(exact)));
@@ -249,8 +258,8 @@ impl Page {
     /// The row of `id`, or one of them.
     #[inline(always)]
     pub(super) fn find<L: Lanes>(&self, lanes: L, id: SubscriptionId) -> Option<u16> {
-        let blocks = self.ids.iter().zip(&self.marks).enumerate();
-        let rows = blocks.map(|(block, (ids, mark))| (block, lanes.find(ids, id.0) & mark.live));
+        let blocks = self.ids.iter().zip(&self.live_rows).enumerate();
+        let rows = blocks.map(|(block, (ids, live))| (block, lanes.find(ids, id.0) & live));
         let mut rows = rows.filter(|(_, rows)| *rows != 0);
         rows.next()
             .map(|(block, rows)| (block * BLOCK_ROWS) as u16 + rows.trailing_zeros() as u16)
@@ -259,9 +268,9 @@ impl Page {
     /// Removes a live row.
     pub(super) fn remove(&mut self, row: u16) -> Removed {
         let (block, at) = split(row);
-        let mark = &mut self.marks[block];
-        mark.live &= !(1 << at);
+        self.live_rows[block] &= !(1 << at);
         self.live -= 1;
+        let mark = &mut self.marks[block];
         let mut exact = None;
         if mark.exact >> at & 1 == 1 {
             mark.exact &= !(1 << at);
@@ -294,7 +303,7 @@ impl Page {
             let own = exact
                 .next_if(|(own, _)| *own == row)
                 .map(|(_, exact)| Arc::clone(exact));
-            if self.marks[block].live >> at & 1 == 0 {
+            if self.live_rows[block] >> at & 1 == 0 {
                 continue;
             }
             let id = SubscriptionId(self.ids[block].0[at]);
@@ -313,9 +322,9 @@ impl Page {
             found.run(&self.ids);
             return;
         }
-        for (block, mark) in self.marks.iter().enumerate() {
-            let rows = self.tested(block, mark.live, probe);
-            found.block(&self.ids[block], rows);
+        for (block, (ids, live)) in self.ids.iter().zip(&self.live_rows).enumerate() {
+            let rows = self.tested(block, *live, probe);
+            found.block(ids, rows);
         }
     }
 
@@ -339,13 +348,17 @@ impl Page {
         for (at, (scales, keys)) in self.scales.iter().zip(keys).enumerate() {
             let framed = scales.write(lanes, keys);
             blocks &= scales.blocks(lanes, &framed);
-            reach.open |= u32::from(framed.open) << (at * LANES);
-            reach.longer |= u32::from(scales.longer(&framed)) << (at * LANES);
+            reach.open |= u64::from(framed.open) << (at * LANES);
+            reach.longer |= u64::from(scales.longer(&framed)) << (at * LANES);
             reach.first[at * LANES..][..LANES].copy_from_slice(&framed.first);
             reach.framed[at] = framed;
         }
         if reach.open == 0 {
             self.take_all(probe, found);
+            return;
+        }
+        if !self.nibbles.is_empty() {
+            self.scan_nibbles(lanes, &reach, probe, found);
             return;
         }
         while blocks != 0 {
@@ -359,12 +372,53 @@ impl Page {
         }
     }
 
+    /// As [`Self::scan`], of which `reach` is known, by bitmaps.
+    #[inline(always)]
+    fn scan_nibbles<'p, L: Lanes, K>(
+        &'p self,
+        lanes: L,
+        reach: &Reach,
+        probe: Probe<'_, K>,
+        found: &mut Found<'p>,
+    ) {
+        let mut tests = [Test::default(); COLUMNS_MAX];
+        let mut count = 0;
+        let mut columns = reach.open;
+        while columns != 0 {
+            let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
+            columns &= columns - 1;
+            tests[count % COLUMNS_MAX] = Test {
+                column: self.first_of[column],
+                first: reach.first[column],
+                is_longer: reach.longer >> column & 1 == 1,
+            };
+            count += 1;
+        }
+        let passing = lanes.pass(
+            &self.nibbles,
+            &tests[..count.min(COLUMNS_MAX)],
+            &self.live_rows,
+        );
+        for (block, ids) in self.ids.iter().enumerate() {
+            let (maybe, sure) = (passing.maybe[block], passing.sure[block]);
+            if maybe == 0 {
+                continue;
+            }
+            let rows = match maybe == sure {
+                true => sure,
+                false => self.decided(lanes, block, maybe, reach),
+            };
+            let rows = self.tested(block, rows, probe);
+            found.block(ids, rows);
+        }
+    }
+
     /// The live rows of `block` of which every bound is reached.
     #[inline(always)]
     fn reached_rows<L: Lanes>(&self, lanes: L, block: usize, reach: &Reach) -> u64 {
         let firsts = &self.firsts[block * self.stride.first..][..self.stride.first];
         let mark = &self.marks[block];
-        let mut rows = mark.live;
+        let mut rows = self.live_rows[block];
         let mut columns = mark.columns & reach.open;
         while columns != 0 {
             let column = columns.trailing_zeros() as usize % COLUMNS_MAX;

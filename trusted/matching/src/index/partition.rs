@@ -146,7 +146,7 @@ impl Partition {
         let at = home.group as usize;
         let group = Arc::make_mut(&mut self.groups[at]);
         let (columns, exact) = group.remove(home.slot as usize, row, laying, home);
-        let columns = (0..u32::BITS as usize).filter(|column| columns >> column & 1 == 1);
+        let columns = (0..u64::BITS as usize).filter(|column| columns >> column & 1 == 1);
         let columns = columns.map(|column| group.column(column)).collect();
         if group.is_empty() {
             self.groups.swap_remove(at);

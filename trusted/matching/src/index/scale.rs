@@ -41,9 +41,16 @@ pub(super) struct Scales {
     murky: u8,
 }
 
+/// With fewer bounds than these a column takes any.
+const FEW: u32 = 8;
+
+/// With fewer bounds than these it takes as many more on either side, and every one between.
+const SOME: u32 = 128;
+
 /// How the bounds of a column are spread.
 #[derive(Clone, Copy)]
 pub(super) struct Spread {
+    count: u32,
     /// One of them.
     sample: u64,
     least: u64,
@@ -54,10 +61,20 @@ pub(super) struct Spread {
 
 impl Spread {
     pub(super) const NONE: Self = Self {
+        count: 0,
         sample: 0,
         least: u64::MAX,
         greatest: 0,
         bits: 0,
+    };
+
+    /// Any bounds.
+    const EVERYTHING: Self = Self {
+        count: FEW,
+        sample: 1,
+        least: 1,
+        greatest: u64::MAX,
+        bits: u64::MAX,
     };
 
     /// With `bound` among them; 0 is none.
@@ -66,8 +83,9 @@ impl Spread {
         if bound == 0 {
             return self;
         }
-        let sample = if self.sample == 0 { bound } else { self.sample };
+        let sample = if self.count == 0 { bound } else { self.sample };
         Self {
+            count: self.count + 1,
             sample,
             least: self.least.min(bound),
             greatest: self.greatest.max(bound),
@@ -81,33 +99,20 @@ impl Spread {
         self.greatest.saturating_sub(self.least)
     }
 
-    /// Twice as wide beyond each end of `before` that they cross, so that bounds that come in order do
-    /// not need a new scale each.
-    pub(super) fn stretched_beyond(self, before: Option<Scale>) -> Self {
-        let Some(before) = before.filter(|before| before.planes > 0 && self.sample != 0) else {
-            return self;
+    /// With room for bounds that will come, the more the fewer there are, so that few need a new scale.
+    fn roomy(self) -> Self {
+        let (part, bits) = match self.count {
+            0 => return self,
+            1..FEW => return Self::EVERYTHING,
+            FEW..SOME => (1, u64::MAX),
+            _ => (4, self.bits),
         };
-        let step = 1u64 << self.drop();
-        let width = self.width() & !(step - 1);
-        let mut wider = self;
-        if self.greatest > before.greatest() {
-            wider.greatest = self.greatest.saturating_add(width);
-        }
-        if self.least < before.base {
-            wider.least = self.least - width.min((self.least - 1) & !(step - 1));
-        }
-        wider
-    }
-
-    /// As wide again on both sides, and every bit in use.
-    pub(super) fn roomy(self) -> Self {
-        if self.sample == 0 {
-            return self;
-        }
+        let step = 1u64 << bits.trailing_zeros().min(63);
+        let room = (self.width() / part) & !(step - 1);
         Self {
-            least: self.least.saturating_sub(self.width()).max(1),
-            greatest: self.greatest.saturating_add(self.width()),
-            bits: u64::MAX,
+            least: self.least - room.min((self.least - 1) & !(step - 1)),
+            greatest: self.greatest.saturating_add(room),
+            bits,
             ..self
         }
     }
@@ -119,12 +124,13 @@ impl Spread {
 }
 
 impl Scale {
-    /// The narrowest scale for bounds so spread.
+    /// A scale for bounds so spread, and some beyond.
     ///
     /// All bounds agree in the bits that are dropped, so their differences from the least one are
     /// multiples of a step.
     pub(super) fn new(spread: Spread) -> Self {
-        if spread.sample == 0 {
+        let spread = spread.roomy();
+        if spread.count == 0 {
             return Self {
                 base: 0,
                 end: 0,
@@ -144,10 +150,6 @@ impl Scale {
             one,
             planes: planes as u8,
         }
-    }
-
-    fn greatest(&self) -> u64 {
-        self.base + (self.end << self.drop)
     }
 
     /// The written form of `bound`, if this scale can write it.
@@ -300,7 +302,9 @@ mod tests {
     }
 
     fn scale(bounds: &[u64]) -> Scale {
-        Scale::new(bounds.iter().fold(Spread::NONE, |all, b| all.with(*b)))
+        // As often as makes the scale narrow.
+        let bounds = bounds.iter().cycle().take(bounds.len() * SOME as usize);
+        Scale::new(bounds.fold(Spread::NONE, |all, b| all.with(*b)))
     }
 
     /// The greatest written form that `key` reaches; `None` when it reaches all.
@@ -370,11 +374,21 @@ mod tests {
 
     #[test]
     fn bounds_outside_or_between_steps_are_not_written() {
-        let scale = scale(&[512, 1024]);
+        let scale = scale(&[1024, 2048]);
 
-        assert_eq!(scale.write(511), None);
-        assert_eq!(scale.write(513), None);
-        assert_eq!(scale.write(1536), None);
+        assert_eq!(scale.write(1025), None);
+        assert_eq!(scale.write(512), None);
+        assert_eq!(scale.write(3072), None);
+    }
+
+    #[test]
+    fn a_column_with_few_bounds_takes_any() {
+        let scale = Scale::new(Spread::NONE.with(1000));
+
+        for bound in edges() {
+            let written = scale.write(bound).expect("it takes any");
+            assert_eq!(scale.read(written), bound);
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //!
 //! Source: comparison of packed bytes, Lamport, CACM 18(8), 1975.
 
-use super::{BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line};
+use super::{
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Nibbles, PAGE_BLOCKS, Passing,
+    Rows, Test,
+};
 
 /// The top bit of every byte.
 const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -40,6 +43,25 @@ impl Lanes for Portable {
             let above = less(codes, u64::from_le_bytes(*word));
             mask | u8::from(above == 0) << at
         })
+    }
+
+    #[inline(always)]
+    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
+        let mut passing = Passing {
+            maybe: *live,
+            sure: *live,
+        };
+        for test in tests {
+            let Nibbles { high, low } = &columns[usize::from(test.column)];
+            let (place, maybe, sure) = test.places();
+            let (less, not_above) = (&high[place], &high[place + 1]);
+            for block in 0..PAGE_BLOCKS {
+                let equal = not_above[block] & !less[block];
+                passing.maybe[block] &= less[block] | equal & low[maybe][block];
+                passing.sure[block] &= less[block] | equal & low[sure][block];
+            }
+        }
+        passing
     }
 
     #[inline(always)]

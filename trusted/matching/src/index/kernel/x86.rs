@@ -8,7 +8,8 @@
 use core::arch::x86_64::*;
 
 use super::{
-    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, portable::Portable,
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Nibbles, PAGE_BLOCKS,
+    Passing, Rows, Test, portable::Portable,
 };
 
 /// Does `job` with AVX2.
@@ -149,6 +150,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
+        Portable.pass(columns, tests, live)
+    }
+
+    #[inline(always)]
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
         Portable.write(frame, keys)
     }
@@ -231,6 +237,39 @@ impl Lanes for Avx512 {
             let least = _mm512_min_epu8(bytes, codes);
             _mm512_cmpeq_epi64_mask(least, bytes)
         }
+    }
+
+    #[inline(always)]
+    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
+        let mut passing = Passing {
+            maybe: [0; PAGE_BLOCKS],
+            sure: [0; PAGE_BLOCKS],
+        };
+        for half in [0, LANES] {
+            // SAFETY: `self` proves AVX-512 F; an array of rows is 128 bytes, of which these are 64.
+            let load = |rows: &Rows| unsafe { _mm512_loadu_si512(rows.as_ptr().add(half).cast()) };
+            let (mut maybe, mut sure) = (load(live), load(live));
+            for test in tests {
+                let Nibbles { high, low } = &columns[usize::from(test.column)];
+                let (place, may, must) = test.places();
+                let (less, not_above) = (load(&high[place]), load(&high[place + 1]));
+                let (may, must) = (load(&low[may]), load(&low[must]));
+                // SAFETY: as above. By 0xea: the third, or both others.
+                unsafe {
+                    let equal = _mm512_andnot_si512(less, not_above);
+                    maybe =
+                        _mm512_and_si512(maybe, _mm512_ternarylogic_epi64(equal, may, less, 0xea));
+                    sure =
+                        _mm512_and_si512(sure, _mm512_ternarylogic_epi64(equal, must, less, 0xea));
+                }
+            }
+            // SAFETY: as above.
+            unsafe {
+                _mm512_storeu_si512(passing.maybe.as_mut_ptr().add(half).cast(), maybe);
+                _mm512_storeu_si512(passing.sure.as_mut_ptr().add(half).cast(), sure);
+            }
+        }
+        passing
     }
 
     #[inline(always)]
