@@ -61,46 +61,6 @@ pub(super) struct Framed {
     pub(super) above: u8,
 }
 
-impl Nibbles {
-    /// Of a page without rows.
-    pub(super) const EMPTY: Self = Self {
-        high: [[0; PAGE_BLOCKS]; 17],
-        low: [[0; PAGE_BLOCKS]; 17],
-    };
-
-    /// Takes down the first bytes of `rows` rows of a block of which nothing is taken down yet.
-    pub(super) fn fill(&mut self, block: usize, line: &Line, rows: usize) {
-        for (at, byte) in line.0.iter().enumerate().take(rows) {
-            self.high[usize::from(byte >> 4) + 1][block] |= 1 << at;
-            self.low[usize::from(byte & 15) + 1][block] |= 1 << at;
-        }
-        for place in 1..16 {
-            self.high[place + 1][block] |= self.high[place][block];
-            self.low[place + 1][block] |= self.low[place][block];
-        }
-    }
-
-    /// Takes down the first byte of one row.
-    pub(super) fn add(&mut self, block: usize, at: usize, first: u8) {
-        let [high, low] = [first >> 4, first & 15].map(usize::from);
-        self.high[high + 1..]
-            .iter_mut()
-            .for_each(|rows| rows[block] |= 1 << at);
-        self.low[low + 1..]
-            .iter_mut()
-            .for_each(|rows| rows[block] |= 1 << at);
-    }
-}
-
-impl Test {
-    /// The high four bits, and the places of the low ones for rows that may pass and that are sure to.
-    #[inline(always)]
-    fn places(self) -> (usize, usize, usize) {
-        let (high, low) = (usize::from(self.first >> 4), usize::from(self.first & 15));
-        (high, low + 1, low + usize::from(!self.is_longer))
-    }
-}
-
 impl Framed {
     /// Nothing is reached.
     pub(super) const NONE: Self = Self {
@@ -111,37 +71,30 @@ impl Framed {
     };
 }
 
-/// The first bytes of one column of a page, as bitmaps over its rows.
-#[derive(Clone)]
-#[repr(align(64))]
-pub(super) struct Nibbles {
-    /// Rows whose high four bits are below the place.
-    pub(super) high: [Rows; 17],
-    /// Rows whose low four bits are below the place.
-    pub(super) low: [Rows; 17],
-}
-
-/// A bit for each row of a page.
-pub(super) type Rows = [u64; PAGE_BLOCKS];
-
-/// What rows are held against on one column.
-#[derive(Clone, Copy, Default)]
+/// What the first bytes of one column are held against.
+#[derive(Clone, Copy)]
 pub(super) struct Test {
-    /// Which of the page's [`Nibbles`].
-    pub(super) column: u8,
-    /// The first byte that the header reaches.
-    pub(super) first: u8,
-    /// Whether more bytes follow it, so that rows with this byte are not sure to pass.
-    pub(super) is_longer: bool,
+    /// Rows with a greater byte fail.
+    pub(super) most: u8,
+    /// Rows with a greater byte, which do not fail, are decided by the bytes that follow.
+    pub(super) sure: u8,
 }
 
-/// Which rows pass by their first bytes.
+/// Which rows of a block pass by their first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passing {
     /// Those that may pass.
-    pub(super) maybe: Rows,
+    pub(super) maybe: u64,
     /// Those among them that do, whatever their further bytes.
-    pub(super) sure: Rows,
+    pub(super) sure: u64,
+}
+
+impl Test {
+    /// Every row passes.
+    pub(super) const NONE: Self = Self {
+        most: u8::MAX,
+        sure: u8::MAX,
+    };
 }
 
 /// The operations. A value of an implementing type is the proof that the processor has what it
@@ -150,19 +103,12 @@ pub(super) trait Lanes: Copy {
     /// Compares each byte of `line`, unsigned, with `code`.
     fn compare(self, line: &Line, code: u8) -> Compared;
 
-    /// A bit for each byte of `line` that is at most `code`.
-    #[inline(always)]
-    fn within(self, line: &Line, code: u8) -> u64 {
-        let compared = self.compare(line, code);
-        compared.less | compared.equal
-    }
-
     /// A bit for each of the eight words of `line` of which every byte is at most the byte of `codes`
     /// at its place.
     fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8;
 
-    /// Holds the `live` rows of a page against all `tests`.
-    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing;
+    /// Holds each of the lines, the first bytes of a block column by column, against its test.
+    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing;
 
     /// Writes a header's keys in a frame.
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed;
@@ -308,7 +254,6 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Answers {
         compared: Compared,
-        within: u64,
         at_most: u8,
         framed: Framed,
         passing: Passing,
@@ -355,17 +300,13 @@ mod tests {
                 first: words().map(|word| word & 56),
             };
             let keys = words();
-            let mut rows = || core::array::from_fn(|_| core::array::from_fn(|_| next()));
-            let nibbles = Nibbles {
-                high: rows(),
-                low: rows(),
-            };
-            let tests = [0x00, 0xff, 0x5a].map(|first| Test {
-                column: 0,
-                first: first ^ (self.0 as u8 & 0x33),
-                is_longer: self.0.is_multiple_of(2),
+            let lines: [Line; 3] =
+                core::array::from_fn(|n| Line(line.0.map(|b| b.rotate_left(n as u32))));
+            let tests = lines.map(|line| Test {
+                most: line.0[1].max(line.0[2]),
+                sure: line.0[1].min(line.0[2]),
             });
-            let live = [u64::MAX >> (self.0 % 64); PAGE_BLOCKS];
+            let used = self.0 as usize % 4;
             let ids = Ids(core::array::from_fn(|_| (next() >> 40) as u32 % 97));
             let mask = match self.0 % 4 {
                 0 => 0,
@@ -376,10 +317,9 @@ mod tests {
             let count = lanes.compress(&ids, mask, &mut room);
             Answers {
                 compared: lanes.compare(&line, code),
-                within: lanes.within(&line, code),
                 at_most: lanes.at_most(&line, &codes),
                 framed: lanes.write(&frame, &keys),
-                passing: lanes.pass(&[nibbles], &tests[..1 + self.0 as usize % 3], &live),
+                passing: lanes.pass(&lines[..used], &tests[..used]),
                 reached: lanes.reached(&bounds, key),
                 find: lanes.find(&ids, 3),
                 compressed: room[..count].to_vec(),
@@ -409,21 +349,16 @@ mod tests {
             mask(words.map(|word| word.iter().zip(codes).all(|(byte, code)| byte <= code))) as u8
         }
 
-        fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
-            let passing = |strict: bool| {
-                core::array::from_fn(|block| {
-                    tests.iter().fold(live[block], |rows, test| {
-                        let Nibbles { high, low } = &columns[usize::from(test.column)];
-                        let [t, l] = [test.first >> 4, test.first & 15].map(usize::from);
-                        let l = if strict && test.is_longer { l } else { l + 1 };
-                        let equal = high[t + 1][block] & !high[t][block];
-                        rows & (high[t][block] | equal & low[l][block])
-                    })
-                })
+        fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
+            let within = |limit: fn(&Test) -> u8| {
+                mask((0..BLOCK_ROWS).map(|row| {
+                    let mut columns = lines.iter().zip(tests);
+                    columns.all(|(line, test)| line.0[row] <= limit(test))
+                }))
             };
             Passing {
-                maybe: passing(false),
-                sure: passing(true),
+                maybe: within(|test| test.most),
+                sure: within(|test| test.sure),
             }
         }
 

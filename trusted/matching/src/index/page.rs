@@ -8,14 +8,11 @@
 //! ByteSlice, Feng et al., SIGMOD '15.
 
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::SubscriptionId;
 use super::exact::{Exact, Probe};
-use super::kernel::{
-    BLOCK_ROWS, Framed, Ids, LANES, Lanes, Line, Nibbles, PAGE_BLOCKS, Rows as Live, Test,
-};
+use super::kernel::{BLOCK_ROWS, Framed, Ids, LANES, Lanes, Line, PAGE_BLOCKS, Test};
 use super::matches::Found;
 use super::rows::Rows;
 use super::scale::{AllScales, Scale, Scales, Spread};
@@ -28,11 +25,6 @@ pub(super) const PAGE_ROWS: usize = BLOCK_ROWS * PAGE_BLOCKS;
 
 /// Rows behind the sorted ones before the page is built again.
 const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
-
-/// A page has bitmaps beside its bytes when it has so many columns, and is built with so many blocks:
-/// with fewer, comparing bytes is as fast, and with more columns they take too much memory.
-const NIBBLES_COLUMNS: core::ops::RangeInclusive<usize> = 6..=24;
-const NIBBLES_BLOCKS: usize = 6;
 
 /// Up to [`PAGE_ROWS`] rows.
 #[derive(Clone)]
@@ -50,11 +42,9 @@ pub(super) struct Page {
     firsts: Vec<Line>,
     /// The bytes that follow them, block by block.
     rests: Vec<Line>,
-    /// First bytes again, by column, on a page with many columns and rows.
-    nibbles: Vec<Nibbles>,
     ids: Vec<Ids>,
     marks: Vec<Mark>,
-    live_rows: Live,
+    live_rows: [u64; PAGE_BLOCKS],
     /// By row, ascending.
     exact: Vec<(u16, Arc<Exact>)>,
 }
@@ -117,21 +107,7 @@ impl Page {
                 .expect("the scales were made for these rows");
         }
         page.sorted = page.len;
-        if NIBBLES_COLUMNS.contains(&page.stride.first) && page.ids.len() >= NIBBLES_BLOCKS {
-            page.add_nibbles();
-        }
         page
-    }
-
-    fn add_nibbles(&mut self) {
-        let columns = self.stride.first;
-        self.nibbles = vec![Nibbles::EMPTY; columns];
-        for (block, lines) in self.firsts.chunks(columns).enumerate() {
-            let rows = usize::from(self.len) - block * BLOCK_ROWS;
-            for (nibbles, line) in self.nibbles.iter_mut().zip(lines) {
-                nibbles.fill(block, line, rows);
-            }
-        }
     }
 
     fn empty(scales: &[Scale], rows: usize) -> Self {
@@ -158,7 +134,6 @@ impl Page {
             live: 0,
             firsts: Vec::with_capacity(blocks * stride.first),
             rests: Vec::with_capacity(blocks * stride.rest),
-            nibbles: Vec::new(),
             ids: Vec::with_capacity(blocks),
             marks: Vec::with_capacity(blocks),
             live_rows: [0; PAGE_BLOCKS],
@@ -213,7 +188,6 @@ impl Page {
         if at == 0 {
             self.add_block();
         }
-        let firsts = &mut self.firsts[block * self.stride.first..];
         let rests = &mut self.rests[block * self.stride.rest..];
         for (column, written) in written.iter().enumerate().take(columns) {
             let scales = &mut self.scales[column / LANES];
@@ -222,11 +196,8 @@ impl Page {
                 continue;
             }
             let first = scale.byte(*written, 0);
-            let place = usize::from(self.first_of[column]);
-            firsts[place].0[at] = first;
-            if let Some(nibbles) = self.nibbles.get_mut(place) {
-                nibbles.add(block, at, first);
-            }
+            let place = block * self.stride.first + usize::from(self.first_of[column]);
+            self.firsts[place].0[at] = first;
             for (line, plane) in rests[scales.rest(lane)].iter_mut().zip(1..) {
                 line.0[at] = scale.byte(*written, plane);
             }
@@ -283,14 +254,20 @@ impl Page {
         Removed { columns, exact }
     }
 
+    /// The first bytes of a block, column by column, of those that have bounds.
+    #[inline(always)]
+    fn firsts(&self, block: usize) -> &[Line] {
+        &self.firsts[block * self.stride.first..][..self.stride.first]
+    }
+
     fn written(&self, block: usize, at: usize, column: usize) -> u64 {
         let (scales, lane) = (&self.scales[column / LANES], column % LANES);
         if scales.get(lane).planes == 0 {
             return 0;
         }
-        let first = block * self.stride.first + usize::from(self.first_of[column]);
+        let first = &self.firsts(block)[usize::from(self.first_of[column])];
         let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
-        let first = u64::from(self.firsts[first].0[at]);
+        let first = u64::from(first.0[at]);
         let rest = rests.iter().map(|line| u64::from(line.0[at]));
         rest.fold(first, |written, byte| written << 8 | byte)
     }
@@ -357,92 +334,67 @@ impl Page {
             self.take_all(probe, found);
             return;
         }
-        if !self.nibbles.is_empty() {
-            self.scan_nibbles(lanes, &reach, probe, found);
-            return;
-        }
+        let (tests, surely) = self.tests(&reach);
+        let tests = &tests[..self.stride.first];
         while blocks != 0 {
-            let block = blocks.trailing_zeros() as usize;
+            let block = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
             blocks &= blocks - 1;
-            let rows = self.reached_rows(lanes, block, &reach);
-            if rows != 0 {
-                let rows = self.tested(block, rows, probe);
-                found.block(&self.ids[block], rows);
-            }
-        }
-    }
-
-    /// As [`Self::scan`], of which `reach` is known, by bitmaps.
-    #[inline(always)]
-    fn scan_nibbles<'p, L: Lanes, K>(
-        &'p self,
-        lanes: L,
-        reach: &Reach,
-        probe: Probe<'_, K>,
-        found: &mut Found<'p>,
-    ) {
-        let mut tests = [Test::default(); COLUMNS_MAX];
-        let mut count = 0;
-        let mut columns = reach.open;
-        while columns != 0 {
-            let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
-            columns &= columns - 1;
-            tests[count % COLUMNS_MAX] = Test {
-                column: self.first_of[column],
-                first: reach.first[column],
-                is_longer: reach.longer >> column & 1 == 1,
-            };
-            count += 1;
-        }
-        let passing = lanes.pass(
-            &self.nibbles,
-            &tests[..count.min(COLUMNS_MAX)],
-            &self.live_rows,
-        );
-        for (block, ids) in self.ids.iter().enumerate() {
-            let (maybe, sure) = (passing.maybe[block], passing.sure[block]);
+            let passing = lanes.pass(self.firsts(block), tests);
+            let live = self.live_rows[block];
+            let (maybe, sure) = (passing.maybe & live, passing.sure & live & surely);
             if maybe == 0 {
                 continue;
             }
             let rows = match maybe == sure {
                 true => sure,
-                false => self.decided(lanes, block, maybe, reach),
+                false => self.decided(lanes, block, maybe, maybe & !sure, &reach),
             };
             let rows = self.tested(block, rows, probe);
-            found.block(ids, rows);
+            found.block(&self.ids[block], rows);
         }
     }
 
-    /// The live rows of `block` of which every bound is reached.
+    /// What the first bytes of each column that has bounds are held against, and all ones unless on
+    /// some column even a first byte of 0 does not decide.
     #[inline(always)]
-    fn reached_rows<L: Lanes>(&self, lanes: L, block: usize, reach: &Reach) -> u64 {
-        let firsts = &self.firsts[block * self.stride.first..][..self.stride.first];
-        let mark = &self.marks[block];
-        let mut rows = self.live_rows[block];
-        let mut columns = mark.columns & reach.open;
+    fn tests(&self, reach: &Reach) -> ([Test; COLUMNS_MAX], u64) {
+        let mut surely = u64::MAX;
+        let mut tests = [Test::NONE; COLUMNS_MAX];
+        let mut columns = reach.open;
         while columns != 0 {
             let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
             columns &= columns - 1;
-            let first = &firsts[usize::from(self.first_of[column])];
-            rows &= lanes.within(first, reach.first[column]);
+            let first = reach.first[column];
+            let is_longer = (reach.longer >> column & 1) as u8;
+            if first < is_longer {
+                surely = 0;
+            }
+            tests[usize::from(self.first_of[column])] = Test {
+                most: first,
+                sure: first.saturating_sub(is_longer),
+            };
         }
-        match rows {
-            0 => 0,
-            _ => self.decided(lanes, block, rows, reach),
-        }
+        (tests, surely)
     }
 
-    /// Those of `rows`, which pass by their first bytes, that pass by all.
+    /// Those of `rows`, which pass by their first bytes, that pass by all; `open` are those of which
+    /// some first byte does not decide.
     #[inline(always)]
-    fn decided<L: Lanes>(&self, lanes: L, block: usize, rows: u64, reach: &Reach) -> u64 {
-        let firsts = &self.firsts[block * self.stride.first..][..self.stride.first];
+    fn decided<L: Lanes>(
+        &self,
+        lanes: L,
+        block: usize,
+        rows: u64,
+        open: u64,
+        reach: &Reach,
+    ) -> u64 {
         let mut rows = rows;
         let mut columns = self.marks[block].columns & reach.longer;
         while columns != 0 {
             let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
             columns &= columns - 1;
-            let first = &firsts[usize::from(self.first_of[column])];
-            let mut equal = rows & lanes.compare(first, reach.first[column]).equal;
+            let first = &self.firsts(block)[usize::from(self.first_of[column])];
+            let mut equal = open & lanes.compare(first, reach.first[column]).equal;
             if equal == 0 {
                 continue;
             }

@@ -2,10 +2,7 @@
 //!
 //! Source: comparison of packed bytes, Lamport, CACM 18(8), 1975.
 
-use super::{
-    BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Nibbles, PAGE_BLOCKS, Passing,
-    Rows, Test,
-};
+use super::{BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Passing, Test};
 
 /// The top bit of every byte.
 const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -46,22 +43,19 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
-        let mut passing = Passing {
-            maybe: *live,
-            sure: *live,
-        };
-        for test in tests {
-            let Nibbles { high, low } = &columns[usize::from(test.column)];
-            let (place, maybe, sure) = test.places();
-            let (less, not_above) = (&high[place], &high[place + 1]);
-            for block in 0..PAGE_BLOCKS {
-                let equal = not_above[block] & !less[block];
-                passing.maybe[block] &= less[block] | equal & low[maybe][block];
-                passing.sure[block] &= less[block] | equal & low[sure][block];
+    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
+        // Bytes by which a row is above a limit; 0 while it is above none.
+        let (mut most, mut sure) = ([0; BLOCK_ROWS], [0; BLOCK_ROWS]);
+        for (line, test) in lines.iter().zip(tests) {
+            for row in 0..BLOCK_ROWS {
+                most[row] |= line.0[row].saturating_sub(test.most);
+                sure[row] |= line.0[row].saturating_sub(test.sure);
             }
         }
-        passing
+        Passing {
+            maybe: self.compare(&Line(most), 0).equal,
+            sure: self.compare(&Line(sure), 0).equal,
+        }
     }
 
     #[inline(always)]

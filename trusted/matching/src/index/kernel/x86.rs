@@ -8,8 +8,8 @@
 use core::arch::x86_64::*;
 
 use super::{
-    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Nibbles, PAGE_BLOCKS,
-    Passing, Rows, Test, portable::Portable,
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Passing, Test,
+    portable::Portable,
 };
 
 /// Does `job` with AVX2.
@@ -119,21 +119,6 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn within(self, line: &Line, code: u8) -> u64 {
-        let mut within = 0;
-        for half in 0..2 {
-            // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
-            let mask = unsafe {
-                let bytes = _mm256_load_si256(line.0.as_ptr().add(32 * half).cast());
-                let least = _mm256_min_epu8(bytes, _mm256_set1_epi8(code.cast_signed()));
-                _mm256_movemask_epi8(_mm256_cmpeq_epi8(least, bytes))
-            };
-            within |= u64::from(mask.cast_unsigned()) << (32 * half);
-        }
-        within
-    }
-
-    #[inline(always)]
     fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
         let codes = i64::from_le_bytes(*codes);
         let mut mask = 0;
@@ -150,8 +135,32 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
-        Portable.pass(columns, tests, live)
+    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
+        let mut passing = Passing { maybe: 0, sure: 0 };
+        for half in 0..2 {
+            // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
+            let load =
+                |line: &Line| unsafe { _mm256_load_si256(line.0.as_ptr().add(32 * half).cast()) };
+            // SAFETY: `self` proves AVX2.
+            let zero = unsafe { _mm256_setzero_si256() };
+            // Bytes by which a row is above a limit; 0 while it is above none.
+            let (mut most, mut sure) = (zero, zero);
+            for (line, test) in lines.iter().zip(tests) {
+                let line = load(line);
+                // SAFETY: `self` proves AVX2.
+                unsafe {
+                    let most_of = _mm256_set1_epi8(test.most.cast_signed());
+                    let sure_of = _mm256_set1_epi8(test.sure.cast_signed());
+                    most = _mm256_or_si256(most, _mm256_subs_epu8(line, most_of));
+                    sure = _mm256_or_si256(sure, _mm256_subs_epu8(line, sure_of));
+                }
+            }
+            // SAFETY: `self` proves AVX2.
+            let zeros = |bytes| unsafe { _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, zero)) };
+            passing.maybe |= u64::from(zeros(most).cast_unsigned()) << (32 * half);
+            passing.sure |= u64::from(zeros(sure).cast_unsigned()) << (32 * half);
+        }
+        passing
     }
 
     #[inline(always)]
@@ -220,15 +229,6 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn within(self, line: &Line, code: u8) -> u64 {
-        // SAFETY: `self` proves AVX-512 BW; a line is 64 aligned bytes.
-        unsafe {
-            let bytes = _mm512_load_si512(line.0.as_ptr().cast());
-            _mm512_cmple_epu8_mask(bytes, _mm512_set1_epi8(code.cast_signed()))
-        }
-    }
-
-    #[inline(always)]
     fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
         // SAFETY: `self` proves AVX-512 F and BW; a line is 64 aligned bytes.
         unsafe {
@@ -240,36 +240,30 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn pass(self, columns: &[Nibbles], tests: &[Test], live: &Rows) -> Passing {
-        let mut passing = Passing {
-            maybe: [0; PAGE_BLOCKS],
-            sure: [0; PAGE_BLOCKS],
-        };
-        for half in [0, LANES] {
-            // SAFETY: `self` proves AVX-512 F; an array of rows is 128 bytes, of which these are 64.
-            let load = |rows: &Rows| unsafe { _mm512_loadu_si512(rows.as_ptr().add(half).cast()) };
-            let (mut maybe, mut sure) = (load(live), load(live));
-            for test in tests {
-                let Nibbles { high, low } = &columns[usize::from(test.column)];
-                let (place, may, must) = test.places();
-                let (less, not_above) = (load(&high[place]), load(&high[place + 1]));
-                let (may, must) = (load(&low[may]), load(&low[must]));
-                // SAFETY: as above. By 0xea: the third, or both others.
-                unsafe {
-                    let equal = _mm512_andnot_si512(less, not_above);
-                    maybe =
-                        _mm512_and_si512(maybe, _mm512_ternarylogic_epi64(equal, may, less, 0xea));
-                    sure =
-                        _mm512_and_si512(sure, _mm512_ternarylogic_epi64(equal, must, less, 0xea));
-                }
-            }
-            // SAFETY: as above.
+    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
+        // SAFETY: `self` proves AVX-512 F; a line is 64 aligned bytes.
+        let load = |line: &Line| unsafe { _mm512_load_si512(line.0.as_ptr().cast()) };
+        // SAFETY: `self` proves AVX-512 F.
+        let zero = unsafe { _mm512_setzero_si512() };
+        // Bytes by which a row is above a limit; 0 while it is above none.
+        let (mut most, mut sure) = (zero, zero);
+        for (line, test) in lines.iter().zip(tests) {
+            let line = load(line);
+            // SAFETY: `self` proves AVX-512 BW.
             unsafe {
-                _mm512_storeu_si512(passing.maybe.as_mut_ptr().add(half).cast(), maybe);
-                _mm512_storeu_si512(passing.sure.as_mut_ptr().add(half).cast(), sure);
+                let most_of = _mm512_set1_epi8(test.most.cast_signed());
+                let sure_of = _mm512_set1_epi8(test.sure.cast_signed());
+                most = _mm512_or_si512(most, _mm512_subs_epu8(line, most_of));
+                sure = _mm512_or_si512(sure, _mm512_subs_epu8(line, sure_of));
             }
         }
-        passing
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe {
+            Passing {
+                maybe: _mm512_testn_epi8_mask(most, most),
+                sure: _mm512_testn_epi8_mask(sure, sure),
+            }
+        }
     }
 
     #[inline(always)]
