@@ -67,15 +67,19 @@ impl Processor {
                 has_avx512: false,
             };
         }
-        // POPCNT, AVX; LZCNT; BMI1, AVX2, BMI2; AVX-512 F, BW, VL.
+        // SSE3, SSSE3, SSE4.1, SSE4.2 and AVX, which the compiler takes for granted with AVX2; POPCNT.
+        let beside_avx2 = [0, 9, 19, 20, 28, 23];
+        // FMA and F16C, which it takes for granted with AVX-512 F.
+        let beside_avx512 = [12, 29];
+        // LZCNT; BMI1, AVX2, BMI2; AVX-512 F, BW, VL.
         let seventh = __cpuid_count(7, 0);
         let has_lzcnt =
             __cpuid(0x8000_0000).eax > 0x8000_0000 && bits(__cpuid(0x8000_0001).ecx, &[5]);
         Self {
             // SAFETY: OSXSAVE is set, so the instruction is there.
             saved: unsafe { saved_state() },
-            has_avx2: bits(first.ecx, &[23, 28]) && bits(seventh.ebx, &[3, 5, 8]) && has_lzcnt,
-            has_avx512: bits(seventh.ebx, &[16, 30, 31]),
+            has_avx2: bits(first.ecx, &beside_avx2) && bits(seventh.ebx, &[3, 5, 8]) && has_lzcnt,
+            has_avx512: bits(first.ecx, &beside_avx512) && bits(seventh.ebx, &[16, 30, 31]),
         }
     }
 
