@@ -159,6 +159,27 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_that_many_places_name_is_split_among_all_of_them() {
+        let mut lookup = Lookup::new();
+        // The directory grows by hashes that end in ones, and the others lie in two buckets meanwhile.
+        let ends = [(0, 0xf), (1 << 16, 0x0), (2 << 16, 0x2), (3 << 16, 0x4)];
+        let hashes = ends.map(|(first, end)| {
+            let numbers = first..first + 2 * BUCKET_MAX as u32;
+            numbers.map(move |number| (mixed(number) << 4 | end, number))
+        });
+        let hashes: Vec<(u64, u32)> = hashes.into_iter().flatten().collect();
+
+        for (hash, number) in &hashes {
+            lookup.insert(*hash, *number);
+        }
+
+        for (hash, number) in &hashes {
+            let found = lookup.find(*hash, |found| found == *number);
+            assert_eq!(found, Some(*number));
+        }
+    }
+
+    #[test]
     fn numbers_under_one_hash_are_told_apart() {
         let mut lookup = Lookup::new();
         lookup.insert(5, 1);

@@ -9,6 +9,7 @@ mod index;
 mod language;
 mod numbers;
 mod oblivious;
+mod pages;
 mod strategies;
 
 use sc_matching::{Publication, Subscription, ascii::Line, ascii::parse};

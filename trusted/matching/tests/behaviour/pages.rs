@@ -1,0 +1,265 @@
+//! Pages at their edges, every answer held against a plain scan, on each form of the vector
+//! operations that the processor has: many pages of one group, wide rows, and whole blocks.
+
+use std::collections::BTreeMap;
+
+use sc_matching::{Index, Kernel, Publication, Subscription, SubscriptionId};
+
+use crate::churn::{Random, answer, kernels, scan};
+use crate::{publication, subscription};
+
+/// An index, and what it holds.
+struct Held {
+    kernel: Kernel,
+    index: Index,
+    model: BTreeMap<u32, Subscription>,
+}
+
+impl Held {
+    fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            index: Index::with_kernel(1, kernel),
+            model: BTreeMap::new(),
+        }
+    }
+
+    fn insert(&mut self, id: u32, constraints: &str) {
+        let subscription = subscription(constraints);
+        self.index.insert(SubscriptionId(id), &subscription);
+        self.model.insert(id, subscription);
+    }
+
+    fn remove(&mut self, id: u32) {
+        let was_there = self.model.remove(&id).is_some();
+        assert_eq!(self.index.remove(SubscriptionId(id)), was_there, "{id}");
+    }
+
+    /// Asks both; returns how many matched.
+    fn ask(&self, publication: &Publication) -> usize {
+        let expected = scan(&self.model, publication);
+        let answer = answer(&self.index.snapshot(), self.kernel, publication);
+        assert_eq!(answer, expected, "{:?} {publication:?}", self.kernel);
+        expected.len()
+    }
+}
+
+/// A range on `a` and one on `b`, somewhere below `end`; on some a value that is left out.
+fn ranges(random: &mut Random, end: u64) -> String {
+    let [a, b] = [0, 1].map(|_| random.below(end));
+    let hole = match random.below(8) {
+        0 => format!(" i a != {}", a + 1),
+        _ => String::new(),
+    };
+    let (widths, shape) = (random.below(30), random.below(6));
+    match shape {
+        // One side only, which a header beyond it reaches on all rows of a page.
+        0..3 => format!("i a >= {a} i b >= {b}{hole}"),
+        3 => format!("i a <= {a} i b >= {b}{hole}"),
+        _ => format!("i a >= {a} i a <= {} i b >= {b}{hole}", a + widths),
+    }
+}
+
+fn many_pages(kernel: Kernel) {
+    let mut random = Random(11);
+    let mut held = Held::new(kernel);
+    let mut matched = 0;
+    for id in 0..4000 {
+        // The zones of pages have to grow, since values do.
+        let end = 100 + u64::from(id);
+        held.insert(id, &ranges(&mut random, end));
+        if id % 29 == 0 {
+            let [a, b] = [0, 1].map(|_| random.below(end + end / 4));
+            matched += held.ask(&publication(&format!("i a {a} i b {b}")));
+        }
+    }
+    assert!(matched > 10_000, "{matched} matches say little");
+    // From the least on, so that whole pages go, and in the end all.
+    for step in 0..4000 {
+        held.remove(step * 7 % 4000);
+        if step % 53 == 0 {
+            let [a, b] = [0, 1].map(|_| random.below(5000));
+            held.ask(&publication(&format!("i a {a} i b {b}")));
+        }
+    }
+    assert!(held.index.is_empty());
+}
+
+#[test]
+fn many_pages_of_one_group_agree_with_a_scan_on_every_kernel() {
+    kernels().for_each(many_pages);
+}
+
+/// A range on each of so many attributes, of numbers that take one byte or more.
+fn wide_row(random: &mut Random, attributes: u64) -> String {
+    let mut constraints = String::new();
+    for attribute in 0..attributes {
+        let range = match attribute % 3 {
+            0 => {
+                let low = random.below(20);
+                format!("i w{attribute} >= {low} i w{attribute} <= {}", low + 9)
+            }
+            1 => format!("i w{attribute} >= {}", random.below(70_000)),
+            _ => format!("i w{attribute} < {}.5", random.below(3000)),
+        };
+        // Now and then a row has no bound on a column that others have one on.
+        if random.below(6) > 0 {
+            constraints += &format!("{range} ");
+        }
+    }
+    constraints + "i w0 exists"
+}
+
+fn wide_rows(kernel: Kernel) {
+    for attributes in [5, 9, 30] {
+        let mut random = Random(attributes);
+        let mut held = Held::new(kernel);
+        let mut matched = 0;
+        for id in 0..900 {
+            held.insert(id, &wide_row(&mut random, attributes));
+            if id % 11 == 0 {
+                let value = |attribute: u64, random: &mut Random| match attribute % 3 {
+                    0 => 8 + random.below(12),
+                    1 => 60_000 + random.below(12_000),
+                    _ => random.below(400),
+                };
+                let fields =
+                    (0..attributes).map(|at| format!("i w{at} {} ", value(at, &mut random)));
+                matched += held.ask(&publication(fields.collect::<String>().trim_end()));
+            }
+            if id % 5 == 4 {
+                held.remove(random.below(id.into()) as u32);
+            }
+        }
+        assert!(matched > 0 || attributes > 20, "{attributes}");
+    }
+}
+
+#[test]
+fn wide_rows_agree_with_a_scan_on_every_kernel() {
+    kernels().for_each(wide_rows);
+}
+
+fn whole_blocks(kernel: Kernel) {
+    for rows in [63, 64, 65, 128, 1024] {
+        let mut held = Held::new(kernel);
+        for id in 0..rows {
+            held.insert(id, &format!("i a >= {} i b != {}", id % 50, id % 3));
+        }
+
+        // Every bound is reached, so that nothing but what `b` must not be decides.
+        for b in 0..4 {
+            let matched = held.ask(&publication(&format!("i a 100 i b {b}")));
+            assert!(matched > rows as usize / 2);
+        }
+    }
+}
+
+#[test]
+fn whole_blocks_are_tested_on_what_bounds_cannot_say_on_every_kernel() {
+    kernels().for_each(whole_blocks);
+}
+
+fn subscriptions_of_several_rows(kernel: Kernel) {
+    let mut random = Random(3);
+    let mut held = Held::new(kernel);
+    for id in 0..3000 {
+        // Rows in five partitions; pages of each are split and dissolved on their own.
+        let symbols = [0, 1, 2, 3, 4].map(|n| (random.below(5) + n) % 5);
+        let high = random.below(1000);
+        held.insert(
+            id,
+            &format!(
+                "i s in {{{}, {}, {}}} i a >= {high}",
+                symbols[0], symbols[1], symbols[2]
+            ),
+        );
+    }
+    for step in 0..3000 {
+        held.remove(step * 11 % 3000);
+        if step % 60 == 0 {
+            let fields = format!("i s {} i a {}", random.below(5), random.below(1000));
+            held.ask(&publication(&fields));
+        }
+    }
+    assert!(held.index.is_empty());
+}
+
+#[test]
+fn subscriptions_of_several_rows_agree_with_a_scan_on_every_kernel() {
+    kernels().for_each(subscriptions_of_several_rows);
+}
+
+/// Rows of several pages, of which `a` and `b` have to reach bounds below 1000.
+fn steps(kernel: Kernel, random: &mut Random) -> Held {
+    let mut held = Held::new(kernel);
+    for id in 0..2500 {
+        let [a, b] = [0, 1].map(|_| random.below(1000));
+        held.insert(id, &format!("i a >= {a} i b >= {b}"));
+    }
+    held
+}
+
+fn beyond_the_zone(kernel: Kernel) {
+    let mut random = Random(5);
+    let mut held = steps(kernel, &mut random);
+    for id in 3000..3060 {
+        // Near enough for the scale of a page, so that the page is not built again.
+        let (a, b) = (1000 + random.below(200), random.below(1000));
+        held.insert(id, &format!("i a >= {a} i b >= {b}"));
+
+        for a in [random.below(1000), 999, a - 1, a, 1200] {
+            held.ask(&publication(&format!("i a {a} i b 5000")));
+        }
+    }
+}
+
+#[test]
+fn rows_beyond_the_zone_of_their_page_are_not_accepted_unseen_on_every_kernel() {
+    kernels().for_each(beyond_the_zone);
+}
+
+fn later_columns(kernel: Kernel) {
+    let mut random = Random(6);
+    let mut held = steps(kernel, &mut random);
+    // A partition of its own, so that the attributes to come are not so rare that rows lie under them.
+    for id in 4000..4010 {
+        held.insert(id, "i s = 1 i c exists i d exists i e exists");
+    }
+
+    for (id, later) in (3000..).zip(["c", "d", "e"]) {
+        held.insert(id, &format!("i a >= 10 i b >= 10 i {later} >= 10"));
+
+        let without = held.ask(&publication("i a 5000 i b 5000"));
+        let with = held.ask(&publication(&format!("i a 5000 i b 5000 i {later} 10")));
+        assert_eq!((without, with), (2500, 2501));
+    }
+}
+
+#[test]
+fn pages_from_before_a_column_are_met_without_it_on_every_kernel() {
+    kernels().for_each(later_columns);
+}
+
+fn every_magnitude(kernel: Kernel) {
+    let mut random = Random(8);
+    let mut number = || {
+        let sign = ["", "-"][random.below(2) as usize];
+        let magnitude = [308, 307, 305, 300, 200, 3][random.below(6) as usize];
+        format!("{sign}1.{}e{magnitude}", random.below(79))
+    };
+    for rows in [3, 20, 300] {
+        let mut held = Held::new(kernel);
+        for id in 0..rows {
+            held.insert(id, &format!("i a > {}", number()));
+        }
+        for _ in 0..60 {
+            held.ask(&publication(&format!("i a {}", number())));
+        }
+    }
+}
+
+#[test]
+fn bounds_of_every_magnitude_agree_with_a_scan_on_every_kernel() {
+    kernels().for_each(every_magnitude);
+}
