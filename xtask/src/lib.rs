@@ -7,6 +7,7 @@ pub mod laws;
 pub mod licences;
 pub mod paths;
 pub mod rules;
+pub mod sanitizer;
 pub mod source;
 pub mod spdx;
 pub mod steps;

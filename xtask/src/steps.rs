@@ -15,7 +15,7 @@ use anyhow::Context;
 use crate::tally::Tally;
 use crate::violation::Violation;
 use crate::workspace::{self, Workspace};
-use crate::{laws, licences, tcb, toolchain};
+use crate::{laws, licences, sanitizer, tcb, toolchain};
 
 /// One step of [`run_all`].
 struct Step {
@@ -36,10 +36,25 @@ enum Action {
     Check(fn() -> anyhow::Result<Vec<Violation>>),
     /// Runs `cargo NAME …` when that command is installed.
     IfInstalled(&'static str, &'static [&'static str]),
+    /// As `Tests`, under AddressSanitizer where the toolchain has it.
+    Sanitized(&'static [&'static str]),
 }
 
 /// Tests of whole systems, run in release because they move real amounts of data: words for cargo, one line for each.
 const END_TO_END: &[&[&str]] = &[];
+
+/// The tests of the vector kernels of matching, the only code of the trusted rooms that is `unsafe`.
+const SANITIZER: Step = Step {
+    name: "sanitizer",
+    action: Action::Sanitized(&[
+        "test",
+        "--package",
+        "sc-matching",
+        "--locked",
+        "--",
+        "kernel",
+    ]),
+};
 
 const STEPS: &[Step] = &[
     Step {
@@ -82,6 +97,7 @@ const STEPS: &[Step] = &[
         name: "tests",
         action: Action::Tests(&["test", "--workspace", "--locked", "--no-fail-fast"]),
     },
+    SANITIZER,
     Step {
         name: "end to end",
         action: Action::EachOf(END_TO_END),
@@ -123,6 +139,14 @@ impl std::fmt::Display for Outcome {
 /// When a step cannot even be run.
 pub fn run_all() -> anyhow::Result<bool> {
     run_each(STEPS)
+}
+
+/// Runs the tests under AddressSanitizer alone.
+///
+/// # Errors
+/// When they cannot even be run.
+pub fn run_sanitizer() -> anyhow::Result<bool> {
+    run_each(&[SANITIZER])
 }
 
 fn run_each(steps: &[Step]) -> anyhow::Result<bool> {
@@ -173,11 +197,17 @@ fn run(action: &Action, tally: &mut Tally) -> anyhow::Result<Outcome> {
     match action {
         Action::Cargo(words) => status(&mut cargo(words)),
         Action::CargoWith(words, (name, value)) => status(cargo(words).env(name, value)),
-        Action::Tests(words) => tests(words, tally),
+        Action::Tests(words) => tests(&mut cargo(words), tally),
+        Action::Sanitized(words) => match sanitizer::command(cargo(&[]), words)? {
+            Some(mut command) => tests(&mut command, tally),
+            None => Ok(Outcome::Skipped(
+                "the toolchain has no AddressSanitizer for this machine",
+            )),
+        },
         Action::EachOf([]) => Ok(Outcome::Skipped("there is none yet")),
         Action::EachOf(commands) => {
             for words in *commands {
-                if tests(words, tally)? == Outcome::Failed {
+                if tests(&mut cargo(words), tally)? == Outcome::Failed {
                     return Ok(Outcome::Failed);
                 }
             }
@@ -214,8 +244,8 @@ fn status(command: &mut Command) -> anyhow::Result<Outcome> {
 }
 
 /// Runs tests, passing their output on line by line while counting.
-fn tests(words: &[&str], tally: &mut Tally) -> anyhow::Result<Outcome> {
-    let mut child = cargo(words)
+fn tests(command: &mut Command, tally: &mut Tally) -> anyhow::Result<Outcome> {
+    let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run cargo")?;

@@ -29,9 +29,17 @@ fn help_names_every_command() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(
-        ["test", "laws", "licences", "tcb", "tcb --write", "help"]
-            .iter()
-            .all(|word| text.contains(&format!("\n  {word} ")))
+        [
+            "test",
+            "laws",
+            "licences",
+            "tcb",
+            "tcb --write",
+            "sanitizer",
+            "help"
+        ]
+        .iter()
+        .all(|word| text.contains(&format!("\n  {word} ")))
     );
 }
 
