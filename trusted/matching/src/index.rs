@@ -2,7 +2,9 @@
 //!
 //! Invariant: gives exactly the answers of [`Subscription::matches`]. Each subscription has one
 //! *access key*, an attribute with the values it admits, and lies in the partitions where only
-//! headers with such an attribute look. No call touches more than a few pages and chunks.
+//! headers with such an attribute look. No call touches more than a few pages and chunks for each row
+//! that it lays or removes; a subscription has one row, or one for each value of an `in` that is its
+//! access key.
 //! Source: hash partition by the rarest equality, Fabret et al., SIGMOD '01; what lies inside a
 //! partition is told by its modules, `partition` first.
 //!
@@ -126,8 +128,8 @@ impl Index {
 
     /// Adds `subscription` as `id`, in place of the one that had this id.
     ///
-    /// Cost: O(its size) and an amortised share of building a page again, which is the most that one
-    /// call does; replacing costs a [`Self::remove`].
+    /// Cost: O(its size) and, for each of its rows, an amortised share of building a page again, which
+    /// is the most that one row does; replacing costs a [`Self::remove`].
     pub fn insert(&mut self, id: SubscriptionId, subscription: &Subscription) {
         self.remove(id);
         let place = match Plan::new(subscription) {

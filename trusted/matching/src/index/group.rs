@@ -19,6 +19,10 @@ use super::tree::Tree;
 /// A page that is built again with more live rows than these is split.
 const SPLIT_ROWS: usize = PAGE_ROWS - PAGE_ROWS / 8;
 
+/// Bounds of a page at which it is split before it has so many rows: building it again takes time for
+/// each.
+const SPLIT_BOUNDS: usize = 16 * PAGE_ROWS;
+
 /// A page with fewer live rows than these, beside others, gives them to its neighbours.
 const DISSOLVE_ROWS: usize = PAGE_ROWS / 16;
 
@@ -111,7 +115,7 @@ impl Group {
         laying.rows.begin(self.columns.len());
         page.drain_into(laying.rows);
         laying.rows.push(id, bounds.iter().copied(), exact.cloned());
-        if laying.rows.len() <= SPLIT_ROWS {
+        if laying.rows.len() <= SPLIT_ROWS.min(SPLIT_BOUNDS / self.columns.len().max(1)) {
             self.set_page(slot, laying, 0..laying.rows.len());
             return self.numbers[slot];
         }
