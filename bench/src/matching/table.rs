@@ -137,7 +137,7 @@ pub(super) fn print(rows: &[Row], runs: u32) {
         "Medians of {runs} runs of each engine, taken in turn, in one thread; each engine found what a plain scan finds."
     ));
     line(
-        "ns/pub: resolve, match, write the ids into a list; as runs: count them only. docs/BENCHMARKS.md says what this means.",
+        "ns/pub: match a header, write the ids into a list; as runs: count them only. docs/BENCHMARKS.md says what this means.",
     );
 }
 
