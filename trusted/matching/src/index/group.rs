@@ -13,21 +13,15 @@ use super::exact::{Exact, Probe};
 use super::homes::{Home, Laying};
 use super::kernel::Lanes;
 use super::matches::Found;
-use super::page::{COLUMNS_MAX, PAGE_ROWS, Page};
+use super::page::{COLUMNS_MAX, DISSOLVE_ROWS, Form, Page};
+use super::rows::Placed;
 use super::tree::Tree;
-
-/// A page that is built again with more live rows than these is split.
-const SPLIT_ROWS: usize = PAGE_ROWS - PAGE_ROWS / 8;
-
-/// Bounds of a page at which it is split before it has so many rows: building it again takes time for
-/// each.
-const SPLIT_BOUNDS: usize = 16 * PAGE_ROWS;
-
-/// A page with fewer live rows than these, beside others, gives them to its neighbours.
-const DISSOLVE_ROWS: usize = PAGE_ROWS / 16;
 
 /// Pages whose zones lie together.
 const ZONE_PAGES: usize = 8;
+
+/// A group of fewer pages than these has many buckets on each.
+const FINE_PAGES: usize = 16;
 
 /// A row to be laid.
 pub(super) struct NewRow<'r> {
@@ -52,6 +46,7 @@ const NO_ZONES: Zones = Zones {
 /// Rows on pages.
 #[derive(Clone)]
 pub(super) struct Group {
+    is_sieved: bool,
     columns: Vec<Column>,
     pages: Vec<Arc<Page>>,
     /// The numbers of the pages among all homes.
@@ -62,9 +57,15 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// A group of one row.
-    pub(super) fn new(row: &NewRow<'_>, laying: &mut Laying<'_>, home: Home) -> (Self, u32) {
+    /// A group of one row, on sieves or on planes.
+    pub(super) fn new(
+        is_sieved: bool,
+        row: &NewRow<'_>,
+        laying: &mut Laying<'_>,
+        home: Home,
+    ) -> (Self, u32) {
         let mut group = Self {
+            is_sieved,
             columns: row.bounds.iter().map(|bound| bound.column).collect(),
             pages: Vec::new(),
             numbers: Vec::new(),
@@ -72,11 +73,24 @@ impl Group {
             tree: Tree::new(),
         };
         laying.rows.begin(group.columns.len());
-        let bounds = row.bounds.iter().map(|bound| bound.least);
-        laying.rows.push(row.id, bounds, row.exact.clone());
+        let placed = row.bounds.iter().zip(0..).map(|(bound, column)| Placed {
+            column,
+            least: bound.least,
+        });
+        laying.rows.push(row.id, placed, row.exact.clone());
         group.add_page(laying, 0..1, home);
         let number = group.numbers[0];
         (group, number)
+    }
+
+    /// How its pages are built.
+    fn form(&self) -> Form {
+        match (self.is_sieved, self.pages.len()) {
+            (false, _) => Form::Planes,
+            (true, ..FINE_PAGES) => Form::Sieve { buckets: 62 },
+            // Each page has part of the bounds only, so fewer buckets tell them apart as well.
+            (true, _) => Form::Sieve { buckets: 22 },
+        }
     }
 
     /// Whether a row with these bounds can be laid here.
@@ -93,15 +107,18 @@ impl Group {
 
     /// Lays a row, which it takes; returns the number of its page.
     pub(super) fn insert(&mut self, row: &NewRow<'_>, laying: &mut Laying<'_>, home: Home) -> u32 {
-        let bounds = self.bounds_of(row.bounds);
-        let bounds = &bounds[..self.columns.len()];
-        self.lay(row.id, bounds, row.exact.as_ref(), laying, home)
+        let mut placed = [Placed {
+            column: 0,
+            least: 0,
+        }; COLUMNS_MAX];
+        let placed = self.place(row.bounds, &mut placed);
+        self.lay(row.id, placed, row.exact.as_ref(), laying, home)
     }
 
     fn lay(
         &mut self,
         id: SubscriptionId,
-        bounds: &[u64],
+        bounds: &[Placed],
         exact: Option<&Arc<Exact>>,
         laying: &mut Laying<'_>,
         home: Home,
@@ -115,22 +132,26 @@ impl Group {
         laying.rows.begin(self.columns.len());
         page.drain_into(laying.rows);
         laying.rows.push(id, bounds.iter().copied(), exact.cloned());
-        if laying.rows.len() <= SPLIT_ROWS.min(SPLIT_BOUNDS / self.columns.len().max(1)) {
+        if !self.form().is_crowded(laying.rows) {
             self.set_page(slot, laying, 0..laying.rows.len());
             return self.numbers[slot];
         }
         self.split(slot, id, laying, home)
     }
 
-    /// Its bounds on the columns of this group, of which it may get more.
-    fn bounds_of(&mut self, bounds: &[Bound]) -> [u64; COLUMNS_MAX] {
-        let mut all = [0; COLUMNS_MAX];
-        for bound in bounds {
+    /// Bounds on the columns of this group, of which it may get more, in their order.
+    fn place<'r>(&mut self, bounds: &[Bound], room: &'r mut [Placed; COLUMNS_MAX]) -> &'r [Placed] {
+        for (placed, bound) in room.iter_mut().zip(bounds) {
             let known = self.columns.iter().position(|own| *own == bound.column);
             let column = known.unwrap_or_else(|| self.add_column(bound.column));
-            all[column] = bound.least;
+            *placed = Placed {
+                column: column as u8,
+                least: bound.least,
+            };
         }
-        all
+        let placed = &mut room[..bounds.len()];
+        placed.sort_unstable_by_key(|placed| placed.column);
+        placed
     }
 
     fn add_column(&mut self, column: Column) -> usize {
@@ -193,14 +214,17 @@ impl Group {
             ..home
         });
         self.numbers.push(number);
-        self.pages
-            .push(Arc::new(Page::build(laying.rows, range.clone())));
+        self.pages.push(Arc::new(Page::build(
+            self.form(),
+            laying.rows,
+            range.clone(),
+        )));
         self.set_zones(slot, laying, range);
         number
     }
 
     fn set_page(&mut self, slot: usize, laying: &mut Laying<'_>, range: core::ops::Range<usize>) {
-        self.pages[slot] = Arc::new(Page::build(laying.rows, range.clone()));
+        self.pages[slot] = Arc::new(Page::build(self.form(), laying.rows, range.clone()));
         self.set_zones(slot, laying, range);
     }
 
@@ -208,15 +232,18 @@ impl Group {
         let place = slot % ZONE_PAGES;
         let own = laying.rows.zones(range);
         for (zones, own) in self.zones[slot / ZONE_PAGES].iter_mut().zip(own) {
-            (zones.low[place], zones.high[place]) = (own.least, own.greatest);
+            (zones.low[place], zones.high[place]) = (own.least(), own.greatest);
         }
     }
 
-    fn widen(&mut self, slot: usize, bounds: &[u64]) {
+    fn widen(&mut self, slot: usize, bounds: &[Placed]) {
         let place = slot % ZONE_PAGES;
-        for (zones, bound) in self.zones[slot / ZONE_PAGES].iter_mut().zip(bounds) {
-            zones.low[place] = zones.low[place].min(*bound);
-            zones.high[place] = zones.high[place].max(*bound);
+        let mut bounds = bounds.iter().peekable();
+        for (column, zones) in self.zones[slot / ZONE_PAGES].iter_mut().enumerate() {
+            let own = bounds.next_if(|own| usize::from(own.column) == column);
+            let bound = own.map_or(0, |own| own.least);
+            zones.low[place] = zones.low[place].min(bound);
+            zones.high[place] = zones.high[place].max(bound);
         }
     }
 

@@ -97,6 +97,29 @@ impl Test {
     };
 }
 
+/// Words of the rows that are sifted at a time, at most.
+pub(super) const SIFT_WORDS: usize = 32;
+
+/// Bitmaps of at least so many words have a multiple of them.
+pub(super) const WORDS_WIDE: usize = 8;
+
+/// Which rows are marked in the bitmaps of any column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sifted {
+    /// In the second of its two bitmaps.
+    pub(super) failing: [u64; SIFT_WORDS],
+    /// In the first.
+    pub(super) unsure: [u64; SIFT_WORDS],
+}
+
+impl Sifted {
+    /// None is.
+    pub(super) const NONE: Self = Self {
+        failing: [0; SIFT_WORDS],
+        unsure: [0; SIFT_WORDS],
+    };
+}
+
 /// The operations. A value of an implementing type is the proof that the processor has what it
 /// takes.
 pub(super) trait Lanes: Copy {
@@ -109,6 +132,11 @@ pub(super) trait Lanes: Copy {
 
     /// Holds each of the lines, the first bytes of a block column by column, against its test.
     fn pass(self, lines: &[Line], tests: &[Test]) -> Passing;
+
+    /// Joins pairs of bitmaps of `width` words each, of which a pick names where in `maps` the first
+    /// begins, behind which the second lies: the first `used` words, all of which are joined in whole
+    /// vectors where they are [`WORDS_WIDE`] or more.
+    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted);
 
     /// Writes a header's keys in a frame.
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed;
@@ -264,6 +292,7 @@ mod tests {
         at_most: u8,
         framed: Framed,
         passing: Passing,
+        sifted: Sifted,
         reached: u8,
         find: u64,
         compressed: Vec<u32>,
@@ -315,6 +344,17 @@ mod tests {
             });
             let used = self.0 as usize % 4;
             let (lines, tests) = (lines[..used].to_vec(), tests[..used].to_vec());
+            let width = [1, 2, 4, 8, 16, 32][self.0 as usize % 6];
+            let maps: Vec<u64> = (0..4 * width).map(|n| 1 << (n % 64)).collect();
+            let picks = [0, width as u32, 2 * width as u32];
+            let mut sifted = Sifted::NONE;
+            lanes.sift(
+                black_box(&maps),
+                &picks[..used.min(3)],
+                width,
+                width,
+                &mut sifted,
+            );
             let ids = alone(Ids(core::array::from_fn(|_| (next() >> 40) as u32 % 97)));
             let mask = match self.0 % 4 {
                 0 => 0,
@@ -328,6 +368,7 @@ mod tests {
                 at_most: lanes.at_most(&line, &codes),
                 framed: lanes.write(&frame, &keys),
                 passing: lanes.pass(black_box(&lines), &tests),
+                sifted,
                 reached: lanes.reached(&bounds, key),
                 find: lanes.find(&ids, 3),
                 compressed: room[..count].to_vec(),
@@ -367,6 +408,15 @@ mod tests {
             Passing {
                 maybe: within(|test| test.most),
                 sure: within(|test| test.sure),
+            }
+        }
+
+        fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+            for pick in picks {
+                for word in 0..used {
+                    sifted.unsure[word] |= maps[*pick as usize + word];
+                    sifted.failing[word] |= maps[*pick as usize + width + word];
+                }
             }
         }
 

@@ -114,7 +114,9 @@ impl Partition {
         match best.map(|(at, _)| at) {
             Some(at) => Arc::make_mut(&mut self.groups[at]).insert(row, laying, home(at)),
             None => {
-                let (group, page) = Group::new(row, laying, home(self.groups.len()));
+                let is_sieved = self.value.is_none();
+                let home = home(self.groups.len());
+                let (group, page) = Group::new(is_sieved, row, laying, home);
                 self.groups.push(Arc::new(group));
                 page
             }

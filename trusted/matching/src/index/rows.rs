@@ -1,7 +1,7 @@
 //! Rows taken out of pages, to be laid into pages anew.
 //!
-//! Invariant: every row has a bound for each column, 0 where it demands nothing of it. Arranging
-//! rows moves their numbers alone.
+//! Invariant: a row has the bounds that it demands and no others; where it has none its bound is 0,
+//! which every key reaches. Arranging rows moves their numbers alone.
 //! Source: k-d trees, Bentley, CACM 1975.
 
 use alloc::sync::Arc;
@@ -13,15 +13,39 @@ use super::exact::Exact;
 use super::kernel::BLOCK_ROWS;
 use super::page::COLUMNS_MAX;
 
+/// A bound of a row, on one of the columns of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// The column's place in the group, below [`COLUMNS_MAX`].
+    pub(super) column: u8,
+    /// Not 0.
+    pub(super) least: u64,
+}
+
+/// The bound of a row on `column`; 0 where it has none.
+#[inline]
+pub(super) fn bound_on(bounds: &[Placed], column: usize) -> u64 {
+    let own = bounds.iter().find(|own| usize::from(own.column) == column);
+    own.map_or(0, |own| own.least)
+}
+
 /// Rows in some order; reuse it.
 #[derive(Default)]
 pub(super) struct Rows {
     columns: usize,
-    ids: Vec<SubscriptionId>,
+    rows: Vec<Row>,
     /// Row by row.
-    bounds: Vec<u64>,
-    exact: Vec<Option<Arc<Exact>>>,
+    bounds: Vec<Placed>,
     order: Vec<u32>,
+    /// Room for sorting: a bound and the number of its row.
+    keyed: Vec<(u64, u32)>,
+}
+
+struct Row {
+    id: SubscriptionId,
+    /// Where its bounds end; they begin where those of the row before end.
+    end: u32,
+    exact: Option<Arc<Exact>>,
 }
 
 /// How rows are told apart into two parts, neither of them empty.
@@ -36,69 +60,101 @@ impl Rows {
     /// Forgets all rows; those that come have so many columns.
     pub(super) fn begin(&mut self, columns: usize) {
         self.columns = columns;
-        self.ids.clear();
+        self.rows.clear();
         self.bounds.clear();
-        self.exact.clear();
         self.order.clear();
     }
 
-    /// Adds a row; columns for which `bounds` gives none have 0.
+    /// Adds a row.
     pub(super) fn push(
         &mut self,
         id: SubscriptionId,
-        bounds: impl Iterator<Item = u64>,
+        bounds: impl IntoIterator<Item = Placed>,
         exact: Option<Arc<Exact>>,
     ) {
-        let end = self.bounds.len() + self.columns;
         self.bounds.extend(bounds);
-        self.bounds.resize(end, 0);
-        self.order.push(self.ids.len() as u32);
-        self.ids.push(id);
-        self.exact.push(exact);
+        self.order.push(self.rows.len() as u32);
+        self.rows.push(Row {
+            id,
+            end: self.bounds.len() as u32,
+            exact,
+        });
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.rows.len()
     }
 
     pub(super) fn columns(&self) -> usize {
         self.columns
     }
 
+    /// How many bounds all rows have.
+    pub(super) fn bound_count(&self) -> usize {
+        self.bounds.len()
+    }
+
     pub(super) fn id(&self, row: usize) -> SubscriptionId {
-        self.ids[self.order[row] as usize]
+        self.rows[self.order[row] as usize].id
     }
 
     #[inline]
-    pub(super) fn bounds(&self, row: usize) -> &[u64] {
-        &self.bounds[self.order[row] as usize * self.columns..][..self.columns]
+    pub(super) fn bounds(&self, row: usize) -> &[Placed] {
+        self.bounds_of(self.order[row])
+    }
+
+    #[inline]
+    fn bounds_of(&self, number: u32) -> &[Placed] {
+        let number = number as usize;
+        let start = number.checked_sub(1).map_or(0, |one| self.rows[one].end);
+        &self.bounds[start as usize..self.rows[number].end as usize]
     }
 
     pub(super) fn exact(&self, row: usize) -> Option<&Arc<Exact>> {
-        self.exact[self.order[row] as usize].as_ref()
+        self.rows[self.order[row] as usize].exact.as_ref()
     }
 
     /// Puts the rows of `range` in k-d order, in steps of whole blocks.
     ///
-    /// Cost: O(n log n) in its rows, times columns.
+    /// Cost: O(n log n) in its bounds.
     pub(super) fn arrange(&mut self, range: Range<usize>) {
-        let whole = self.zones(range.clone());
-        self.arrange_below(range, &whole);
+        if range.len() > BLOCK_ROWS {
+            let whole = self.zones(range.clone());
+            self.arrange_below(range, &whole, &whole);
+        }
     }
 
-    fn arrange_below(&mut self, range: Range<usize>, whole: &[Zone; COLUMNS_MAX]) {
-        if range.len() <= BLOCK_ROWS {
-            return;
-        }
-        let Some(column) = self.widest(range.clone(), whole) else {
+    fn arrange_below(
+        &mut self,
+        range: Range<usize>,
+        own: &[Zone; COLUMNS_MAX],
+        whole: &[Zone; COLUMNS_MAX],
+    ) {
+        let Some(column) = widest(&own[..self.columns], whole, range.len()) else {
             return;
         };
         let half = range.len().div_ceil(BLOCK_ROWS) / 2 * BLOCK_ROWS;
-        let (bounds, columns) = (&self.bounds, self.columns);
-        self.order[range.clone()]
-            .select_nth_unstable_by_key(half, |row| bounds[*row as usize * columns + column]);
-        self.arrange_below(range.start..range.start + half, whole);
-        self.arrange_below(range.start + half..range.end, whole);
+        self.key(range.clone(), column);
+        self.keyed.select_nth_unstable(half);
+        for (place, (_, number)) in self.order[range.clone()].iter_mut().zip(&self.keyed) {
+            *place = *number;
+        }
+        let middle = range.start + half;
+        for part in [range.start..middle, middle..range.end] {
+            if part.len() > BLOCK_ROWS {
+                let zones = self.zones(part.clone());
+                self.arrange_below(part, &zones, whole);
+            }
+        }
+    }
+
+    /// Takes down the bounds of the rows of `range` on `column`.
+    fn key(&mut self, range: Range<usize>, column: usize) {
+        let mut keyed = core::mem::take(&mut self.keyed);
+        keyed.clear();
+        let numbers = self.order[range].iter();
+        keyed.extend(numbers.map(|number| (bound_on(self.bounds_of(*number), column), *number)));
+        self.keyed = keyed;
     }
 
     /// Parts all rows in two, as equal as their bounds allow, and returns how and where the second
@@ -106,77 +162,90 @@ impl Rows {
     pub(super) fn part(&mut self) -> Option<(Cut, usize)> {
         let all = 0..self.len();
         let whole = self.zones(all.clone());
-        let column = self.widest(all, &whole)?;
-        let (bounds, columns) = (&self.bounds, self.columns);
-        let bound = |row: &u32| bounds[*row as usize * columns + column];
-        let middle = self.order.len() / 2;
-        let (_, median, _) = self.order.select_nth_unstable_by_key(middle, bound);
-        let median = bound(median);
-        let least = self.order.iter().map(bound).min()?;
+        let column = widest(&whole[..self.columns], &whole, all.len())?;
+        self.key(all, column);
+        let keyed = &mut self.keyed;
+        let middle = keyed.len() / 2;
+        let (_, (median, _), _) = keyed.select_nth_unstable(middle);
+        let median = *median;
+        let bounds = || keyed.iter().map(|(bound, _)| *bound);
+        let least = bounds().min()?;
         let at = match median > least {
             true => median,
-            false => self.order.iter().map(bound).filter(|b| *b > least).min()?,
+            false => bounds().filter(|bound| *bound > least).min()?,
         };
-        self.order.sort_unstable_by_key(|row| bound(row) >= at);
-        let second = self.order.partition_point(|row| bound(row) < at);
+        let second = bounds().filter(|bound| *bound < at).count();
+        let (mut low, mut high) = (0, second);
+        for (bound, number) in keyed {
+            let place = if *bound < at { &mut low } else { &mut high };
+            self.order[*place] = *number;
+            *place += 1;
+        }
         Some((Cut { column, at }, second))
     }
 
     /// How the rows of `range` lie on each column.
     pub(super) fn zones(&self, range: Range<usize>) -> [Zone; COLUMNS_MAX] {
         let mut zones = [Zone::NONE; COLUMNS_MAX];
+        let rows = range.len() as u32;
         for row in range {
-            for (zone, bound) in zones.iter_mut().zip(self.bounds(row)) {
-                zone.least = zone.least.min(*bound);
-                zone.greatest = zone.greatest.max(*bound);
-                // 0 becomes the greatest number there is.
-                zone.least_bound = zone.least_bound.min(bound.wrapping_sub(1));
-                zone.without += u64::from(*bound == 0);
+            for Placed { column, least } in self.bounds(row) {
+                let zone = &mut zones[usize::from(*column) % COLUMNS_MAX];
+                zone.least_bound = zone.least_bound.min(*least);
+                zone.greatest = zone.greatest.max(*least);
+                zone.with += 1;
             }
+        }
+        for zone in &mut zones[..self.columns] {
+            zone.without = rows - zone.with;
         }
         zones
     }
+}
 
-    /// The column in which the rows of `range` differ most, if they differ: first one that about half
-    /// of them have no bound on, else the one on which they spread widest, measured by `whole`.
-    fn widest(&self, range: Range<usize>, whole: &[Zone; COLUMNS_MAX]) -> Option<usize> {
-        let rows = range.len() as u64;
-        let zones = self.zones(range);
-        let score = |(own, whole): (&Zone, &Zone)| match own.without {
-            0 => (own.greatest - own.least) as f64 / whole.width().max(1) as f64,
-            without => 1.0 + without.min(rows - without) as f64,
-        };
-        let columns = zones.iter().zip(whole).enumerate().take(self.columns);
-        let differ = columns.filter(|(_, (own, _))| own.least < own.greatest);
-        let scored = differ.map(|(column, zones)| (score(zones), column));
-        let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
-        best.map(|(_, column)| column)
-    }
+/// The column in which `rows` rows with these zones differ most, if they differ: first one that about
+/// half of them have no bound on, else the one on which they spread widest, measured by `whole`.
+fn widest(own: &[Zone], whole: &[Zone; COLUMNS_MAX], rows: usize) -> Option<usize> {
+    let score = |(own, whole): (&Zone, &Zone)| match own.without as usize {
+        0 => own.width() as f64 / whole.width().max(1) as f64,
+        without => 1.0 + without.min(rows - without) as f64,
+    };
+    let columns = own.iter().zip(whole).enumerate();
+    let differ = columns.filter(|(_, (own, _))| own.least() < own.greatest);
+    let scored = differ.map(|(column, zones)| (score(zones), column));
+    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.map(|(_, column)| column)
 }
 
 /// How rows lie on one column.
 #[derive(Clone, Copy)]
 pub(super) struct Zone {
-    pub(super) least: u64,
-    pub(super) greatest: u64,
-    /// One less than the least bound that is not 0.
+    /// The least bound there is.
     least_bound: u64,
-    /// Rows without a bound.
-    without: u64,
+    pub(super) greatest: u64,
+    with: u32,
+    without: u32,
 }
 
 impl Zone {
     const NONE: Self = Self {
-        least: u64::MAX,
-        greatest: 0,
         least_bound: u64::MAX,
+        greatest: 0,
+        with: 0,
         without: 0,
     };
 
+    /// What every row has at least; 0 where some row has no bound.
+    pub(super) fn least(&self) -> u64 {
+        match self.without {
+            0 => self.least_bound,
+            _ => 0,
+        }
+    }
+
     /// How wide the bounds spread that there are.
     fn width(&self) -> u64 {
-        self.greatest
-            .saturating_sub(self.least_bound.saturating_add(1))
+        self.greatest.saturating_sub(self.least_bound)
     }
 }
 
@@ -188,9 +257,19 @@ mod tests {
         let mut rows = Rows::default();
         rows.begin(2);
         for (id, bounds) in bounds.iter().enumerate() {
-            rows.push(SubscriptionId(id as u32), bounds.iter().copied(), None);
+            let placed = bounds.iter().zip(0..);
+            let placed = placed.map(|(least, column)| Placed {
+                column,
+                least: *least,
+            });
+            let placed = placed.filter(|own| own.least != 0);
+            rows.push(SubscriptionId(id as u32), placed, None);
         }
         rows
+    }
+
+    fn bounds(rows: &Rows, row: usize) -> [u64; 2] {
+        [0, 1].map(|column| bound_on(rows.bounds(row), column))
     }
 
     #[test]
@@ -207,7 +286,7 @@ mod tests {
         for block in 0..4 {
             let zones = rows.zones(block * 64..(block + 1) * 64);
             for zone in &zones[..2] {
-                assert!(zone.greatest - zone.least < 8, "{block}");
+                assert!(zone.greatest - zone.least() < 8, "{block}");
             }
         }
     }
@@ -219,8 +298,8 @@ mod tests {
         let (cut, second) = rows.part().unwrap();
 
         assert_eq!((cut, second), (Cut { column: 1, at: 9 }, 2));
-        assert!((0..2).all(|row| rows.bounds(row)[1] < 9));
-        assert!((2..4).all(|row| rows.bounds(row)[1] >= 9));
+        assert!((0..2).all(|row| bounds(&rows, row)[1] < 9));
+        assert!((2..4).all(|row| bounds(&rows, row)[1] >= 9));
     }
 
     #[test]
@@ -231,7 +310,18 @@ mod tests {
     }
 
     #[test]
+    fn rows_without_a_bound_are_parted_from_those_with_one() {
+        let mut rows = rows(&[[1, 3], [1, 0], [9, 4], [2, 0]]);
+
+        let (cut, second) = rows.part().unwrap();
+
+        assert_eq!((cut, second), (Cut { column: 1, at: 3 }, 2));
+        assert!((0..2).all(|row| bounds(&rows, row)[1] == 0));
+    }
+
+    #[test]
     fn equal_rows_have_no_parts() {
         assert_eq!(rows(&[[3, 4], [3, 4]]).part(), None);
+        assert_eq!(rows(&[[0, 0], [0, 0]]).part(), None);
     }
 }

@@ -7,7 +7,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::rows::Cut;
+use super::rows::{Cut, Placed, bound_on};
 
 /// Splits over the pages of a group, which are numbered from 0 without gaps.
 #[derive(Clone)]
@@ -46,14 +46,14 @@ impl Tree {
         }
     }
 
-    /// The page for a row with these bounds; columns for which there is none have 0.
-    pub(super) fn find(&self, bounds: &[u64]) -> usize {
+    /// The page for a row with these bounds.
+    pub(super) fn find(&self, bounds: &[Placed]) -> usize {
         let mut node = self.root;
         loop {
             match self.nodes[node as usize].kind {
                 Kind::Leaf(page) => return page as usize,
                 Kind::Split(cut, sides) => {
-                    let is_second = cut.is_none_or(|cut| bounds[cut.column] >= cut.at);
+                    let is_second = cut.is_none_or(|cut| bound_on(bounds, cut.column) >= cut.at);
                     node = sides[usize::from(is_second)];
                 }
             }
@@ -123,15 +123,24 @@ mod tests {
         Some(Cut { column, at })
     }
 
+    fn find(tree: &Tree, bounds: &[u64]) -> usize {
+        let placed = bounds.iter().zip(0..);
+        let placed = placed.map(|(least, column)| Placed {
+            column,
+            least: *least,
+        });
+        tree.find(&placed.collect::<Vec<_>>())
+    }
+
     #[test]
     fn rows_go_to_the_side_of_their_bound() {
         let mut tree = Tree::new();
         tree.split(0, cut(0, 10));
         tree.split(1, cut(1, 5));
 
-        assert_eq!(tree.find(&[9, 9]), 0);
-        assert_eq!(tree.find(&[10, 4]), 1);
-        assert_eq!(tree.find(&[10, 5]), 2);
+        assert_eq!(find(&tree, &[9, 9]), 0);
+        assert_eq!(find(&tree, &[10, 4]), 1);
+        assert_eq!(find(&tree, &[10, 5]), 2);
     }
 
     #[test]
@@ -139,7 +148,7 @@ mod tests {
         let mut tree = Tree::new();
         tree.split(0, None);
 
-        assert_eq!(tree.find(&[]), 1);
+        assert_eq!(find(&tree, &[]), 1);
     }
 
     #[test]
@@ -151,12 +160,12 @@ mod tests {
         tree.remove(0);
 
         // The last page, number 2, is now number 0.
-        assert_eq!(tree.find(&[3, 4]), 1);
-        assert_eq!(tree.find(&[3, 5]), 0);
+        assert_eq!(find(&tree, &[3, 4]), 1);
+        assert_eq!(find(&tree, &[3, 5]), 0);
         tree.remove(1);
-        assert_eq!(tree.find(&[3, 4]), 0);
+        assert_eq!(find(&tree, &[3, 4]), 0);
         tree.split(0, cut(0, 7));
-        assert_eq!(tree.find(&[7, 0]), 1);
-        assert_eq!(tree.find(&[6, 0]), 0);
+        assert_eq!(find(&tree, &[7, 0]), 1);
+        assert_eq!(find(&tree, &[6, 0]), 0);
     }
 }

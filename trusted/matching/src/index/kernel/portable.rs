@@ -2,7 +2,7 @@
 //!
 //! Source: comparison of packed bytes, Lamport, CACM 18(8), 1975.
 
-use super::{BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Passing, Test};
+use super::{BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Passing, Sifted, Test};
 
 /// The top bit of every byte.
 const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -55,6 +55,19 @@ impl Lanes for Portable {
         Passing {
             maybe: self.compare(&Line(most), 0).equal,
             sure: self.compare(&Line(sure), 0).equal,
+        }
+    }
+
+    #[inline(always)]
+    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+        for pick in picks {
+            let (unsure, failing) = maps[*pick as usize..][..2 * width].split_at(width);
+            let pairs = unsure[..used].iter().zip(&failing[..used]);
+            let own = sifted.unsure.iter_mut().zip(&mut sifted.failing);
+            for ((own_unsure, own_failing), (unsure, failing)) in own.zip(pairs) {
+                *own_unsure |= unsure;
+                *own_failing |= failing;
+            }
         }
     }
 

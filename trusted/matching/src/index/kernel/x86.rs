@@ -8,8 +8,8 @@
 use core::arch::x86_64::*;
 
 use super::{
-    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Passing, Test,
-    portable::Portable,
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Passing, Sifted, Test,
+    WORDS_WIDE, portable::Portable,
 };
 
 /// Does `job` with AVX2.
@@ -168,6 +168,12 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+        // The compiler makes vectors of the loop over words.
+        Portable.sift(maps, picks, width, used, sifted);
+    }
+
+    #[inline(always)]
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
         Portable.write(frame, keys)
     }
@@ -266,6 +272,45 @@ impl Lanes for Avx512 {
             Passing {
                 maybe: _mm512_testn_epi8_mask(most, most),
                 sure: _mm512_testn_epi8_mask(sure, sure),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+        if used < WORDS_WIDE {
+            return Portable.sift(maps, picks, width, used, sifted);
+        }
+        assert!(
+            used <= width && used.is_multiple_of(WORDS_WIDE),
+            "whole vectors of the words that there are"
+        );
+        let (own_unsure, _) = sifted.unsure.as_chunks_mut::<WORDS_WIDE>();
+        let (own_failing, _) = sifted.failing.as_chunks_mut::<WORDS_WIDE>();
+        let own = own_unsure.iter_mut().zip(own_failing);
+        for (first, (own_unsure, own_failing)) in (0..used).step_by(WORDS_WIDE).zip(own) {
+            // SAFETY: `self` proves AVX-512 F; both arrays are 64 bytes.
+            let (mut unsure, mut failing) = unsafe {
+                (
+                    _mm512_loadu_si512(own_unsure.as_ptr().cast()),
+                    _mm512_loadu_si512(own_failing.as_ptr().cast()),
+                )
+            };
+            for pick in picks {
+                let pair = &maps[*pick as usize..][..2 * width];
+                // SAFETY: `self` proves AVX-512 F. `width` is at least `used`, which is a multiple of the
+                // eight words of a vector, as `first` is, so that they end in the first half of the pair,
+                // or, `width` words further on, in the second.
+                unsafe {
+                    let at = pair.as_ptr().add(first);
+                    unsure = _mm512_or_si512(unsure, _mm512_loadu_si512(at.cast()));
+                    failing = _mm512_or_si512(failing, _mm512_loadu_si512(at.add(width).cast()));
+                }
+            }
+            // SAFETY: as at the loads.
+            unsafe {
+                _mm512_storeu_si512(own_unsure.as_mut_ptr().cast(), unsure);
+                _mm512_storeu_si512(own_failing.as_mut_ptr().cast(), failing);
             }
         }
     }

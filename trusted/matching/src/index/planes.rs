@@ -1,0 +1,407 @@
+//! Rows side by side: their bounds in byte planes, 64 rows to a block.
+//!
+//! Invariant: each row has its bounds exactly, on columns that all rows of the page share; a row
+//! without a bound on a column has 0 there, which every key reaches. The first `sorted` rows lie in
+//! k-d order, so that the rows of a block are near each other and its zone is small; rows that came
+//! later stand behind them. Dead rows stay until the page is built again.
+//! Source: zone maps, Moerkotte, VLDB '98; k-d trees, Bentley, CACM 1975; byte planes as in
+//! ByteSlice, Feng et al., SIGMOD '15.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::SubscriptionId;
+use super::exact::{Exact, Probe};
+use super::kernel::{BLOCK_ROWS, Framed, Ids, LANES, Lanes, Line, PAGE_BLOCKS, Test};
+use super::matches::Found;
+use super::page::{COLUMNS_MAX, ExactRows, NoRoom, Removed, split};
+use super::rows::{Placed, Rows};
+use super::scale::{AllScales, Scale, Scales, Spread};
+
+/// Rows of a page at most.
+pub(super) const PLANES_ROWS: usize = BLOCK_ROWS * PAGE_BLOCKS;
+
+/// Rows behind the sorted ones before the page is built again.
+const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
+
+/// Up to [`PLANES_ROWS`] rows.
+#[derive(Clone)]
+pub(super) struct Planes {
+    columns: u8,
+    scales: AllScales,
+    /// By column, where its first bytes are among those of a block.
+    first_of: [u8; COLUMNS_MAX],
+    stride: Stride,
+    /// Rows, live and dead.
+    len: u16,
+    sorted: u16,
+    live: u16,
+    /// First bytes, block by block.
+    firsts: Vec<Line>,
+    /// The bytes that follow them, block by block.
+    rests: Vec<Line>,
+    ids: Vec<Ids>,
+    marks: Vec<Mark>,
+    live_rows: [u64; PAGE_BLOCKS],
+    exact: ExactRows,
+}
+
+/// Lines of one block.
+#[derive(Clone, Copy)]
+struct Stride {
+    first: usize,
+    rest: usize,
+}
+
+/// Marks of the rows of one block, beside those that are live.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    /// Those to be tested exactly once their bounds are reached.
+    exact: u64,
+    /// A bit for each column on which some row has a bound.
+    columns: u64,
+}
+
+/// The header at hand against the columns of a page.
+struct Reach {
+    framed: [Framed; COLUMNS_MAX / LANES],
+    /// First bytes, column by column.
+    first: [u8; COLUMNS_MAX],
+    /// A bit for each column of which some bound may not be reached.
+    open: u64,
+    /// A bit for each column on which the first byte may not decide.
+    longer: u64,
+}
+
+impl Planes {
+    /// The rows `range` of `rows`, in this order.
+    pub(super) fn build(rows: &Rows, range: Range<usize>) -> Self {
+        debug_assert!(range.len() <= PLANES_ROWS, "there are 16 blocks");
+        let mut spreads = [Spread::NONE; COLUMNS_MAX];
+        for row in range.clone() {
+            for Placed { column, least } in rows.bounds(row) {
+                let spread = &mut spreads[usize::from(*column)];
+                *spread = spread.with(*least);
+            }
+        }
+        let scales = spreads.map(Scale::new);
+        let mut planes = Self::empty(&scales[..rows.columns()], range.len());
+        for row in range {
+            planes
+                .push(rows.id(row), rows.bounds(row), rows.exact(row))
+                .expect("the scales were made for these rows");
+        }
+        planes.sorted = planes.len;
+        planes
+    }
+
+    fn empty(scales: &[Scale], rows: usize) -> Self {
+        let mut stride = Stride { first: 0, rest: 0 };
+        let mut first_of = [0; COLUMNS_MAX];
+        for (first_of, scale) in first_of.iter_mut().zip(scales) {
+            *first_of = stride.first as u8;
+            stride.first += usize::from(scale.planes > 0);
+        }
+        let side_by_side = scales.chunks(LANES).map(|scales| {
+            let (scales, next) = Scales::new(scales, stride.rest as u16);
+            stride.rest = next.into();
+            scales
+        });
+        let all: AllScales = side_by_side.collect();
+        let blocks = rows.div_ceil(BLOCK_ROWS);
+        Self {
+            columns: scales.len() as u8,
+            scales: all,
+            stride,
+            first_of,
+            len: 0,
+            sorted: 0,
+            live: 0,
+            firsts: Vec::with_capacity(blocks * stride.first),
+            rests: Vec::with_capacity(blocks * stride.rest),
+            ids: Vec::with_capacity(blocks),
+            marks: Vec::with_capacity(blocks),
+            live_rows: [0; PAGE_BLOCKS],
+            exact: ExactRows::default(),
+        }
+    }
+
+    /// Rows that are not removed.
+    pub(super) fn live(&self) -> usize {
+        usize::from(self.live)
+    }
+
+    /// Rows that are removed.
+    pub(super) fn dead(&self) -> usize {
+        usize::from(self.len - self.live)
+    }
+
+    /// The ids of the rows, and which of them are live, block by block.
+    pub(super) fn ids(&self) -> (&[Ids], &[u64]) {
+        (&self.ids, &self.live_rows)
+    }
+
+    /// Appends a row with these bounds.
+    pub(super) fn append(
+        &mut self,
+        id: SubscriptionId,
+        bounds: &[Placed],
+        exact: Option<&Arc<Exact>>,
+    ) -> Result<(), NoRoom> {
+        let (len, unsorted) = (usize::from(self.len), usize::from(self.len - self.sorted));
+        let is_unsorted = len.is_multiple_of(BLOCK_ROWS) && unsorted >= UNSORTED_MAX;
+        // While it is small its scales grow narrower with it.
+        let has_doubled = len == BLOCK_ROWS / 2 && unsorted * 2 >= len;
+        if len == PLANES_ROWS || is_unsorted || has_doubled {
+            return Err(NoRoom);
+        }
+        self.push(id, bounds, exact)
+    }
+
+    fn push(
+        &mut self,
+        id: SubscriptionId,
+        bounds: &[Placed],
+        exact: Option<&Arc<Exact>>,
+    ) -> Result<(), NoRoom> {
+        let columns = usize::from(self.columns);
+        let mut written = [0; COLUMNS_MAX];
+        for Placed { column, least } in bounds {
+            let column = usize::from(*column);
+            // A page from before its group had some column cannot take a bound there.
+            if columns <= column {
+                return Err(NoRoom);
+            }
+            let scale = self.scales[column / LANES].get(column % LANES);
+            written[column] = scale.write(*least).ok_or(NoRoom)?;
+        }
+        let (block, at) = split(self.len);
+        if at == 0 {
+            self.add_block();
+        }
+        let rests = &mut self.rests[block * self.stride.rest..];
+        for (column, written) in written.iter().enumerate().take(columns) {
+            let scales = &mut self.scales[column / LANES];
+            let (lane, scale) = (column % LANES, scales.get(column % LANES));
+            if scale.planes == 0 {
+                continue;
+            }
+            let first = scale.byte(*written, 0);
+            let place = block * self.stride.first + usize::from(self.first_of[column]);
+            self.firsts[place].0[at] = first;
+            for (line, plane) in rests[scales.rest(lane)].iter_mut().zip(1..) {
+                line.0[at] = scale.byte(*written, plane);
+            }
+            scales.widen(lane, block, first);
+            self.marks[block].columns |= u64::from(*written != 0) << column;
+        }
+        self.ids[block].0[at] = id.0;
+        self.live_rows[block] |= 1 << at;
+        if let Some(exact) = exact {
+            self.marks[block].exact |= 1 << at;
+            self.exact.push(self.len, exact);
+        }
+        self.len += 1;
+        self.live += 1;
+        Ok(())
+    }
+
+    fn add_block(&mut self) {
+        let Stride { first, rest } = self.stride;
+        for (lines, count) in [(&mut self.firsts, first), (&mut self.rests, rest)] {
+            lines.reserve_exact(count);
+            lines.extend((0..count).map(|_| Line([0; BLOCK_ROWS])));
+        }
+        self.ids.reserve_exact(1);
+        self.ids.push(Ids([0; BLOCK_ROWS]));
+        self.marks.push(Mark::default());
+    }
+
+    /// Removes a live row.
+    pub(super) fn remove(&mut self, row: u16) -> Removed {
+        let (block, at) = split(row);
+        self.live_rows[block] &= !(1 << at);
+        self.live -= 1;
+        let mark = &mut self.marks[block];
+        let mut exact = None;
+        if mark.exact >> at & 1 == 1 {
+            mark.exact &= !(1 << at);
+            exact = self.exact.remove(row);
+        }
+        let columns = (0..usize::from(self.columns))
+            .filter(|column| self.written(block, at, *column) != 0)
+            .fold(0, |columns, column| columns | 1 << column);
+        Removed { columns, exact }
+    }
+
+    /// The first bytes of a block, column by column, of those that have bounds.
+    #[inline(always)]
+    fn firsts(&self, block: usize) -> &[Line] {
+        &self.firsts[block * self.stride.first..][..self.stride.first]
+    }
+
+    fn written(&self, block: usize, at: usize, column: usize) -> u64 {
+        let (scales, lane) = (&self.scales[column / LANES], column % LANES);
+        if scales.get(lane).planes == 0 {
+            return 0;
+        }
+        let first = &self.firsts(block)[usize::from(self.first_of[column])];
+        let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
+        let first = u64::from(first.0[at]);
+        let rest = rests.iter().map(|line| u64::from(line.0[at]));
+        rest.fold(first, |written, byte| written << 8 | byte)
+    }
+
+    /// Appends its live rows to `rows`.
+    pub(super) fn drain_into(&self, rows: &mut Rows) {
+        let mut exact = self.exact.in_order();
+        for row in 0..self.len {
+            let (block, at) = split(row);
+            if self.live_rows[block] >> at & 1 == 0 {
+                continue;
+            }
+            let id = SubscriptionId(self.ids[block].0[at]);
+            let bounds = (0..self.columns).filter_map(|column| {
+                let place = usize::from(column);
+                let scale = self.scales[place / LANES].get(place % LANES);
+                match scale.read(self.written(block, at, place)) {
+                    0 => None,
+                    least => Some(Placed { column, least }),
+                }
+            });
+            rows.push(id, bounds, exact(row));
+        }
+    }
+
+    /// Appends every live row, in which the header reaches every bound already.
+    #[inline(always)]
+    pub(super) fn take_all<'p, K>(&'p self, probe: Probe<'_, K>, found: &mut Found<'p>) {
+        if self.exact.is_empty() && usize::from(self.live) == self.ids.len() * BLOCK_ROWS {
+            found.run(&self.ids);
+            return;
+        }
+        for (block, (ids, live)) in self.ids.iter().zip(&self.live_rows).enumerate() {
+            let rows = self.tested(block, *live, probe);
+            found.block(ids, rows);
+        }
+    }
+
+    /// Appends the live rows of which every bound is reached by the key of its column.
+    #[inline(always)]
+    pub(super) fn scan<'p, L: Lanes, K>(
+        &'p self,
+        lanes: L,
+        keys: &[u64; COLUMNS_MAX],
+        probe: Probe<'_, K>,
+        found: &mut Found<'p>,
+    ) {
+        let mut reach = Reach {
+            framed: [Framed::NONE; COLUMNS_MAX / LANES],
+            first: [0; COLUMNS_MAX],
+            open: 0,
+            longer: 0,
+        };
+        let mut blocks = (1u32 << self.ids.len()) - 1;
+        let (keys, _) = keys.as_chunks::<LANES>();
+        for (at, (scales, keys)) in self.scales.iter().zip(keys).enumerate() {
+            let framed = scales.write(lanes, keys);
+            blocks &= scales.blocks(lanes, &framed);
+            reach.open |= u64::from(framed.open) << (at * LANES);
+            reach.longer |= u64::from(scales.longer(&framed)) << (at * LANES);
+            reach.first[at * LANES..][..LANES].copy_from_slice(&framed.first);
+            reach.framed[at] = framed;
+        }
+        if reach.open == 0 {
+            self.take_all(probe, found);
+            return;
+        }
+        let (tests, surely) = self.tests(&reach);
+        let tests = &tests[..self.stride.first];
+        while blocks != 0 {
+            let block = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
+            blocks &= blocks - 1;
+            let passing = lanes.pass(self.firsts(block), tests);
+            let live = self.live_rows[block];
+            let (maybe, sure) = (passing.maybe & live, passing.sure & live & surely);
+            if maybe == 0 {
+                continue;
+            }
+            let rows = match maybe == sure {
+                true => sure,
+                false => self.decided(lanes, block, maybe, maybe & !sure, &reach),
+            };
+            let rows = self.tested(block, rows, probe);
+            found.block(&self.ids[block], rows);
+        }
+    }
+
+    /// What the first bytes of each column that has bounds are held against, and all ones unless on
+    /// some column even a first byte of 0 does not decide.
+    #[inline(always)]
+    fn tests(&self, reach: &Reach) -> ([Test; COLUMNS_MAX], u64) {
+        let mut surely = u64::MAX;
+        let mut tests = [Test::NONE; COLUMNS_MAX];
+        let mut columns = reach.open;
+        while columns != 0 {
+            let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
+            columns &= columns - 1;
+            let first = reach.first[column];
+            let is_longer = (reach.longer >> column & 1) as u8;
+            if first < is_longer {
+                surely = 0;
+            }
+            tests[usize::from(self.first_of[column])] = Test {
+                most: first,
+                sure: first.saturating_sub(is_longer),
+            };
+        }
+        (tests, surely)
+    }
+
+    /// Those of `rows`, which pass by their first bytes, that pass by all; `open` are those of which
+    /// some first byte does not decide.
+    #[inline(always)]
+    fn decided<L: Lanes>(
+        &self,
+        lanes: L,
+        block: usize,
+        rows: u64,
+        open: u64,
+        reach: &Reach,
+    ) -> u64 {
+        let mut rows = rows;
+        let mut columns = self.marks[block].columns & reach.longer;
+        while columns != 0 {
+            let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
+            columns &= columns - 1;
+            let first = &self.firsts(block)[usize::from(self.first_of[column])];
+            let mut equal = open & lanes.compare(first, reach.first[column]).equal;
+            if equal == 0 {
+                continue;
+            }
+            let (scales, lane) = (&self.scales[column / LANES], column % LANES);
+            let reached = reach.framed[column / LANES].reached[lane];
+            let scale = scales.get(lane);
+            let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
+            for (line, plane) in rests.iter().zip(1..) {
+                let next = lanes.compare(line, scale.byte(reached, plane));
+                rows &= !equal | next.less | next.equal;
+                equal &= next.equal;
+                if equal == 0 {
+                    break;
+                }
+            }
+        }
+        rows
+    }
+
+    /// Those of `rows` whose exact tests the header passes.
+    #[inline(always)]
+    fn tested<K>(&self, block: usize, rows: u64, probe: Probe<'_, K>) -> u64 {
+        match rows & self.marks[block].exact {
+            0 => rows,
+            exact => rows & !self.exact.failing(block, exact, probe),
+        }
+    }
+}
