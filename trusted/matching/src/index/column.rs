@@ -123,7 +123,26 @@ impl Column {
     fn position(self) -> usize {
         self.0 as usize
     }
+
+    /// What it shares with the other side of the same numbers or texts.
+    pub(super) fn axis(self) -> u32 {
+        self.0 / 2
+    }
+
+    /// Whether its bounds are upper ones, complemented.
+    pub(super) fn is_high(self) -> bool {
+        self.0 % 2 == 1
+    }
 }
+
+const _: () = assert!(
+    Side::WholeLow as usize % 2 == 0
+        && Side::WholeHigh as usize == Side::WholeLow as usize + 1
+        && Side::DecimalHigh as usize == Side::DecimalLow as usize + 1
+        && Side::NumberHigh as usize == Side::NumberLow as usize + 1
+        && Side::TextHigh as usize == Side::TextLow as usize + 1,
+    "both sides of an axis are neighbours, the low one first"
+);
 
 /// A key that orders as the first seven bytes of texts do; its top bit is set.
 pub(super) fn text_key(text: &[u8], filler: u8) -> u64 {

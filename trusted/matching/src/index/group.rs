@@ -14,14 +14,17 @@ use super::homes::{Home, Laying};
 use super::kernel::Lanes;
 use super::matches::Found;
 use super::page::{COLUMNS_MAX, DISSOLVE_ROWS, Form, Page};
+use super::planes::PLANES_ROWS;
 use super::rows::Placed;
+use super::sieve::{Dictionary, Sight};
 use super::tree::Tree;
 
 /// Pages whose zones lie together.
 const ZONE_PAGES: usize = 8;
 
-/// A group of fewer pages than these has many buckets on each.
-const FINE_PAGES: usize = 16;
+/// With so many pages a group builds no more sieves: what a header meets of them is beyond the caches
+/// then, and its zones leave out more of smaller pages.
+const SIEVES_MAX: usize = 12;
 
 /// A row to be laid.
 pub(super) struct NewRow<'r> {
@@ -47,6 +50,8 @@ const NO_ZONES: Zones = Zones {
 #[derive(Clone)]
 pub(super) struct Group {
     is_sieved: bool,
+    /// What its sieves are written by, those of them that it serves.
+    dictionary: Option<Arc<Dictionary>>,
     columns: Vec<Column>,
     pages: Vec<Arc<Page>>,
     /// The numbers of the pages among all homes.
@@ -66,6 +71,7 @@ impl Group {
     ) -> (Self, u32) {
         let mut group = Self {
             is_sieved,
+            dictionary: None,
             columns: row.bounds.iter().map(|bound| bound.column).collect(),
             pages: Vec::new(),
             numbers: Vec::new(),
@@ -83,13 +89,12 @@ impl Group {
         (group, number)
     }
 
-    /// How its pages are built.
-    fn form(&self) -> Form {
-        match (self.is_sieved, self.pages.len()) {
-            (false, _) => Form::Planes,
-            (true, ..FINE_PAGES) => Form::Sieve { buckets: 62 },
-            // Each page has part of the bounds only, so fewer buckets tell them apart as well.
-            (true, _) => Form::Sieve { buckets: 22 },
+    /// How a page of so many rows is built.
+    fn form(&self, rows: usize) -> Form {
+        // What was a sieve may have more rows than planes.
+        match self.is_sieved && (self.pages.len() < SIEVES_MAX || rows > PLANES_ROWS) {
+            true => Form::Sieve,
+            false => Form::Planes,
         }
     }
 
@@ -132,7 +137,7 @@ impl Group {
         laying.rows.begin(self.columns.len());
         page.drain_into(laying.rows);
         laying.rows.push(id, bounds.iter().copied(), exact.cloned());
-        if !self.form().is_crowded(laying.rows) {
+        if !self.form(0).is_crowded(laying.rows) {
             self.set_page(slot, laying, 0..laying.rows.len());
             return self.numbers[slot];
         }
@@ -214,17 +219,32 @@ impl Group {
             ..home
         });
         self.numbers.push(number);
-        self.pages.push(Arc::new(Page::build(
-            self.form(),
-            laying.rows,
-            range.clone(),
-        )));
+        let page = self.build(laying, range.clone());
+        self.pages.push(Arc::new(page));
         self.set_zones(slot, laying, range);
         number
     }
 
+    fn build(&mut self, laying: &mut Laying<'_>, range: core::ops::Range<usize>) -> Page {
+        let rows = &mut *laying.rows;
+        if self.form(range.len()) == Form::Planes {
+            return Page::planes(rows, range);
+        }
+        // The first page knows best how all rows are spread.
+        let is_first = self.pages.len() <= 1 && range.start == 0;
+        let known = self.dictionary.as_ref().filter(|_| !is_first);
+        let page = known.and_then(|known| Page::sieve(rows, range.clone(), known));
+        page.unwrap_or_else(|| {
+            let old = self.dictionary.take_if(|_| !is_first);
+            let new = Arc::new(Dictionary::new(&self.columns, rows, old.as_deref()));
+            let page = Page::sieve(rows, range, &new);
+            self.dictionary = Some(new);
+            page.expect("the dictionary was made for these rows")
+        })
+    }
+
     fn set_page(&mut self, slot: usize, laying: &mut Laying<'_>, range: core::ops::Range<usize>) {
-        self.pages[slot] = Arc::new(Page::build(self.form(), laying.rows, range.clone()));
+        self.pages[slot] = Arc::new(self.build(laying, range.clone()));
         self.set_zones(slot, laying, range);
     }
 
@@ -345,8 +365,12 @@ impl Group {
         for (key, column) in keys.iter_mut().zip(&self.columns) {
             *key = probe.keys.get(*column);
         }
-        if let [page] = &self.pages[..] {
-            page.scan(lanes, &keys, probe, found);
+        let mut sight = Sight::new();
+        // Sieves look at little more of a page than its zone.
+        if self.pages.len() == 1 || self.is_sieved && self.pages.len() <= SIEVES_MAX {
+            for page in &self.pages {
+                page.scan(lanes, &mut sight, &keys, probe, found);
+            }
             return;
         }
         for (zones, pages) in self.zones.iter().zip(self.pages.chunks(ZONE_PAGES)) {
@@ -362,7 +386,7 @@ impl Group {
                 let place = pages_left.trailing_zeros();
                 pages_left &= pages_left - 1;
                 match whole >> place & 1 {
-                    0 => pages[place as usize].scan(lanes, &keys, probe, found),
+                    0 => pages[place as usize].scan(lanes, &mut sight, &keys, probe, found),
                     _ => pages[place as usize].take_all(probe, found),
                 }
             }

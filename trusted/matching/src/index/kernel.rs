@@ -103,12 +103,22 @@ pub(super) const SIFT_WORDS: usize = 32;
 /// Bitmaps of at least so many words have a multiple of them.
 pub(super) const WORDS_WIDE: usize = 8;
 
+/// Numbers that a key is held against at once.
+pub(super) const TOPS: usize = 64;
+
+/// Where two bitmaps begin.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pick {
+    pub(super) unsure: u32,
+    pub(super) failing: u32,
+}
+
 /// Which rows are marked in the bitmaps of any column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sifted {
-    /// In the second of its two bitmaps.
+    /// In those for rows that fail.
     pub(super) failing: [u64; SIFT_WORDS],
-    /// In the first.
+    /// In those for rows that may.
     pub(super) unsure: [u64; SIFT_WORDS],
 }
 
@@ -133,10 +143,16 @@ pub(super) trait Lanes: Copy {
     /// Holds each of the lines, the first bytes of a block column by column, against its test.
     fn pass(self, lines: &[Line], tests: &[Test]) -> Passing;
 
-    /// Joins pairs of bitmaps of `width` words each, of which a pick names where in `maps` the first
-    /// begins, behind which the second lies: the first `used` words, all of which are joined in whole
-    /// vectors where they are [`WORDS_WIDE`] or more.
-    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted);
+    /// Joins the bitmaps that begin in `maps` where `picks` say, the first `used` words of each, which
+    /// are a multiple of [`WORDS_WIDE`] or fewer.
+    fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted);
+
+    /// How many of `tops`, which are ascending, are below `key`.
+    fn below(self, tops: &[u32; TOPS], key: u32) -> usize;
+
+    /// Whether the code of each axis lies in its interval: from `low` on, no further than `width`. There
+    /// are as many of each.
+    fn within(self, lows: &[u32], widths: &[u32], axes: &[u8], codes: &[u32; 64]) -> bool;
 
     /// Writes a header's keys in a frame.
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed;
@@ -293,6 +309,8 @@ mod tests {
         framed: Framed,
         passing: Passing,
         sifted: Sifted,
+        tops_below: usize,
+        is_within: bool,
         reached: u8,
         find: u64,
         compressed: Vec<u32>,
@@ -344,16 +362,29 @@ mod tests {
             });
             let used = self.0 as usize % 4;
             let (lines, tests) = (lines[..used].to_vec(), tests[..used].to_vec());
-            let width = [1, 2, 4, 8, 16, 32][self.0 as usize % 6];
-            let maps: Vec<u64> = (0..4 * width).map(|n| 1 << (n % 64)).collect();
-            let picks = [0, width as u32, 2 * width as u32];
+            let words = [1, 2, 4, 8, 16, 32][self.0 as usize % 6];
+            let maps: Vec<u64> = (0..4 * words).map(|n| 1 << (n % 61)).collect();
+            let picks = [(0, 1), (1, 1), (2, 3)].map(|(unsure, failing)| Pick {
+                unsure: unsure * words as u32,
+                failing: failing * words as u32,
+            });
             let mut sifted = Sifted::NONE;
-            lanes.sift(
-                black_box(&maps),
-                &picks[..used.min(3)],
-                width,
-                width,
-                &mut sifted,
+            let picks = &picks[..used.min(3)];
+            lanes.sift(black_box(&maps), picks, words, &mut sifted);
+            let mut drawn = || (next() >> 33) as u32 % 50;
+            let mut tops = alone(core::array::from_fn(|_| drawn()));
+            tops.sort_unstable();
+            let at = alone(core::array::from_fn(|_| drawn()));
+            let count = self.0 as usize % 21;
+            let axes: Vec<u8> = (0..count).map(|_| drawn() as u8).collect();
+            let lows: Vec<u32> = axes
+                .iter()
+                .map(|axis| at[usize::from(*axis)].saturating_sub(drawn()) + drawn() / 49)
+                .collect();
+            let widths: Vec<u32> = (0..count).map(|_| 50 + drawn() - drawn()).collect();
+            let (tops_below, is_within) = (
+                lanes.below(&tops, drawn()),
+                lanes.within(black_box(&lows), &widths, &axes, &at),
             );
             let ids = alone(Ids(core::array::from_fn(|_| (next() >> 40) as u32 % 97)));
             let mask = match self.0 % 4 {
@@ -369,6 +400,8 @@ mod tests {
                 framed: lanes.write(&frame, &keys),
                 passing: lanes.pass(black_box(&lines), &tests),
                 sifted,
+                tops_below,
+                is_within,
                 reached: lanes.reached(&bounds, key),
                 find: lanes.find(&ids, 3),
                 compressed: room[..count].to_vec(),
@@ -411,13 +444,26 @@ mod tests {
             }
         }
 
-        fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
-            for pick in picks {
+        fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted) {
+            for Pick { unsure, failing } in picks {
                 for word in 0..used {
-                    sifted.unsure[word] |= maps[*pick as usize + word];
-                    sifted.failing[word] |= maps[*pick as usize + width + word];
+                    sifted.unsure[word] |= maps[*unsure as usize + word];
+                    sifted.failing[word] |= maps[*failing as usize + word];
                 }
             }
+        }
+
+        fn below(self, tops: &[u32; TOPS], key: u32) -> usize {
+            tops.iter().filter(|top| **top < key).count()
+        }
+
+        fn within(self, lows: &[u32], widths: &[u32], axes: &[u8], codes: &[u32; 64]) -> bool {
+            let mut intervals = lows.iter().zip(widths).zip(axes);
+            intervals.all(|((low, width), axis)| {
+                let code = u64::from(codes[usize::from(*axis)]);
+                let low = u64::from(*low);
+                low <= code && code <= low + u64::from(*width)
+            })
         }
 
         fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {

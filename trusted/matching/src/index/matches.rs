@@ -18,6 +18,9 @@ pub struct Matches<'i> {
     pub(super) keys: Keys,
 }
 
+/// Blocks of which no more than so many rows match on the average are not kept as such.
+const SPARSE: usize = 4;
+
 /// Where the ids of those that matched stand.
 #[derive(Clone, Default)]
 pub(super) struct Found<'i> {
@@ -48,6 +51,35 @@ impl<'i> Found<'i> {
             self.count += rows.count_ones() as usize;
             self.blocks.push((ids, rows));
         }
+    }
+
+    /// Those that `rows` names, block by block.
+    #[inline(always)]
+    pub(super) fn blocks(&mut self, ids: &'i [Ids], rows: &[u64]) {
+        let count: usize = rows.iter().map(|rows| rows.count_ones() as usize).sum();
+        if count > SPARSE * rows.len() {
+            for (ids, rows) in ids.iter().zip(rows) {
+                self.block(ids, *rows);
+            }
+            return;
+        }
+        self.count += count;
+        let used = self.alone.len();
+        self.alone.resize(used + count + SPARSE, SubscriptionId(0));
+        let mut room = &mut self.alone[used..];
+        for (ids, rows) in ids.iter().zip(rows) {
+            // So many are written whether there are or not: that costs less than to decide.
+            let mut left = *rows;
+            for place in &mut room[..SPARSE] {
+                *place = SubscriptionId(ids.0[left.trailing_zeros() as usize % BLOCK_ROWS]);
+                left &= left.wrapping_sub(1);
+            }
+            for (place, at) in room[SPARSE..].iter_mut().zip(bits(left)) {
+                *place = SubscriptionId(ids.0[at]);
+            }
+            room = &mut room[rows.count_ones() as usize..];
+        }
+        self.alone.truncate(used + count);
     }
 
     /// All of them.

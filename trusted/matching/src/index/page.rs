@@ -14,7 +14,7 @@ use super::kernel::{BLOCK_ROWS, Lanes};
 use super::matches::Found;
 use super::planes::{PLANES_ROWS, Planes};
 use super::rows::{Placed, Rows};
-use super::sieve::{SIEVE_ROWS, Sieve};
+use super::sieve::{Dictionary, SIEVE_ROWS, Sieve, Sight};
 
 /// Columns of a page at most.
 pub(super) const COLUMNS_MAX: usize = 64;
@@ -31,8 +31,8 @@ pub(super) const DISSOLVE_ROWS: usize = BLOCK_ROWS;
 pub(super) enum Form {
     /// As [`Planes`].
     Planes,
-    /// As a [`Sieve`] with so many buckets for each column.
-    Sieve { buckets: u32 },
+    /// As a [`Sieve`].
+    Sieve,
 }
 
 /// Rows in one of the forms.
@@ -59,20 +59,27 @@ impl Form {
         let (most, bounds) = match self {
             // A row takes a byte of every column, also of those that it has no bound on.
             Self::Planes => (PLANES_ROWS, rows.len() * rows.columns()),
-            Self::Sieve { .. } => (SIEVE_ROWS, rows.bound_count()),
+            Self::Sieve => (SIEVE_ROWS, rows.bound_count()),
         };
         rows.len() > most - most / 8 || bounds > SPLIT_BOUNDS
     }
 }
 
 impl Page {
-    /// A page of the rows `range` of `rows`, in k-d order.
-    pub(super) fn build(form: Form, rows: &mut Rows, range: Range<usize>) -> Self {
+    /// A page of the rows `range` of `rows`, in k-d order, on planes.
+    pub(super) fn planes(rows: &mut Rows, range: Range<usize>) -> Self {
         rows.arrange(range.clone());
-        match form {
-            Form::Planes => Self::Planes(Planes::build(rows, range)),
-            Form::Sieve { buckets } => Self::Sieve(Sieve::build(rows, range, buckets)),
-        }
+        Self::Planes(Planes::build(rows, range))
+    }
+
+    /// The same as a sieve; `None` if the dictionary does not serve these rows.
+    pub(super) fn sieve(
+        rows: &mut Rows,
+        range: Range<usize>,
+        dictionary: &Arc<Dictionary>,
+    ) -> Option<Self> {
+        rows.arrange(range.clone());
+        Sieve::build(rows, range, dictionary).map(Self::Sieve)
     }
 
     /// Rows that are not removed.
@@ -149,13 +156,14 @@ impl Page {
     pub(super) fn scan<'p, L: Lanes, K>(
         &'p self,
         lanes: L,
+        sight: &mut Sight,
         keys: &[u64; COLUMNS_MAX],
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
         match self {
             Self::Planes(planes) => planes.scan(lanes, keys, probe, found),
-            Self::Sieve(sieve) => sieve.scan(lanes, keys, probe, found),
+            Self::Sieve(sieve) => sieve.scan(lanes, sight, keys, probe, found),
         }
     }
 }

@@ -93,21 +93,6 @@ impl Spread {
         }
     }
 
-    /// How many there are; 0 was none.
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// The least one, where there are any.
-    pub(super) fn least(&self) -> u64 {
-        self.least
-    }
-
-    /// The greatest one.
-    pub(super) fn greatest(&self) -> u64 {
-        self.greatest
-    }
-
     /// How wide they are spread, at most.
     #[inline]
     pub(super) fn width(&self) -> u64 {
@@ -133,7 +118,7 @@ impl Spread {
     }
 
     /// How many low bits are the same in all of them.
-    pub(super) fn drop(&self) -> u32 {
+    fn drop(&self) -> u32 {
         self.bits.trailing_zeros().min(63)
     }
 }

@@ -1,16 +1,17 @@
-//! Rows behind bitmaps, which tell for each column and each bucket of its bounds who lies at it or
-//! beyond.
+//! Rows behind bitmaps, which tell for each axis and each bucket of its values who fails there, and who
+//! may.
 //!
-//! Invariant: the bucket of a header's key tells the rows apart into those that fail there, those that
-//! pass, and those that lie in that bucket, which are compared exactly. Each row has its bounds
-//! exactly, side by side. The first rows lie in k-d order; those that came later stand behind them.
-//! Dead rows stay until the page is built again.
-//! Source: range-encoded bitmaps, Chan and Ioannidis, SIGMOD '98; marking what fails, REIN, Qian et
-//! al., INFOCOM '14.
+//! Invariant: a header lies in one bucket of each axis. Rows that fail on some axis are out, those that
+//! may fail on none are in, and all others are compared exactly; each row has its bounds exactly, side
+//! by side. The first rows lie in k-d order; those that came later stand behind them. Dead rows stay
+//! until the page is built again.
+//! Source: REIN, Qian et al., INFOCOM '14, which marks what fails; with bitmaps of those that it would
+//! compare beside it.
 
+mod axis;
 mod bits;
-mod bounds;
-mod column;
+mod dictionary;
+mod intervals;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -19,14 +20,13 @@ use core::ops::Range;
 
 use super::SubscriptionId;
 use super::exact::{Exact, Probe};
-use super::kernel::{BLOCK_ROWS, Ids, Lanes, SIFT_WORDS, Sifted};
+use super::kernel::{BLOCK_ROWS, Ids, Lanes, Pick, SIFT_WORDS, Sifted};
 use super::matches::Found;
 use super::page::{COLUMNS_MAX, ExactRows, NoRoom, Removed, split};
 use super::rows::{Placed, Rows};
-use super::scale::Spread;
-use bits::Bits;
-use bounds::Bounds;
-use column::SieveColumn;
+use bits::{Bits, Draft};
+pub(super) use dictionary::{Dictionary, Sight};
+use intervals::{Interval, Intervals};
 
 /// Rows of a page at most.
 pub(super) const SIEVE_ROWS: usize = BLOCK_ROWS * SIFT_WORDS;
@@ -34,13 +34,19 @@ pub(super) const SIEVE_ROWS: usize = BLOCK_ROWS * SIFT_WORDS;
 /// Rows for which there is room come in such steps, where a page has as many.
 const STEP_WORDS: usize = 8;
 
+/// No axis of this page.
+const NONE: u8 = u8::MAX;
+
 /// Up to [`SIEVE_ROWS`] rows.
 #[derive(Clone)]
 pub(super) struct Sieve {
-    /// Those on which some row has a bound, by place.
-    columns: Box<[SieveColumn]>,
+    dictionary: Arc<Dictionary>,
+    /// Those on which some row has a bound.
+    axes: Box<[u8]>,
+    /// By axis, its place in `axes`, or [`NONE`].
+    place_of: [u8; COLUMNS_MAX],
     bits: Bits,
-    bounds: Bounds,
+    intervals: Intervals,
     /// Rows, live and dead.
     len: u16,
     live: u16,
@@ -52,30 +58,34 @@ pub(super) struct Sieve {
 }
 
 impl Sieve {
-    /// The rows `range` of `rows`, in this order, with so many buckets for each column.
-    pub(super) fn build(rows: &Rows, range: Range<usize>, buckets: u32) -> Self {
-        let mut spreads = [Spread::NONE; COLUMNS_MAX];
-        let mut bound_count = 0;
+    /// The rows `range` of `rows`, in this order; `None` if the dictionary does not serve them.
+    pub(super) fn build(
+        rows: &Rows,
+        range: Range<usize>,
+        dictionary: &Arc<Dictionary>,
+    ) -> Option<Self> {
+        let mut room = [Interval::all(0); COLUMNS_MAX];
+        let mut used = 0u64;
         for row in range.clone() {
-            bound_count += rows.bounds(row).len();
-            for Placed { column, least } in rows.bounds(row) {
-                let spread = &mut spreads[usize::from(*column)];
-                *spread = spread.with(*least);
+            for own in dictionary.encode(rows.bounds(row), &mut room)? {
+                used |= 1 << own.axis;
             }
         }
-        let columns = spreads.iter().zip(0..);
-        let columns: Box<[_]> = columns
-            .filter_map(|(spread, place)| SieveColumn::new(place, *spread, buckets))
+        let axes: Box<[u8]> = (0..COLUMNS_MAX as u8)
+            .filter(|axis| used >> axis & 1 == 1)
             .collect();
+        let mut place_of = [NONE; COLUMNS_MAX];
+        for (axis, place) in axes.iter().zip(0..) {
+            place_of[usize::from(*axis)] = place;
+        }
         let words = words_for(range.len());
+        let mut draft = Draft::new(axes.len(), words);
         let mut sieve = Self {
-            bits: Bits::new(columns.len(), buckets, words),
-            bounds: Bounds::new(
-                columns.iter().all(SieveColumn::is_narrow),
-                words * BLOCK_ROWS,
-                bound_count,
-            ),
-            columns,
+            bits: Bits::new(0, words),
+            intervals: Intervals::new(dictionary.is_narrow(), words * BLOCK_ROWS),
+            dictionary: Arc::clone(dictionary),
+            axes,
+            place_of,
             len: 0,
             live: 0,
             ids: Vec::with_capacity(range.len().div_ceil(BLOCK_ROWS)),
@@ -83,21 +93,17 @@ impl Sieve {
             exact_rows: Vec::with_capacity(words),
             exact: ExactRows::default(),
         };
-        let mut codes = [(0, 0); COLUMNS_MAX];
         for row in range {
-            let codes = sieve
-                .codes(rows.bounds(row), &mut codes)
-                .expect("the columns were made for these rows");
-            for (column, code) in codes {
-                let column = usize::from(*column);
-                let bucket = sieve.columns[column].bucket(*code);
-                sieve.bits.mark(column, bucket, sieve.len);
+            let intervals = dictionary.encode(rows.bounds(row), &mut room)?;
+            for own in intervals {
+                let place = place_of[usize::from(own.axis)];
+                draft.mark(place.into(), dictionary.span(*own), sieve.len);
             }
-            sieve.bounds.push(codes);
+            sieve.intervals.push(intervals);
             sieve.push(rows.id(row), rows.exact(row));
         }
-        sieve.bits.spread();
-        sieve
+        sieve.bits = draft.finish();
+        Some(sieve)
     }
 
     /// Rows that are not removed.
@@ -122,36 +128,21 @@ impl Sieve {
         bounds: &[Placed],
         exact: Option<&Arc<Exact>>,
     ) -> Result<(), NoRoom> {
-        let mut codes = [(0, 0); COLUMNS_MAX];
-        let codes = self.codes(bounds, &mut codes)?;
-        if usize::from(self.len) == self.bits.words() * BLOCK_ROWS || self.bounds.is_full() {
+        let mut room = [Interval::all(0); COLUMNS_MAX];
+        let intervals = self.dictionary.encode(bounds, &mut room).ok_or(NoRoom)?;
+        let is_new = |own: &Interval| self.place_of[usize::from(own.axis)] == NONE;
+        let is_full = usize::from(self.len) == self.bits.words() * BLOCK_ROWS;
+        if is_full || self.intervals.is_full() || intervals.iter().any(is_new) {
             return Err(NoRoom);
         }
-        for (column, code) in codes {
-            let column = usize::from(*column);
-            let bucket = self.columns[column].bucket(*code);
-            self.bits.mark_up_to(column, bucket, self.len);
+        for own in intervals {
+            let place = self.place_of[usize::from(own.axis)];
+            let span = self.dictionary.span(*own);
+            self.bits.add(place.into(), span, self.len);
         }
-        self.bounds.push(codes);
+        self.intervals.push(intervals);
         self.push(id, exact);
         Ok(())
-    }
-
-    /// Each bound as its column on this page and its code there.
-    fn codes<'c>(
-        &self,
-        bounds: &[Placed],
-        room: &'c mut [(u8, u64); COLUMNS_MAX],
-    ) -> Result<&'c [(u8, u64)], NoRoom> {
-        let mut at = 0;
-        for (code, Placed { column, least }) in room.iter_mut().zip(bounds) {
-            // Both are in order of place.
-            let left = self.columns[at..].iter();
-            at += left.take_while(|own| own.place() < *column).count();
-            let own = self.columns.get(at).filter(|own| own.place() == *column);
-            *code = (at as u8, own.ok_or(NoRoom)?.code(*least).ok_or(NoRoom)?);
-        }
-        Ok(&room[..bounds.len()])
     }
 
     fn push(&mut self, id: SubscriptionId, exact: Option<&Arc<Exact>>) {
@@ -172,6 +163,11 @@ impl Sieve {
         self.live += 1;
     }
 
+    fn bounds(&self, row: u16) -> impl Iterator<Item = Placed> + '_ {
+        let intervals = self.intervals.of(row);
+        intervals.flat_map(|interval| self.dictionary.decode(interval))
+    }
+
     /// Removes a live row.
     pub(super) fn remove(&mut self, row: u16) -> Removed {
         let (block, at) = split(row);
@@ -182,10 +178,9 @@ impl Sieve {
             self.exact_rows[block] &= !(1 << at);
             exact = self.exact.remove(row);
         }
-        let columns = self.bounds.of(row);
-        let places = columns.map(|(column, _)| self.columns[usize::from(column)].place());
+        let columns = self.bounds(row).map(|own| own.column);
         Removed {
-            columns: places.fold(0, |columns, place| columns | 1 << place),
+            columns: columns.fold(0, |columns, column| columns | 1 << column),
             exact,
         }
     }
@@ -195,17 +190,10 @@ impl Sieve {
         let mut exact = self.exact.in_order();
         for row in 0..self.len {
             let (block, at) = split(row);
-            if self.live_rows[block] >> at & 1 == 0 {
-                continue;
+            if self.live_rows[block] >> at & 1 == 1 {
+                let id = SubscriptionId(self.ids[block].0[at]);
+                rows.push(id, self.bounds(row), exact(row));
             }
-            let bounds = self.bounds.of(row).map(|(column, code)| {
-                let column = &self.columns[usize::from(column)];
-                Placed {
-                    column: column.place(),
-                    least: column.bound(code),
-                }
-            });
-            rows.push(SubscriptionId(self.ids[block].0[at]), bounds, exact(row));
         }
     }
 
@@ -226,39 +214,48 @@ impl Sieve {
     pub(super) fn scan<'p, L: Lanes, K>(
         &'p self,
         lanes: L,
+        sight: &mut Sight,
         keys: &[u64; COLUMNS_MAX],
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
-        let mut limits = [0; COLUMNS_MAX];
-        let (mut picks, mut open) = ([0; COLUMNS_MAX], 0);
-        for (at, column) in self.columns.iter().enumerate() {
-            let limit = column.limit(keys[usize::from(column.place()) % COLUMNS_MAX]);
-            limits[at % COLUMNS_MAX] = limit;
-            picks[open % COLUMNS_MAX] = self.bits.pick(at, column.reached(limit));
-            open += usize::from(!column.is_whole(limit));
-        }
-        if open == 0 {
-            self.take_all(probe, found);
-            return;
+        sight.turn_to(lanes, &self.dictionary, keys);
+        let mut picks = [Pick::default(); COLUMNS_MAX];
+        let picks = &mut picks[..self.axes.len() % (COLUMNS_MAX + 1)];
+        for (place, (pick, axis)) in picks.iter_mut().zip(&self.axes).enumerate() {
+            *pick = self.bits.pick(place, sight, *axis);
         }
         let mut sifted = Sifted::NONE;
         let words = self.live_rows.len();
-        self.bits.sift(lanes, &picks[..open], &mut sifted, words);
-        let blocks = self.ids.iter().zip(&self.live_rows);
-        let sifted = sifted.failing.iter().zip(&sifted.unsure);
-        for (block, ((ids, live), (failing, unsure))) in blocks.zip(sifted).enumerate() {
-            let mut rows = live & !failing;
-            let mut left = rows & unsure;
-            while left != 0 {
-                let at = left.trailing_zeros();
-                let row = (block * BLOCK_ROWS) as u16 + at as u16;
-                let fails = !self.bounds.are_below(row, &limits);
-                rows &= !(u64::from(fails) << at);
-                left &= left - 1;
-            }
-            found.block(ids, self.tested(block, rows, probe));
+        self.bits.sift(lanes, picks, &mut sifted, words);
+        let Sifted { failing, unsure } = &mut sifted;
+        // From here on the rows that are in.
+        let rows = failing;
+        let mut unsure_rows = Room::new();
+        for (block, live) in self.live_rows.iter().enumerate().take(SIFT_WORDS) {
+            rows[block] = live & !rows[block];
+            unsure_rows.push((block * BLOCK_ROWS) as u16, rows[block] & unsure[block]);
         }
+        for row in unsure_rows.all() {
+            let is_in = match sight.is_torn {
+                false => self.intervals.hold(lanes, *row, sight),
+                true => self.holds_by_bounds(*row, keys),
+            };
+            let (block, at) = split(*row);
+            rows[block % SIFT_WORDS] &= !(u64::from(!is_in) << at);
+        }
+        if !self.exact.is_empty() {
+            for (block, rows) in rows.iter_mut().enumerate().take(words) {
+                *rows = self.tested(block, *rows, probe);
+            }
+        }
+        found.blocks(&self.ids, &rows[..words.min(SIFT_WORDS)]);
+    }
+
+    #[inline(never)]
+    fn holds_by_bounds(&self, row: u16, keys: &[u64; COLUMNS_MAX]) -> bool {
+        let mut intervals = self.intervals.of(row);
+        intervals.all(|interval| self.dictionary.holds(interval, keys))
     }
 
     /// Those of `rows` whose exact tests the header passes.
@@ -268,6 +265,49 @@ impl Sieve {
             0 => rows,
             exact => rows & !self.exact.failing(block, exact, probe),
         }
+    }
+}
+
+/// Room for the numbers of rows.
+struct Room {
+    rows: [u16; SIEVE_ROWS + Self::EACH],
+    used: usize,
+}
+
+impl Room {
+    /// Numbers that are written for each block whether there are so many or not: to write too many
+    /// costs less than to decide.
+    const EACH: usize = 4;
+
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            rows: [0; SIEVE_ROWS + Self::EACH],
+            used: 0,
+        }
+    }
+
+    /// Adds the rows of a block, which begins with row `first`, that `mask` names.
+    #[inline(always)]
+    fn push(&mut self, first: u16, mask: u64) {
+        let (mut left, count) = (mask, mask.count_ones() as usize);
+        let room = &mut self.rows[self.used..][..Self::EACH];
+        for place in room {
+            *place = first + left.trailing_zeros() as u16;
+            left &= left.wrapping_sub(1);
+        }
+        let mut at = self.used + Self::EACH;
+        while left != 0 {
+            self.rows[at] = first + left.trailing_zeros() as u16;
+            left &= left - 1;
+            at += 1;
+        }
+        self.used += count;
+    }
+
+    #[inline(always)]
+    fn all(&self) -> &[u16] {
+        &self.rows[..self.used]
     }
 }
 

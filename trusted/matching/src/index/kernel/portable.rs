@@ -2,10 +2,12 @@
 //!
 //! Source: comparison of packed bytes, Lamport, CACM 18(8), 1975.
 
-use super::{BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Passing, Sifted, Test};
+use super::{
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, LANES, Lanes, Line, Passing, Pick, Sifted, TOPS, Test,
+};
 
 /// The top bit of every byte.
-const TOPS: u64 = 0x8080_8080_8080_8080;
+const TOP_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// One in every byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -59,16 +61,31 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+    fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted) {
         for pick in picks {
-            let (unsure, failing) = maps[*pick as usize..][..2 * width].split_at(width);
-            let pairs = unsure[..used].iter().zip(&failing[..used]);
+            let unsure = &maps[pick.unsure as usize..][..used];
+            let failing = &maps[pick.failing as usize..][..used];
             let own = sifted.unsure.iter_mut().zip(&mut sifted.failing);
-            for ((own_unsure, own_failing), (unsure, failing)) in own.zip(pairs) {
+            let own = own.zip(unsure.iter().zip(failing));
+            for ((own_unsure, own_failing), (unsure, failing)) in own {
                 *own_unsure |= unsure;
                 *own_failing |= failing;
             }
         }
+    }
+
+    #[inline(always)]
+    fn below(self, tops: &[u32; TOPS], key: u32) -> usize {
+        tops.partition_point(|top| *top < key)
+    }
+
+    #[inline(always)]
+    fn within(self, lows: &[u32], widths: &[u32], axes: &[u8], codes: &[u32; 64]) -> bool {
+        let intervals = lows.iter().zip(widths).zip(axes);
+        intervals.fold(true, |all, ((low, width), axis)| {
+            let code = codes[usize::from(*axis) % 64];
+            all & (code.wrapping_sub(*low) <= *width)
+        })
     }
 
     #[inline(always)]
@@ -118,15 +135,15 @@ impl Lanes for Portable {
 #[inline(always)]
 fn less(a: u64, b: u64) -> u64 {
     // Without the top bits no byte borrows from the next.
-    let low = (a | TOPS) - (b & !TOPS);
-    ((!a & b) | (!(a ^ b) & !low)) & TOPS
+    let low = (a | TOP_BITS) - (b & !TOP_BITS);
+    ((!a & b) | (!(a ^ b) & !low)) & TOP_BITS
 }
 
 /// The top bit of each byte of `a` that equals the one of `b`; the other bits are zero.
 #[inline(always)]
 fn equal(a: u64, b: u64) -> u64 {
     let differ = a ^ b;
-    !(((differ & !TOPS) + !TOPS) | differ) & TOPS
+    !(((differ & !TOP_BITS) + !TOP_BITS) | differ) & TOP_BITS
 }
 
 /// The top bits of the bytes, side by side.

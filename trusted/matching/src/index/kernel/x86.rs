@@ -8,8 +8,8 @@
 use core::arch::x86_64::*;
 
 use super::{
-    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Passing, Sifted, Test,
-    WORDS_WIDE, portable::Portable,
+    BLOCK_ROWS, Compared, Frame, Framed, Ids, Job, LANES, Lanes, Line, Passing, Pick, Sifted, TOPS,
+    Test, WORDS_WIDE, portable::Portable,
 };
 
 /// Does `job` with AVX2.
@@ -168,9 +168,19 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+    fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted) {
         // The compiler makes vectors of the loop over words.
-        Portable.sift(maps, picks, width, used, sifted);
+        Portable.sift(maps, picks, used, sifted);
+    }
+
+    #[inline(always)]
+    fn below(self, tops: &[u32; TOPS], key: u32) -> usize {
+        Portable.below(tops, key)
+    }
+
+    #[inline(always)]
+    fn within(self, lows: &[u32], widths: &[u32], axes: &[u8], codes: &[u32; 64]) -> bool {
+        Portable.within(lows, widths, axes, codes)
     }
 
     #[inline(always)]
@@ -277,18 +287,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn sift(self, maps: &[u64], picks: &[u32], width: usize, used: usize, sifted: &mut Sifted) {
+    fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted) {
         if used < WORDS_WIDE {
-            return Portable.sift(maps, picks, width, used, sifted);
+            return Portable.sift(maps, picks, used, sifted);
         }
-        assert!(
-            used <= width && used.is_multiple_of(WORDS_WIDE),
-            "whole vectors of the words that there are"
-        );
         let (own_unsure, _) = sifted.unsure.as_chunks_mut::<WORDS_WIDE>();
         let (own_failing, _) = sifted.failing.as_chunks_mut::<WORDS_WIDE>();
         let own = own_unsure.iter_mut().zip(own_failing);
-        for (first, (own_unsure, own_failing)) in (0..used).step_by(WORDS_WIDE).zip(own) {
+        let vectors = used / WORDS_WIDE;
+        for (vector, (own_unsure, own_failing)) in own.enumerate().take(vectors) {
             // SAFETY: `self` proves AVX-512 F; both arrays are 64 bytes.
             let (mut unsure, mut failing) = unsafe {
                 (
@@ -297,14 +304,15 @@ impl Lanes for Avx512 {
                 )
             };
             for pick in picks {
-                let pair = &maps[*pick as usize..][..2 * width];
-                // SAFETY: `self` proves AVX-512 F. `width` is at least `used`, which is a multiple of the
-                // eight words of a vector, as `first` is, so that they end in the first half of the pair,
-                // or, `width` words further on, in the second.
+                let load = |at: u32| {
+                    let words = &maps[at as usize + vector * WORDS_WIDE..][..WORDS_WIDE];
+                    // SAFETY: `self` proves AVX-512 F; these are 64 bytes.
+                    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
+                };
+                // SAFETY: `self` proves AVX-512 F.
                 unsafe {
-                    let at = pair.as_ptr().add(first);
-                    unsure = _mm512_or_si512(unsure, _mm512_loadu_si512(at.cast()));
-                    failing = _mm512_or_si512(failing, _mm512_loadu_si512(at.add(width).cast()));
+                    unsure = _mm512_or_si512(unsure, load(pick.unsure));
+                    failing = _mm512_or_si512(failing, load(pick.failing));
                 }
             }
             // SAFETY: as at the loads.
@@ -313,6 +321,43 @@ impl Lanes for Avx512 {
                 _mm512_storeu_si512(own_failing.as_mut_ptr().cast(), failing);
             }
         }
+    }
+
+    #[inline(always)]
+    fn below(self, tops: &[u32; TOPS], key: u32) -> usize {
+        let mut below = 0;
+        for part in tops.as_chunks::<16>().0 {
+            // SAFETY: `self` proves AVX-512 F; these are 64 bytes.
+            let mask = unsafe {
+                let part = _mm512_loadu_si512(part.as_ptr().cast());
+                _mm512_cmplt_epu32_mask(part, _mm512_set1_epi32(key.cast_signed()))
+            };
+            below += mask.count_ones() as usize;
+        }
+        below
+    }
+
+    #[inline(always)]
+    fn within(self, lows: &[u32], widths: &[u32], axes: &[u8], codes: &[u32; 64]) -> bool {
+        let (mut outside, mut at) = (0, 0);
+        let count = lows.len().min(widths.len()).min(axes.len());
+        while at < count {
+            let used = (1u32 << (count - at).min(8)) - 1;
+            let (lows, widths, axes) = (&lows[at..], &widths[at..], &axes[at..]);
+            // SAFETY: `self` proves AVX-512 F, BW and VL and AVX2. No more is read of the three than all of
+            // them have; six bits of an axis name one of the 64 codes.
+            outside |= unsafe {
+                let lows = _mm256_maskz_loadu_epi32(used as u8, lows.as_ptr().cast());
+                let widths = _mm256_maskz_loadu_epi32(used as u8, widths.as_ptr().cast());
+                let axes = _mm_maskz_loadu_epi8(used as u16, axes.as_ptr().cast());
+                let axes = _mm256_and_si256(_mm256_cvtepu8_epi32(axes), _mm256_set1_epi32(63));
+                let codes = _mm256_i32gather_epi32::<4>(codes.as_ptr().cast(), axes);
+                let steps = _mm256_sub_epi32(codes, lows);
+                _mm256_mask_cmpgt_epu32_mask(used as u8, steps, widths)
+            };
+            at += 8;
+        }
+        outside == 0
     }
 
     #[inline(always)]

@@ -1,0 +1,233 @@
+//! The axes of the sieves of a group, and a header on them.
+//!
+//! Invariant: a page is read by the dictionary that it was written by; pages of a group share one
+//! where it serves them.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr;
+
+use super::super::column::Column;
+use super::super::kernel::Lanes;
+use super::super::page::COLUMNS_MAX;
+use super::super::rows::{Placed, Rows};
+use super::axis::{Axis, BUCKETS, Ends};
+use super::bits::Span;
+use super::intervals::Interval;
+
+/// Bounds of a column that are looked at for its buckets.
+const SAMPLE: usize = 256;
+
+/// No column.
+const NONE: u8 = u8::MAX;
+
+/// The axes on which rows of a group have bounds.
+pub(in super::super) struct Dictionary {
+    axes: Box<[Sides]>,
+    /// By place of a column, its axis, or [`NONE`].
+    axis_of: [u8; COLUMNS_MAX],
+}
+
+/// An axis and the places of its columns, or [`NONE`].
+struct Sides {
+    axis: Axis,
+    low: u8,
+    high: u8,
+}
+
+/// A header on the axes of one dictionary.
+pub(in super::super) struct Sight {
+    dictionary: *const Dictionary,
+    pub(super) codes: [u64; COLUMNS_MAX],
+    /// The same, where they fit.
+    pub(super) narrow: [u32; COLUMNS_MAX],
+    /// Which bitmaps say who fails.
+    pub(super) failing: [u8; COLUMNS_MAX],
+    /// Which ones say who may.
+    pub(super) unsure: [u8; COLUMNS_MAX],
+    /// Whether on some axis it is at one place for lower bounds and at another for upper ones.
+    pub(super) is_torn: bool,
+}
+
+/// In place of a bucket: rows with any bound.
+pub(super) const BOUND: u8 = BUCKETS as u8;
+
+/// In place of a bucket: no row.
+pub(super) const NOBODY: u8 = BOUND + 1;
+
+impl Sight {
+    /// On no dictionary yet.
+    pub(in super::super) fn new() -> Self {
+        Self {
+            dictionary: ptr::null(),
+            codes: [0; COLUMNS_MAX],
+            narrow: [0; COLUMNS_MAX],
+            failing: [0; COLUMNS_MAX],
+            unsure: [0; COLUMNS_MAX],
+            is_torn: false,
+        }
+    }
+
+    /// Puts the header with these keys on the axes of `dictionary`, unless it is on them.
+    #[inline(always)]
+    pub(super) fn turn_to<L: Lanes>(
+        &mut self,
+        lanes: L,
+        dictionary: &Dictionary,
+        keys: &[u64; COLUMNS_MAX],
+    ) {
+        if ptr::eq(self.dictionary, dictionary) {
+            return;
+        }
+        self.dictionary = dictionary;
+        self.is_torn = false;
+        for (at, sides) in dictionary.axes.iter().enumerate() {
+            let at = at % COLUMNS_MAX;
+            let (low, high) = sides.keys(keys);
+            let code = sides.axis.code(low);
+            self.codes[at] = code;
+            self.narrow[at] = code.min(u32::MAX.into()) as u32;
+            let bucket = sides.axis.bucket(lanes, code) as u8;
+            (self.failing[at], self.unsure[at]) = (bucket, bucket);
+            if low != !high {
+                // It lacks the attribute, or has a text where others have numbers.
+                let lacks = low == 0 && high == 0;
+                self.is_torn |= !lacks;
+                self.failing[at] = if lacks { BOUND } else { NOBODY };
+                self.unsure[at] = BOUND;
+            }
+        }
+    }
+}
+
+impl Sides {
+    /// A header's keys for lower and for upper bounds.
+    #[inline(always)]
+    fn keys(&self, keys: &[u64; COLUMNS_MAX]) -> (u64, u64) {
+        let key = |place: u8| keys[usize::from(place) % COLUMNS_MAX];
+        let complement = |key: u64| if key == 0 { 0 } else { !key };
+        match (self.low, self.high) {
+            (low, NONE) => (key(low), complement(key(low))),
+            (NONE, high) => (complement(key(high)), key(high)),
+            (low, high) => (key(low), key(high)),
+        }
+    }
+}
+
+impl Dictionary {
+    /// A dictionary for the rows of a group with these columns, and what `old` was made for.
+    pub(in super::super) fn new(columns: &[Column], rows: &Rows, old: Option<&Self>) -> Self {
+        let mut numbers: Vec<u32> = columns.iter().map(|column| column.axis()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut axis_of = [NONE; COLUMNS_MAX];
+        let mut ends: Vec<(Ends, [u8; 2])> = Vec::new();
+        for number in numbers {
+            let mut places = [NONE; 2];
+            for (place, column) in columns.iter().enumerate() {
+                if column.axis() == number {
+                    places[usize::from(column.is_high())] = place as u8;
+                    axis_of[place] = ends.len() as u8;
+                }
+            }
+            ends.push((Ends::default(), places));
+        }
+        let step = rows.len().div_ceil(SAMPLE).max(1);
+        let mut taken = [0; COLUMNS_MAX];
+        for row in (0..rows.len()).step_by(step).chain(0..rows.len()) {
+            for Placed { column, least } in rows.bounds(row) {
+                let place = usize::from(*column);
+                // All have to fit; some tell how they are spread.
+                let (ends, places) = &mut ends[usize::from(axis_of[place])];
+                let is_high = places[1] == *column;
+                let key = if is_high { !least } else { *least };
+                ends.range(key);
+                if taken[place] < SAMPLE {
+                    taken[place] += 1;
+                    ends.top(if is_high { key } else { key - 1 });
+                }
+            }
+        }
+        for sides in old.iter().flat_map(|old| &old.axes) {
+            let place = if sides.low == NONE {
+                sides.high
+            } else {
+                sides.low
+            };
+            ends[usize::from(axis_of[usize::from(place)])]
+                .0
+                .axis(&sides.axis);
+        }
+        let axes = ends.into_iter().map(|(ends, [low, high])| Sides {
+            axis: Axis::new(ends),
+            low,
+            high,
+        });
+        Self {
+            axes: axes.collect(),
+            axis_of,
+        }
+    }
+
+    /// The buckets of an interval.
+    pub(super) fn span(&self, interval: Interval) -> Span {
+        let axis = &self.axes[usize::from(interval.axis)].axis;
+        Span {
+            first: interval.low.map_or(0, |code| axis.bucket_of(code)),
+            last: interval
+                .high
+                .map_or(BUCKETS - 1, |code| axis.bucket_of(code)),
+            fills_first: interval.low.is_none_or(|code| axis.begins(code)),
+            fills_last: interval.high.is_none_or(|code| axis.ends(code)),
+        }
+    }
+
+    /// Whether codes on all axes take no more than 32 bits.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.axes.iter().all(|sides| sides.axis.is_narrow())
+    }
+
+    /// Writes a row's bounds as intervals; `None` if one cannot be written.
+    pub(super) fn encode<'r>(
+        &self,
+        bounds: &[Placed],
+        room: &'r mut [Interval; COLUMNS_MAX],
+    ) -> Option<&'r [Interval]> {
+        let mut count = 0;
+        for Placed { column, least } in bounds {
+            let number = self.axis_of[usize::from(*column)];
+            let sides = self.axes.get(usize::from(number))?;
+            let known = room[..count].iter().position(|own| own.axis == number);
+            let at = known.unwrap_or(count);
+            if at == count {
+                room[at] = Interval::all(number);
+                count += 1;
+            }
+            match sides.high == *column {
+                true => room[at].high = Some(sides.axis.encode(!least)?),
+                false => room[at].low = Some(sides.axis.encode(*least)?),
+            }
+        }
+        Some(&room[..count])
+    }
+
+    /// The bounds of an interval.
+    pub(super) fn decode(&self, interval: Interval) -> impl Iterator<Item = Placed> {
+        let sides = &self.axes[usize::from(interval.axis)];
+        let low = interval.low.map(|code| Placed {
+            column: sides.low,
+            least: sides.axis.decode(code),
+        });
+        let high = interval.high.map(|code| Placed {
+            column: sides.high,
+            least: !sides.axis.decode(code),
+        });
+        low.into_iter().chain(high)
+    }
+
+    /// Whether the header with these keys is in an interval, which does not take it to be at one place.
+    pub(super) fn holds(&self, interval: Interval, keys: &[u64; COLUMNS_MAX]) -> bool {
+        self.decode(interval)
+            .all(|own| own.least <= keys[usize::from(own.column) % COLUMNS_MAX])
+    }
+}
