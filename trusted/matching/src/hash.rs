@@ -3,23 +3,41 @@
 //! Invariant: without the key nobody can choose inputs that collide, so hostile subscriptions
 //! cannot crowd one bucket of the index.
 //! Source: SipHash, Aumasson and Bernstein, INDOCRYPT '12; one compression and three final rounds,
-//! as in the hash tables of several languages.
+//! as in the hash tables of several languages. Numbers: multiply-add-shift, Dietzfelbinger, STACS '96,
+//! of which any two inputs agree in any bits of the hash with the probability that chance gives them.
 
-/// A key of 128 bits.
+/// A key of 128 bits for bytes, and one for numbers.
 #[derive(Clone)]
-pub(crate) struct Key([u64; 2]);
+pub(crate) struct Key {
+    bytes: [u64; 2],
+    /// Factors and a summand.
+    numbers: [u128; 3],
+}
 
 impl Key {
     /// Stretches a seed of 64 bits.
     pub(crate) fn from_seed(seed: u64) -> Self {
         let stretch = |label| sip::<2, 4>([seed, 0], label, &[]);
-        Self([stretch(0), stretch(1)])
+        let wide = |label| u128::from(stretch(label)) << 64 | u128::from(stretch(label + 1));
+        Self {
+            bytes: [stretch(0), stretch(1)],
+            numbers: [wide(2), wide(4), wide(6)],
+        }
+    }
+
+    /// Hashes two numbers.
+    #[inline]
+    pub(crate) fn hash_numbers(&self, one: u64, other: u64) -> u64 {
+        let [first, second, add] = self.numbers;
+        let sum = first.wrapping_mul(one.into());
+        let sum = sum.wrapping_add(second.wrapping_mul(other.into()));
+        (sum.wrapping_add(add) >> 64) as u64
     }
 
     /// Hashes `word`, as eight bytes little-endian, followed by `bytes`.
     #[inline]
     pub(crate) fn hash(&self, word: u64, bytes: &[u8]) -> u64 {
-        sip::<1, 3>(self.0, word, bytes)
+        sip::<1, 3>(self.bytes, word, bytes)
     }
 }
 
@@ -76,6 +94,29 @@ mod tests {
         let tail = [0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e];
 
         assert_eq!(sip::<2, 4>(key, key[0], &tail), 0xa129_ca61_49be_45e5);
+    }
+
+    #[test]
+    fn the_hash_of_numbers_depends_on_seed_and_both() {
+        let key = Key::from_seed(1);
+        let hash = key.hash_numbers(7, 9);
+
+        assert_eq!(hash, Key::from_seed(1).hash_numbers(7, 9));
+        assert_ne!(hash, Key::from_seed(2).hash_numbers(7, 9));
+        assert_ne!(hash, key.hash_numbers(9, 7));
+        assert_ne!(hash, key.hash_numbers(7, 10));
+        assert_ne!(hash, key.hash_numbers(8, 9));
+    }
+
+    #[test]
+    fn hashes_of_numbers_in_a_row_differ_in_their_low_bits() {
+        let key = Key::from_seed(3);
+        let mut low = [0u32; 256];
+        for number in 0..25_600 {
+            low[key.hash_numbers(1, number << 44) as usize % 256] += 1;
+        }
+
+        assert!(low.iter().all(|count| (25..400).contains(count)), "{low:?}");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 mod attribute;
 mod column;
 mod exact;
+mod few;
 mod group;
 mod homes;
 mod kernel;

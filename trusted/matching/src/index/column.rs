@@ -85,6 +85,9 @@ impl Grid {
         }
         // Drops the fraction; rounding in the product can be off by one point more.
         let mut point = scaled as i64;
+        if self.value(point) == value {
+            return Self::ZERO.wrapping_add((point << 1).cast_unsigned());
+        }
         point += i64::from(self.value(point + 1) <= value);
         point -= i64::from(self.value(point) > value);
         point -= i64::from(self.value(point) > value);

@@ -38,10 +38,23 @@ impl<'i> Found<'i> {
         self.runs.clear();
     }
 
+    /// Those of `ids` that `rows` names.
     #[inline(always)]
-    pub(super) fn one(&mut self, id: SubscriptionId) {
-        self.count += 1;
-        self.alone.push(id);
+    pub(super) fn several(&mut self, ids: &[SubscriptionId], rows: u32) {
+        if rows == 0 {
+            return;
+        }
+        let count = rows.count_ones() as usize;
+        self.count += count;
+        let used = self.alone.len();
+        // Each is written, and the next one over it where it does not count.
+        self.alone.resize(used + ids.len(), SubscriptionId(0));
+        let (room, mut at) = (&mut self.alone[used..], 0);
+        for (row, id) in ids.iter().enumerate() {
+            room[at] = *id;
+            at += (rows >> row & 1) as usize;
+        }
+        self.alone.truncate(used + count);
     }
 
     /// Those of `ids` that `rows` names.

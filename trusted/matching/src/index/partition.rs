@@ -3,22 +3,19 @@
 //! Invariant: a partition has either a few rows as they are or groups of pages, and goes with its
 //! last row.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::SubscriptionId;
 use super::attribute::AttributeId;
-use super::column::{Bound, Column};
+use super::column::Column;
 use super::exact::{Exact, Probe};
+use super::few::Few;
 use super::group::{Group, NewRow};
 use super::homes::{FEW, Home, Laying};
 use super::kernel::Lanes;
 use super::matches::Found;
 use crate::value::Value;
-
-/// Rows without a group. More are laid on pages: about where those are as fast, and as small.
-const FEW_MAX: usize = 12;
 
 /// Groups that are looked at for one that takes a row, the last ones.
 const GROUPS_TRIED: usize = 16;
@@ -31,16 +28,8 @@ pub(super) struct Partition {
     /// The number of its page of few rows.
     page: u32,
     rows: usize,
-    few: Arc<Vec<Few>>,
+    few: Arc<Few>,
     groups: Vec<Arc<Group>>,
-}
-
-/// A row by itself.
-#[derive(Clone)]
-struct Few {
-    id: SubscriptionId,
-    bounds: Box<[Bound]>,
-    exact: Option<Arc<Exact>>,
 }
 
 /// What a removed row had: the columns of its bounds, and its exact tests.
@@ -80,21 +69,12 @@ impl Partition {
         partition: u32,
     ) -> u32 {
         self.rows += 1;
-        if self.groups.is_empty() && self.few.len() < FEW_MAX {
-            Arc::make_mut(&mut self.few).push(Few {
-                id: row.id,
-                bounds: row.bounds.into(),
-                exact: row.exact,
-            });
+        if self.groups.is_empty() && Arc::make_mut(&mut self.few).push(&row) {
             return self.page;
         }
-        for few in core::mem::take(&mut self.few).iter() {
-            let row = NewRow {
-                id: few.id,
-                bounds: &few.bounds,
-                exact: few.exact.clone(),
-            };
-            let page = self.lay(&row, laying, partition);
+        let few = core::mem::take(&mut self.few);
+        for few in few.rows() {
+            let page = self.lay(&few, laying, partition);
             laying.places.moved(few.id, self.page, page);
         }
         self.lay(&row, laying, partition)
@@ -127,10 +107,7 @@ impl Partition {
     #[inline(always)]
     pub(super) fn find<L: Lanes>(&self, lanes: L, home: Home, id: SubscriptionId) -> Option<u16> {
         match home.group {
-            FEW => {
-                let place = self.few.iter().position(|few| few.id == id);
-                place.map(|place| place as u16)
-            }
+            FEW => self.few.find(id),
             group => self.groups[group as usize].find(lanes, home.slot as usize, id),
         }
     }
@@ -139,10 +116,10 @@ impl Partition {
     pub(super) fn remove(&mut self, home: Home, row: u16, laying: &mut Laying<'_>) -> Removed {
         self.rows -= 1;
         if home.group == FEW {
-            let few = Arc::make_mut(&mut self.few).swap_remove(usize::from(row));
+            let (bounds, exact) = Arc::make_mut(&mut self.few).remove(row.into());
             return Removed {
-                columns: few.bounds.iter().map(|bound| bound.column).collect(),
-                exact: few.exact,
+                columns: bounds.iter().map(|bound| bound.column).collect(),
+                exact,
             };
         }
         let at = home.group as usize;
@@ -167,13 +144,8 @@ impl Partition {
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
-        for few in self.few.iter() {
-            let reached = |bound: &Bound| bound.least <= probe.keys.get(bound.column);
-            if few.bounds.iter().all(reached)
-                && few.exact.as_ref().is_none_or(|exact| exact.holds(probe))
-            {
-                found.one(few.id);
-            }
+        if self.groups.is_empty() {
+            self.few.scan(probe, found);
         }
         for group in &self.groups {
             group.scan(lanes, probe, found);

@@ -44,11 +44,21 @@ impl Snapshot {
     #[must_use]
     pub fn names(&self, block: &HeaderBlock<'_>) -> Names<'_> {
         let names = block.names().iter();
-        let ids = names.map(|name| self.attributes.find(&self.key, name));
         Names {
             snapshot: self,
-            ids: ids.collect(),
+            known: names.map(|name| self.known(name)).collect(),
         }
+    }
+
+    fn known(&self, name: &str) -> Option<Known> {
+        let id = self.attributes.find(&self.key, name)?;
+        let attribute = self.attributes.get(id);
+        Some(Known {
+            id,
+            rows: attribute.rows,
+            has_values: attribute.values > 0,
+            has_decimals: attribute.has_decimals,
+        })
     }
 
     /// Sets `matched` to the subscriptions that `header` satisfies, forgetting what it held.
@@ -70,23 +80,22 @@ impl Snapshot {
             "names were looked up in another index"
         );
         let resolve =
-            |index: &crate::NameIndex| names.ids.get(usize::from(index.0)).copied().flatten();
+            |index: &crate::NameIndex| names.known.get(usize::from(index.0)).copied().flatten();
         self.match_values(header.attributes(), resolve, matched);
     }
 
     /// As [`Self::matches`], for one publication that is in no block. Allocates.
     pub fn matches_publication<'i>(&'i self, publication: &Publication, matched: &mut Matches<'i>) {
         let attributes = publication.attributes().iter();
-        let values =
-            attributes.map(|(name, value)| (self.attributes.find(&self.key, name), value.borrow()));
+        let values = attributes.map(|(name, value)| (self.known(name), value.borrow()));
         let values: Vec<_> = values.collect();
-        self.match_values(&values, |id| *id, matched);
+        self.match_values(&values, |known| *known, matched);
     }
 
     fn match_values<'i, K>(
         &'i self,
         values: &[(K, ValueRef<'_>)],
-        resolve: impl Fn(&K) -> Option<AttributeId>,
+        resolve: impl Fn(&K) -> Option<Known>,
         matched: &mut Matches<'i>,
     ) {
         let Matches { found, keys } = matched;
@@ -98,18 +107,17 @@ impl Snapshot {
                 .enumerate()
                 .filter_map(|(at, (key, value))| Some((resolve(key)?, at, *value)))
         };
-        for (attribute, position, value) in known() {
-            let has_decimals = self.attributes.get(attribute).has_decimals;
-            keys.fill(attribute, position, value, has_decimals);
+        for (known, position, value) in known() {
+            keys.fill(known.id, position, value, known.has_decimals);
         }
         self.kernel.run(Match {
             snapshot: self,
-            known: known().map(|(attribute, _, value)| (attribute, value)),
+            known: known().map(|(known, _, value)| (known, value)),
             probe: Probe { keys, values },
             found,
         });
-        for (attribute, ..) in known() {
-            keys.empty(attribute);
+        for (known, ..) in known() {
+            keys.empty(known.id);
         }
     }
 
@@ -134,7 +142,7 @@ impl Snapshot {
         match value {
             ValueRef::Number(number) => {
                 let [key, excess] = [number.order_key(), number.key_excess().into()];
-                self.key.hash(attribute, &(key ^ excess).to_le_bytes())
+                self.key.hash_numbers(attribute, key ^ excess)
             }
             ValueRef::Text(text) => self.key.hash(attribute | 1, text.as_bytes()),
         }
@@ -185,7 +193,7 @@ struct Match<'i, 'p, K, I> {
     found: &'p mut Found<'i>,
 }
 
-impl<'v, K, I: Iterator<Item = (AttributeId, ValueRef<'v>)>> Job for Match<'_, '_, K, I> {
+impl<'v, K, I: Iterator<Item = (Known, ValueRef<'v>)>> Job for Match<'_, '_, K, I> {
     type Output = ();
 
     #[inline(always)]
@@ -199,14 +207,14 @@ impl<'v, K, I: Iterator<Item = (AttributeId, ValueRef<'v>)>> Job for Match<'_, '
         if let Some(rows) = snapshot.attributes.get(AttributeId::ALWAYS).rows {
             snapshot.partitions.get(rows).scan(lanes, probe, found);
         }
-        for (attribute, value) in known {
-            let under = snapshot.attributes.get(attribute);
-            let exact = match under.values {
-                0 => None,
-                _ => snapshot.find(attribute, value),
-            };
-            for partition in under.rows.into_iter().chain(exact) {
-                snapshot.partitions.get(partition).scan(lanes, probe, found);
+        for (known, value) in known {
+            if let Some(rows) = known.rows {
+                snapshot.partitions.get(rows).scan(lanes, probe, found);
+            }
+            if known.has_values
+                && let Some(exact) = snapshot.find(known.id, value)
+            {
+                snapshot.partitions.get(exact).scan(lanes, probe, found);
             }
         }
     }
@@ -226,5 +234,16 @@ impl fmt::Debug for Snapshot {
 pub struct Names<'i> {
     snapshot: &'i Snapshot,
     /// By position in the block's table; `None` for a name that no subscription mentions.
-    ids: Vec<Option<AttributeId>>,
+    known: Vec<Option<Known>>,
+}
+
+/// What matching takes to know of an attribute.
+#[derive(Clone, Copy)]
+struct Known {
+    id: AttributeId,
+    /// The partition of rows that every header with this attribute meets.
+    rows: Option<u32>,
+    /// Whether there are partitions of rows that only headers with a certain value of it meet.
+    has_values: bool,
+    has_decimals: bool,
 }
