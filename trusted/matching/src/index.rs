@@ -46,7 +46,7 @@ use crate::publication::Publication;
 use crate::subscription::Subscription;
 use crate::value::Value;
 use attribute::AttributeId;
-use column::Bound;
+use column::{Asked, Bound};
 use exact::Exact;
 use group::NewRow;
 use homes::{FEW, Home, Laying};
@@ -273,7 +273,7 @@ impl Index {
             .filter(|(attribute, _)| Some(*attribute) != access)
             .collect();
         demands.sort_unstable_by_key(|(attribute, _)| known.get(*attribute).uses);
-        let (mut bounds, mut tests) = (Vec::new(), Vec::new());
+        let (mut bounds, mut tests): (_, Vec<exact::Test>) = (Vec::new(), Vec::new());
         for (attribute, demand) in demands {
             let fits = bounds.len() + 2 <= COLUMNS_MAX;
             if fits {
@@ -283,10 +283,14 @@ impl Index {
                 tests.push(demand.test(attribute));
             }
         }
-        for bound in bounds.iter().filter(|bound| bound.is_decimal()) {
-            let attribute = bound.column.attribute();
-            if !known.get(attribute).has_decimals {
-                known.get_mut(attribute).has_decimals = true;
+        let by_bounds = bounds
+            .iter()
+            .map(|bound: &Bound| (bound.column.attribute(), bound.column.asked()));
+        let by_tests = tests.iter().map(|test| (test.attribute, Asked::BY_TESTS));
+        for (attribute, asked) in by_bounds.chain(by_tests) {
+            let known_asked = known.get(attribute).asked;
+            if !known_asked.has(asked) {
+                known.get_mut(attribute).asked = known_asked.with(asked);
             }
         }
         bounds.sort_unstable_by_key(|bound: &Bound| bound.column);

@@ -3,6 +3,7 @@
 //! Invariant: a name has an id exactly while a subscription in the index mentions it, so the table
 //! is no larger than the live subscriptions make it. Ids of names that went are used again.
 
+use super::column::Asked;
 use super::lookup::Lookup;
 use super::slab::Slab;
 use crate::hash::Key;
@@ -40,8 +41,8 @@ pub(super) struct Attribute {
     pub(super) rows: Option<u32>,
     /// How many partitions there are of rows that only headers with a certain value of it meet.
     pub(super) values: u32,
-    /// Whether a bound on it was ever on the grid of decimals.
-    pub(super) has_decimals: bool,
+    /// On which of its axes a bound or a test ever was.
+    pub(super) asked: Asked,
 }
 
 /// All attributes, by id and by name.

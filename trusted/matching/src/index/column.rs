@@ -132,6 +132,11 @@ impl Column {
         self.0 / 2
     }
 
+    /// Its axis alone.
+    pub(super) fn asked(self) -> Asked {
+        Asked(1 << (self.axis() % (SIDES as u32 / 2)))
+    }
+
     /// Whether its bounds are upper ones, complemented.
     pub(super) fn is_high(self) -> bool {
         self.0 % 2 == 1
@@ -158,6 +163,33 @@ pub(super) fn text_key(text: &[u8], filler: u8) -> u64 {
 /// Bytes of a text that [`text_key`] keeps whole.
 pub(super) const TEXT_KEY_BYTES: usize = 7;
 
+/// Some axes of an attribute, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked(u8);
+
+impl Asked {
+    const WHOLE: Self = Self(1 << (Side::WholeLow as u8 / 2));
+    const DECIMAL: Self = Self(1 << (Side::DecimalLow as u8 / 2));
+    const NUMBER: Self = Self(1 << (Side::NumberLow as u8 / 2));
+    const TEXT: Self = Self(1 << (Side::TextLow as u8 / 2));
+
+    /// What an exact test looks at.
+    pub(super) const BY_TESTS: Self = Self::NUMBER.with(Self::TEXT);
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
 /// For each column of an index, the key of the header at hand; 0 where it has none.
 ///
 /// Invariant: between two headers everything is 0.
@@ -179,36 +211,48 @@ impl Keys {
         self.keys[always.position()] = PRESENT;
     }
 
-    /// Sets the keys of an attribute, those of [`Grid::DECIMAL`] only where they are asked for.
-    #[inline]
+    /// Sets the keys of an attribute on the axes that are asked for, some of it.
+    #[inline(always)]
     pub(super) fn fill(
         &mut self,
         attribute: AttributeId,
         position: usize,
         value: ValueRef<'_>,
-        has_decimals: bool,
+        asked: Asked,
     ) {
         let at = attribute.position();
         self.positions[at] = position as u32;
         let keys = &mut self.keys[at * SIDES..][..SIDES];
-        keys.copy_from_slice(&match value {
+        let mut set = |side: Side, [low, high]: [u64; 2]| {
+            keys[side as usize] = low;
+            keys[side as usize + 1] = high;
+        };
+        let both = |key: u64| [key, !key];
+        match value {
             ValueRef::Number(number) => {
-                let (key, floor) = (number.order_key(), number.floor_to_double());
-                let whole = Grid::WHOLE.key(floor);
-                let [decimal_low, decimal_high] = match has_decimals {
-                    true => [Grid::DECIMAL.key(floor), !Grid::DECIMAL.key(floor)],
-                    false => [0, 0],
-                };
-                [whole, !whole, decimal_low, decimal_high, key, !key, 0, 0]
+                let floor = number.floor_to_double();
+                if asked.has(Asked::WHOLE) {
+                    set(Side::WholeLow, both(Grid::WHOLE.key(floor)));
+                }
+                if asked.has(Asked::DECIMAL) {
+                    set(Side::DecimalLow, both(Grid::DECIMAL.key(floor)));
+                }
+                if asked.has(Asked::NUMBER) {
+                    set(Side::NumberLow, both(number.order_key()));
+                }
             }
             ValueRef::Text(text) => {
-                let key = text_key(text.as_bytes(), 0);
-                [0, 0, 0, 0, PRESENT, 0, key, !key]
+                if asked.has(Asked::NUMBER) {
+                    set(Side::NumberLow, [PRESENT, 0]);
+                }
+                if asked.has(Asked::TEXT) {
+                    set(Side::TextLow, both(text_key(text.as_bytes(), 0)));
+                }
             }
-        });
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn empty(&mut self, attribute: AttributeId) {
         self.keys[attribute.position() * SIDES..][..SIDES].fill(0);
     }
@@ -229,14 +273,6 @@ impl Keys {
 pub(super) struct Bound {
     pub(super) column: Column,
     pub(super) least: u64,
-}
-
-impl Bound {
-    /// Whether it is on [`Grid::DECIMAL`].
-    pub(super) fn is_decimal(self) -> bool {
-        let side = self.column.position() % SIDES;
-        side == Side::DecimalLow as usize || side == Side::DecimalHigh as usize
-    }
 }
 
 #[cfg(test)]

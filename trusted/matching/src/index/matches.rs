@@ -7,6 +7,7 @@ use core::fmt;
 use core::iter;
 
 use super::SubscriptionId;
+use super::attribute::AttributeId;
 use super::column::Keys;
 use super::kernel::{BLOCK_ROWS, Ids, Job, Kernel, Lanes};
 
@@ -16,6 +17,10 @@ use super::kernel::{BLOCK_ROWS, Ids, Job, Kernel, Lanes};
 pub struct Matches<'i> {
     pub(super) found: Found<'i>,
     pub(super) keys: Keys,
+    /// The partitions that the header at hand meets.
+    pub(super) met: Vec<u32>,
+    /// The attributes that have keys.
+    pub(super) filled: Vec<AttributeId>,
 }
 
 /// Blocks of which no more than so many rows match on the average are not kept as such.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::{fmt, ptr};
 
 use super::attribute::{AttributeId, Attributes};
+use super::column::{Asked, Keys};
 use super::exact::Probe;
 use super::kernel::{Job, Kernel, Lanes};
 use super::lookup::Lookup;
@@ -57,7 +58,7 @@ impl Snapshot {
             id,
             rows: attribute.rows,
             has_values: attribute.values > 0,
-            has_decimals: attribute.has_decimals,
+            asked: attribute.asked,
         })
     }
 
@@ -98,27 +99,23 @@ impl Snapshot {
         resolve: impl Fn(&K) -> Option<Known>,
         matched: &mut Matches<'i>,
     ) {
-        let Matches { found, keys } = matched;
+        let Matches {
+            found,
+            keys,
+            met,
+            filled,
+        } = matched;
         found.clear();
         keys.prepare(self.attributes.len());
-        let known = || {
-            values
-                .iter()
-                .enumerate()
-                .filter_map(|(at, (key, value))| Some((resolve(key)?, at, *value)))
-        };
-        for (known, position, value) in known() {
-            keys.fill(known.id, position, value, known.has_decimals);
-        }
         self.kernel.run(Match {
             snapshot: self,
-            known: known().map(|(known, _, value)| (known, value)),
-            probe: Probe { keys, values },
+            values,
+            resolve,
+            keys,
+            met,
+            filled,
             found,
         });
-        for (known, ..) in known() {
-            keys.empty(known.id);
-        }
     }
 
     /// The number of the partition of rows that demand `value` of `attribute`.
@@ -186,36 +183,53 @@ impl Snapshot {
 }
 
 /// One header against all partitions that it meets.
-struct Match<'i, 'p, K, I> {
+struct Match<'i, 'p, K, R> {
     snapshot: &'i Snapshot,
-    known: I,
-    probe: Probe<'p, K>,
+    values: &'p [(K, ValueRef<'p>)],
+    resolve: R,
+    keys: &'p mut Keys,
+    met: &'p mut Vec<u32>,
+    filled: &'p mut Vec<AttributeId>,
     found: &'p mut Found<'i>,
 }
 
-impl<'v, K, I: Iterator<Item = (Known, ValueRef<'v>)>> Job for Match<'_, '_, K, I> {
+impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         let Self {
             snapshot,
-            known,
-            probe,
+            values,
+            resolve,
+            keys,
+            met,
+            filled,
             found,
         } = self;
-        if let Some(rows) = snapshot.attributes.get(AttributeId::ALWAYS).rows {
-            snapshot.partitions.get(rows).scan(lanes, probe, found);
+        met.clear();
+        met.extend(snapshot.attributes.get(AttributeId::ALWAYS).rows);
+        filled.clear();
+        for (position, (key, value)) in values.iter().enumerate() {
+            let Some(known) = resolve(key) else { continue };
+            if !known.asked.is_none() {
+                keys.fill(known.id, position, *value, known.asked);
+                filled.push(known.id);
+            }
+            met.extend(known.rows);
+            if known.has_values {
+                met.extend(snapshot.find(known.id, *value));
+            }
         }
-        for (known, value) in known {
-            if let Some(rows) = known.rows {
-                snapshot.partitions.get(rows).scan(lanes, probe, found);
-            }
-            if known.has_values
-                && let Some(exact) = snapshot.find(known.id, value)
-            {
-                snapshot.partitions.get(exact).scan(lanes, probe, found);
-            }
+        let probe = Probe { keys, values };
+        for partition in &*met {
+            snapshot
+                .partitions
+                .get(*partition)
+                .scan(lanes, probe, found);
+        }
+        for attribute in &*filled {
+            keys.empty(*attribute);
         }
     }
 }
@@ -245,5 +259,5 @@ struct Known {
     rows: Option<u32>,
     /// Whether there are partitions of rows that only headers with a certain value of it meet.
     has_values: bool,
-    has_decimals: bool,
+    asked: Asked,
 }
