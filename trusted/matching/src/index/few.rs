@@ -5,6 +5,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::SubscriptionId;
 use super::column::Bound;
@@ -13,18 +14,19 @@ use super::group::NewRow;
 use super::matches::Found;
 
 /// Rows at most.
-const FEW_MAX: usize = 32;
+const FEW_MAX: usize = 64;
 
-/// Bounds of all rows at most; as many as one row may have.
-const BOUNDS_MAX: usize = 64;
+/// Bounds of all rows at most; no fewer than one row may have.
+const BOUNDS_MAX: usize = 96;
 
 /// Rows without any arrangement.
 #[derive(Clone, Default)]
 pub(super) struct Few {
     ids: Vec<SubscriptionId>,
-    /// By row, where its bounds end.
-    ends: Vec<u8>,
+    /// Row by row.
     bounds: Vec<Bound>,
+    /// By bound, its row.
+    rows: Vec<u8>,
     /// By row; empty where no row has any.
     exact: Vec<Option<Arc<Exact>>>,
 }
@@ -40,14 +42,20 @@ impl Few {
             self.exact.resize(self.ids.len(), None);
             self.exact.push(row.exact.clone());
         }
-        self.ids.push(row.id);
+        self.rows.resize(bounds, self.ids.len() as u8);
         self.bounds.extend_from_slice(row.bounds);
-        self.ends.push(self.bounds.len() as u8);
+        self.ids.push(row.id);
         true
     }
 
+    /// Whether there is none.
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     /// The rows, in order.
-    pub(super) fn rows(&self) -> impl Iterator<Item = NewRow<'_>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = NewRow<'_>> {
         (0..self.ids.len()).map(|row| NewRow {
             id: self.ids[row],
             bounds: self.bounds_of(row),
@@ -55,13 +63,14 @@ impl Few {
         })
     }
 
-    fn start(&self, row: usize) -> usize {
-        row.checked_sub(1)
-            .map_or(0, |before| self.ends[before].into())
+    fn range(&self, row: usize) -> Range<usize> {
+        let start = self.rows.partition_point(|own| usize::from(*own) < row);
+        let count = self.rows[start..].partition_point(|own| usize::from(*own) == row);
+        start..start + count
     }
 
     fn bounds_of(&self, row: usize) -> &[Bound] {
-        &self.bounds[self.start(row)..self.ends[row].into()]
+        &self.bounds[self.range(row)]
     }
 
     /// The row of `id`, or one of them.
@@ -72,13 +81,13 @@ impl Few {
 
     /// Removes a row; returns what it had.
     pub(super) fn remove(&mut self, row: usize) -> (Vec<Bound>, Option<Arc<Exact>>) {
-        let range = self.start(row)..self.ends[row].into();
-        let bounds: Vec<Bound> = self.bounds.drain(range).collect();
-        self.ids.remove(row);
-        self.ends.remove(row);
-        for end in &mut self.ends[row..] {
-            *end -= bounds.len() as u8;
+        let range = self.range(row);
+        let bounds: Vec<Bound> = self.bounds.drain(range.clone()).collect();
+        self.rows.drain(range.clone());
+        for own in &mut self.rows[range.start..] {
+            *own -= 1;
         }
+        self.ids.remove(row);
         let exact = (row < self.exact.len()).then(|| self.exact.remove(row));
         (bounds, exact.flatten())
     }
@@ -86,15 +95,12 @@ impl Few {
     /// Appends the rows that the header at hand satisfies.
     #[inline(always)]
     pub(super) fn scan<K>(&self, probe: Probe<'_, K>, found: &mut Found<'_>) {
-        let (mut rows, mut bounds) = (0u32, &self.bounds[..]);
-        let mut start = 0;
-        for (row, end) in self.ends.iter().enumerate() {
-            let (own, others) = bounds.split_at(usize::from(end - start));
-            (bounds, start) = (others, *end);
-            let reached = |bound: &Bound| bound.least <= probe.keys.get(bound.column);
-            let all = own.iter().fold(true, |all, bound| all & reached(bound));
-            rows |= u32::from(all) << row;
+        let mut failing = 0u64;
+        for (bound, row) in self.bounds.iter().zip(&self.rows) {
+            let fails = probe.keys.get(bound.column) < bound.least;
+            failing |= u64::from(fails) << (row % FEW_MAX as u8);
         }
+        let mut rows = !failing & (u64::MAX >> (FEW_MAX - self.ids.len()));
         if !self.exact.is_empty() {
             rows &= !self.failing(rows, probe);
         }
@@ -103,7 +109,7 @@ impl Few {
 
     /// Those of `rows` that fail their exact tests.
     #[inline(never)]
-    fn failing<K>(&self, rows: u32, probe: Probe<'_, K>) -> u32 {
+    fn failing<K>(&self, rows: u64, probe: Probe<'_, K>) -> u64 {
         let exact = self.exact.iter().enumerate();
         let asked = exact.filter(|(row, _)| rows >> row & 1 == 1);
         let failing =

@@ -45,7 +45,7 @@ impl<'i> Found<'i> {
 
     /// Those of `ids` that `rows` names.
     #[inline(always)]
-    pub(super) fn several(&mut self, ids: &[SubscriptionId], rows: u32) {
+    pub(super) fn several(&mut self, ids: &[SubscriptionId], rows: u64) {
         if rows == 0 {
             return;
         }

@@ -73,7 +73,7 @@ impl Partition {
             return self.page;
         }
         let few = core::mem::take(&mut self.few);
-        for few in few.rows() {
+        for few in few.all() {
             let page = self.lay(&few, laying, partition);
             laying.places.moved(few.id, self.page, page);
         }
@@ -144,7 +144,7 @@ impl Partition {
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
-        if self.groups.is_empty() {
+        if !self.few.is_empty() {
             self.few.scan(probe, found);
         }
         for group in &self.groups {
