@@ -365,6 +365,12 @@ impl Group {
         for (key, column) in keys.iter_mut().zip(&self.columns) {
             *key = probe.keys.get(*column);
         }
+        if !self.is_sieved
+            && let [page] = &self.pages[..]
+        {
+            page.scan(lanes, &mut Sight::new(), &keys, probe, found);
+            return;
+        }
         let mut sight = Sight::new();
         // Sieves look at little more of a page than its zone.
         if self.pages.len() == 1 || self.is_sieved && self.pages.len() <= SIEVES_MAX {

@@ -35,17 +35,16 @@ pub(super) struct Compared {
 pub(super) const LANES: usize = 8;
 
 /// How the bounds of [`LANES`] columns are written: less `base`, without the low `drop` bits, at most
-/// `end`, moved up by `lift` bits, plus `one`. Shifts are below 64.
+/// `end`, moved up by `lift` bits, plus 1 moved up by `one` bits. Moves are below 64.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
 pub(super) struct Frame {
     pub(super) base: [u64; LANES],
     pub(super) end: [u64; LANES],
-    pub(super) drop: [u64; LANES],
-    pub(super) lift: [u64; LANES],
-    pub(super) one: [u64; LANES],
+    pub(super) drop: [u8; LANES],
+    pub(super) lift: [u8; LANES],
+    pub(super) one: [u8; LANES],
     /// How far the first byte lies above the last bit.
-    pub(super) first: [u64; LANES],
+    pub(super) first: [u8; LANES],
 }
 
 /// Keys written in a frame.
@@ -345,13 +344,15 @@ mod tests {
             let bounds: Box<[u64; 8]> = alone(core::array::from_fn(|_| word()));
             let key = word();
             let mut words = || core::array::from_fn(|_| word());
+            let frame = (words(), words());
+            let moves = words().map(|word: u64| (word % 61) as u8 & 63);
             let frame = alone(Frame {
-                base: words(),
-                end: words(),
-                one: words(),
-                drop: words().map(|word| word & 63),
-                lift: words().map(|word| word & 63),
-                first: words().map(|word| word & 56),
+                base: frame.0,
+                end: frame.1,
+                drop: moves,
+                lift: moves.map(|by| 63 - by),
+                one: moves.map(|by| by / 2),
+                first: moves.map(|by| by & 56),
             });
             let keys = alone(words());
             let lines: [Line; 3] =
@@ -475,7 +476,7 @@ mod tests {
             let written = |lane: usize| match reached(lane) {
                 Some((steps, _)) => {
                     let steps = steps.min(frame.end[lane]);
-                    (steps << frame.lift[lane]).wrapping_add(frame.one[lane])
+                    (steps << frame.lift[lane]).wrapping_add(1 << frame.one[lane])
                 }
                 None => 0,
             };

@@ -7,6 +7,7 @@
 //! Source: zone maps, Moerkotte, VLDB '98; k-d trees, Bentley, CACM 1975; byte planes as in
 //! ByteSlice, Feng et al., SIGMOD '15.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -28,11 +29,11 @@ const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
 /// Up to [`PLANES_ROWS`] rows.
 #[derive(Clone)]
 pub(super) struct Planes {
-    columns: u8,
+    /// The places in the group of the columns on which some row has a bound, ascending.
+    places: Box<[u8]>,
     scales: AllScales,
-    /// By column, where its first bytes are among those of a block.
-    first_of: [u8; COLUMNS_MAX],
-    stride: Stride,
+    /// Lines of further bytes in a block.
+    stride: usize,
     /// Rows, live and dead.
     len: u16,
     sorted: u16,
@@ -45,13 +46,6 @@ pub(super) struct Planes {
     marks: Vec<Mark>,
     live_rows: [u64; PAGE_BLOCKS],
     exact: ExactRows,
-}
-
-/// Lines of one block.
-#[derive(Clone, Copy)]
-struct Stride {
-    first: usize,
-    rest: usize,
 }
 
 /// Marks of the rows of one block, beside those that are live.
@@ -85,8 +79,14 @@ impl Planes {
                 *spread = spread.with(*least);
             }
         }
-        let scales = spreads.map(Scale::new);
-        let mut planes = Self::empty(&scales[..rows.columns()], range.len());
+        let used = spreads
+            .iter()
+            .zip(0..)
+            .filter(|(spread, _)| !spread.is_none());
+        let (scales, places): (Vec<_>, Vec<_>) = used
+            .map(|(spread, place)| (Scale::new(*spread), place))
+            .unzip();
+        let mut planes = Self::empty(&scales, places.into(), range.len());
         for row in range {
             planes
                 .push(rows.id(row), rows.bounds(row), rows.exact(row))
@@ -96,30 +96,24 @@ impl Planes {
         planes
     }
 
-    fn empty(scales: &[Scale], rows: usize) -> Self {
-        let mut stride = Stride { first: 0, rest: 0 };
-        let mut first_of = [0; COLUMNS_MAX];
-        for (first_of, scale) in first_of.iter_mut().zip(scales) {
-            *first_of = stride.first as u8;
-            stride.first += usize::from(scale.planes > 0);
-        }
+    fn empty(scales: &[Scale], places: Box<[u8]>, rows: usize) -> Self {
+        let mut stride = 0;
         let side_by_side = scales.chunks(LANES).map(|scales| {
-            let (scales, next) = Scales::new(scales, stride.rest as u16);
-            stride.rest = next.into();
+            let (scales, next) = Scales::new(scales, stride);
+            stride = next;
             scales
         });
         let all: AllScales = side_by_side.collect();
-        let blocks = rows.div_ceil(BLOCK_ROWS);
+        let (blocks, stride) = (rows.div_ceil(BLOCK_ROWS), usize::from(stride));
         Self {
-            columns: scales.len() as u8,
             scales: all,
             stride,
-            first_of,
             len: 0,
             sorted: 0,
             live: 0,
-            firsts: Vec::with_capacity(blocks * stride.first),
-            rests: Vec::with_capacity(blocks * stride.rest),
+            firsts: Vec::with_capacity(blocks * places.len()),
+            rests: Vec::with_capacity(blocks * stride),
+            places,
             ids: Vec::with_capacity(blocks),
             marks: Vec::with_capacity(blocks),
             live_rows: [0; PAGE_BLOCKS],
@@ -165,12 +159,17 @@ impl Planes {
         bounds: &[Placed],
         exact: Option<&Arc<Exact>>,
     ) -> Result<(), NoRoom> {
-        let columns = usize::from(self.columns);
         let mut written = [0; COLUMNS_MAX];
-        for Placed { column, least } in bounds {
-            let column = usize::from(*column);
-            // A page from before its group had some column cannot take a bound there.
-            if columns <= column {
+        let mut column = 0;
+        for Placed {
+            column: place,
+            least,
+        } in bounds
+        {
+            // Both are in order of place. A page takes no bound on a column on which no row had one.
+            let left = self.places[column..].iter();
+            column += left.take_while(|own| *own < place).count();
+            if self.places.get(column) != Some(place) {
                 return Err(NoRoom);
             }
             let scale = self.scales[column / LANES].get(column % LANES);
@@ -180,16 +179,13 @@ impl Planes {
         if at == 0 {
             self.add_block();
         }
-        let rests = &mut self.rests[block * self.stride.rest..];
+        let columns = self.places.len();
+        let rests = &mut self.rests[block * self.stride..];
         for (column, written) in written.iter().enumerate().take(columns) {
             let scales = &mut self.scales[column / LANES];
             let (lane, scale) = (column % LANES, scales.get(column % LANES));
-            if scale.planes == 0 {
-                continue;
-            }
             let first = scale.byte(*written, 0);
-            let place = block * self.stride.first + usize::from(self.first_of[column]);
-            self.firsts[place].0[at] = first;
+            self.firsts[block * columns + column].0[at] = first;
             for (line, plane) in rests[scales.rest(lane)].iter_mut().zip(1..) {
                 line.0[at] = scale.byte(*written, plane);
             }
@@ -208,8 +204,8 @@ impl Planes {
     }
 
     fn add_block(&mut self) {
-        let Stride { first, rest } = self.stride;
-        for (lines, count) in [(&mut self.firsts, first), (&mut self.rests, rest)] {
+        let counts = [self.places.len(), self.stride];
+        for (lines, count) in [&mut self.firsts, &mut self.rests].into_iter().zip(counts) {
             lines.reserve_exact(count);
             lines.extend((0..count).map(|_| Line([0; BLOCK_ROWS])));
         }
@@ -229,26 +225,25 @@ impl Planes {
             mark.exact &= !(1 << at);
             exact = self.exact.remove(row);
         }
-        let columns = (0..usize::from(self.columns))
-            .filter(|column| self.written(block, at, *column) != 0)
-            .fold(0, |columns, column| columns | 1 << column);
-        Removed { columns, exact }
+        let columns = self.places.iter().enumerate();
+        let columns = columns.filter(|(column, _)| self.written(block, at, *column) != 0);
+        Removed {
+            columns: columns.fold(0, |columns, (_, place)| columns | 1 << place),
+            exact,
+        }
     }
 
-    /// The first bytes of a block, column by column, of those that have bounds.
+    /// The first bytes of a block, column by column.
     #[inline(always)]
     fn firsts(&self, block: usize) -> &[Line] {
-        &self.firsts[block * self.stride.first..][..self.stride.first]
+        let columns = self.places.len();
+        &self.firsts[block * columns..][..columns]
     }
 
     fn written(&self, block: usize, at: usize, column: usize) -> u64 {
         let (scales, lane) = (&self.scales[column / LANES], column % LANES);
-        if scales.get(lane).planes == 0 {
-            return 0;
-        }
-        let first = &self.firsts(block)[usize::from(self.first_of[column])];
-        let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
-        let first = u64::from(first.0[at]);
+        let rests = &self.rests[block * self.stride..][scales.rest(lane)];
+        let first = u64::from(self.firsts(block)[column].0[at]);
         let rest = rests.iter().map(|line| u64::from(line.0[at]));
         rest.fold(first, |written, byte| written << 8 | byte)
     }
@@ -262,14 +257,20 @@ impl Planes {
                 continue;
             }
             let id = SubscriptionId(self.ids[block].0[at]);
-            let bounds = (0..self.columns).filter_map(|column| {
-                let place = usize::from(column);
-                let scale = self.scales[place / LANES].get(place % LANES);
-                match scale.read(self.written(block, at, place)) {
-                    0 => None,
-                    least => Some(Placed { column, least }),
-                }
-            });
+            let bounds = self
+                .places
+                .iter()
+                .enumerate()
+                .filter_map(|(column, place)| {
+                    let scale = self.scales[column / LANES].get(column % LANES);
+                    match scale.read(self.written(block, at, column)) {
+                        0 => None,
+                        least => Some(Placed {
+                            column: *place,
+                            least,
+                        }),
+                    }
+                });
             rows.push(id, bounds, exact(row));
         }
     }
@@ -303,9 +304,13 @@ impl Planes {
             longer: 0,
         };
         let mut blocks = (1u32 << self.ids.len()) - 1;
-        let (keys, _) = keys.as_chunks::<LANES>();
-        for (at, (scales, keys)) in self.scales.iter().zip(keys).enumerate() {
-            let framed = scales.write(lanes, keys);
+        let places = self.places.chunks(LANES);
+        for (at, (scales, places)) in self.scales.iter().zip(places).enumerate() {
+            let mut own = [0; LANES];
+            for (own, place) in own.iter_mut().zip(places) {
+                *own = keys[usize::from(*place) % COLUMNS_MAX];
+            }
+            let framed = scales.write(lanes, &own);
             blocks &= scales.blocks(lanes, &framed);
             reach.open |= u64::from(framed.open) << (at * LANES);
             reach.longer |= u64::from(scales.longer(&framed)) << (at * LANES);
@@ -317,7 +322,7 @@ impl Planes {
             return;
         }
         let (tests, surely) = self.tests(&reach);
-        let tests = &tests[..self.stride.first];
+        let tests = &tests[..self.places.len()];
         while blocks != 0 {
             let block = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
             blocks &= blocks - 1;
@@ -351,7 +356,7 @@ impl Planes {
             if first < is_longer {
                 surely = 0;
             }
-            tests[usize::from(self.first_of[column])] = Test {
+            tests[column] = Test {
                 most: first,
                 sure: first.saturating_sub(is_longer),
             };
@@ -375,7 +380,7 @@ impl Planes {
         while columns != 0 {
             let column = columns.trailing_zeros() as usize % COLUMNS_MAX;
             columns &= columns - 1;
-            let first = &self.firsts(block)[usize::from(self.first_of[column])];
+            let first = &self.firsts(block)[column];
             let mut equal = open & lanes.compare(first, reach.first[column]).equal;
             if equal == 0 {
                 continue;
@@ -383,7 +388,7 @@ impl Planes {
             let (scales, lane) = (&self.scales[column / LANES], column % LANES);
             let reached = reach.framed[column / LANES].reached[lane];
             let scale = scales.get(lane);
-            let rests = &self.rests[block * self.stride.rest..][scales.rest(lane)];
+            let rests = &self.rests[block * self.stride..][scales.rest(lane)];
             for (line, plane) in rests.iter().zip(1..) {
                 let next = lanes.compare(line, scale.byte(reached, plane));
                 rows &= !equal | next.less | next.equal;

@@ -93,6 +93,11 @@ impl Spread {
         }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
     /// How wide they are spread, at most.
     #[inline]
     pub(super) fn width(&self) -> u64 {
@@ -219,10 +224,10 @@ impl Scales {
             let frame = &mut own.frame;
             frame.base[lane] = scale.base;
             frame.end[lane] = scale.end;
-            frame.drop[lane] = scale.drop.into();
-            frame.lift[lane] = scale.lift.into();
-            frame.one[lane] = scale.one;
-            frame.first[lane] = 8 * u64::from(scale.planes.saturating_sub(1));
+            frame.drop[lane] = scale.drop;
+            frame.lift[lane] = scale.lift;
+            frame.one[lane] = scale.one.checked_ilog2().map_or(0, |bits| bits as u8);
+            frame.first[lane] = 8 * scale.planes.saturating_sub(1);
             own.longer |= u8::from(scale.planes > 1) << lane;
             own.murky |= u8::from(scale.one >> frame.first[lane] == 0) << lane;
             own.planes[lane] = scale.planes;
@@ -236,9 +241,9 @@ impl Scales {
         Scale {
             base: self.frame.base[lane],
             end: self.frame.end[lane],
-            drop: self.frame.drop[lane] as u8,
-            lift: self.frame.lift[lane] as u8,
-            one: self.frame.one[lane],
+            drop: self.frame.drop[lane],
+            lift: self.frame.lift[lane],
+            one: 1 << self.frame.one[lane],
             planes: self.planes[lane],
         }
     }

@@ -96,7 +96,8 @@ impl Lanes for Portable {
             let steps = key.wrapping_sub(frame.base[lane]) >> frame.drop[lane];
             let open = !above | (steps < frame.end[lane]);
             let moved = steps.min(frame.end[lane]) << frame.lift[lane];
-            let reached = moved.wrapping_add(frame.one[lane]) & u64::from(above).wrapping_neg();
+            let reached =
+                moved.wrapping_add(1 << frame.one[lane]) & u64::from(above).wrapping_neg();
             framed.reached[lane] = reached;
             let first = (reached >> frame.first[lane]) as u8;
             framed.first[lane] = first | u8::from(open).wrapping_sub(1);

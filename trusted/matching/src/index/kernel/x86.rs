@@ -363,16 +363,19 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed {
         let mut framed = Framed::NONE;
-        // SAFETY: `self` proves AVX-512 F and VL; every array is 64 bytes, but for `first`, which is 8.
+        // SAFETY: `self` proves AVX-512 F and VL; arrays of words are 64 bytes, those of bytes 8.
         unsafe {
             let load = |words: &[u64; LANES]| _mm512_loadu_si512(words.as_ptr().cast());
+            let widen =
+                |bytes: &[u8; LANES]| _mm512_cvtepu8_epi64(_mm_loadl_epi64(bytes.as_ptr().cast()));
             let (keys, base, end) = (load(keys), load(&frame.base), load(&frame.end));
             let above = _mm512_cmpge_epu64_mask(keys, base);
-            let steps = _mm512_srlv_epi64(_mm512_sub_epi64(keys, base), load(&frame.drop));
+            let steps = _mm512_srlv_epi64(_mm512_sub_epi64(keys, base), widen(&frame.drop));
             let ends = _mm512_mask_cmpge_epu64_mask(above, steps, end);
-            let moved = _mm512_sllv_epi64(_mm512_min_epu64(steps, end), load(&frame.lift));
-            let reached = _mm512_maskz_add_epi64(above, moved, load(&frame.one));
-            let first = _mm512_srlv_epi64(reached, load(&frame.first));
+            let moved = _mm512_sllv_epi64(_mm512_min_epu64(steps, end), widen(&frame.lift));
+            let one = _mm512_sllv_epi64(_mm512_set1_epi64(1), widen(&frame.one));
+            let reached = _mm512_maskz_add_epi64(above, moved, one);
+            let first = _mm512_srlv_epi64(reached, widen(&frame.first));
             let first = _mm512_mask_mov_epi64(first, ends, _mm512_set1_epi64(255));
             _mm512_storeu_si512(framed.reached.as_mut_ptr().cast(), reached);
             _mm_storel_epi64(
