@@ -22,15 +22,29 @@ use super::tree::Tree;
 /// Pages whose zones lie together.
 const ZONE_PAGES: usize = 8;
 
-/// With so many pages a group builds no more sieves: what a header meets of them is beyond the caches
-/// then, and its zones leave out more of smaller pages.
-const SIEVES_MAX: usize = 12;
-
 /// A row to be laid.
 pub(super) struct NewRow<'r> {
     pub(super) id: SubscriptionId,
     pub(super) bounds: &'r [Bound],
     pub(super) exact: Option<Arc<Exact>>,
+}
+
+/// A page that a header meets.
+#[derive(Clone, Copy)]
+pub(super) struct Visit {
+    slot: u32,
+    /// Whether the header reaches all bounds there.
+    is_whole: bool,
+}
+
+impl Visit {
+    /// Of a page of which no more is known.
+    fn part(slot: u32) -> Self {
+        Self {
+            slot,
+            is_whole: false,
+        }
+    }
 }
 
 /// One column's zones of [`ZONE_PAGES`] pages.
@@ -92,10 +106,17 @@ impl Group {
     /// How a page of so many rows is built.
     fn form(&self, rows: usize) -> Form {
         // What was a sieve may have more rows than planes.
-        match self.is_sieved && (self.pages.len() < SIEVES_MAX || rows > PLANES_ROWS) {
+        match self.is_sieved && (self.pages.len() < self.sieves_max() || rows > PLANES_ROWS) {
             true => Form::Sieve,
             false => Form::Planes,
         }
+    }
+
+    /// With so many pages it builds no more sieves: what a header meets of them is beyond the caches
+    /// then, and its zones leave out more of smaller pages. The more columns, of which each row has
+    /// bounds on few, the later that is.
+    fn sieves_max(&self) -> usize {
+        self.columns.len().max(8)
     }
 
     /// Whether a row with these bounds can be laid here.
@@ -353,12 +374,13 @@ impl Group {
         }
     }
 
-    /// Appends the rows that the header at hand satisfies.
+    /// Appends the rows that the header at hand satisfies; `visits` is room.
     #[inline(always)]
     pub(super) fn scan<'p, L: Lanes, K>(
         &'p self,
         lanes: L,
         probe: Probe<'_, K>,
+        visits: &mut Vec<Visit>,
         found: &mut Found<'p>,
     ) {
         let mut keys = [0; COLUMNS_MAX];
@@ -371,30 +393,58 @@ impl Group {
             page.scan(lanes, &mut Sight::new(), &keys, probe, found);
             return;
         }
-        let mut sight = Sight::new();
+        visits.clear();
         // Sieves look at little more of a page than its zone.
-        if self.pages.len() == 1 || self.is_sieved && self.pages.len() <= SIEVES_MAX {
-            for page in &self.pages {
-                page.scan(lanes, &mut sight, &keys, probe, found);
-            }
-            return;
+        match self.is_sieved && self.pages.len() <= self.sieves_max() {
+            true => visits.extend((0..self.pages.len() as u32).map(Visit::part)),
+            false => self.visit(lanes, &keys, visits),
         }
-        for (zones, pages) in self.zones.iter().zip(self.pages.chunks(ZONE_PAGES)) {
-            let (mut pages_left, mut whole) = ((1u32 << pages.len()) - 1, u32::MAX);
-            for (zones, key) in zones.iter().zip(&keys) {
-                pages_left &= u32::from(lanes.reached(&zones.low, *key));
-                whole &= u32::from(lanes.reached(&zones.high, *key));
-                if pages_left == 0 {
+        let mut sight = Sight::new();
+        for (at, visit) in visits.iter().enumerate() {
+            // What is far away is asked for while something else is looked at: first where it is, then it.
+            if let Some(after_next) = visits.get(at + 2) {
+                lanes.prefetch(core::slice::from_ref(&**self.page(*after_next)));
+            }
+            if let Some(next) = visits.get(at + 1) {
+                self.page(*next).prefetch(lanes);
+            }
+            match visit.is_whole {
+                true => self.page(*visit).take_all(probe, found),
+                false => self
+                    .page(*visit)
+                    .scan(lanes, &mut sight, &keys, probe, found),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn page(&self, visit: Visit) -> &Arc<Page> {
+        &self.pages[visit.slot as usize]
+    }
+
+    /// Appends the pages whose zones a header with these keys meets.
+    #[inline(always)]
+    fn visit<L: Lanes>(&self, lanes: L, keys: &[u64; COLUMNS_MAX], visits: &mut Vec<Visit>) {
+        for (at, zones) in self.zones.iter().enumerate() {
+            let (mut met, mut whole) = (u8::MAX, u8::MAX);
+            for (zones, key) in zones.iter().zip(keys) {
+                met &= lanes.reached(&zones.low, *key);
+                whole &= lanes.reached(&zones.high, *key);
+                if met == 0 {
                     break;
                 }
             }
-            while pages_left != 0 {
-                let place = pages_left.trailing_zeros();
-                pages_left &= pages_left - 1;
-                match whole >> place & 1 {
-                    0 => pages[place as usize].scan(lanes, &mut sight, &keys, probe, found),
-                    _ => pages[place as usize].take_all(probe, found),
-                }
+            let pages = self.pages.len() - at * ZONE_PAGES;
+            if pages < ZONE_PAGES {
+                met &= (1 << pages) - 1;
+            }
+            while met != 0 {
+                let place = met.trailing_zeros();
+                met &= met - 1;
+                visits.push(Visit {
+                    slot: (at * ZONE_PAGES) as u32 + place,
+                    is_whole: whole >> place & 1 == 1,
+                });
             }
         }
     }

@@ -153,6 +153,10 @@ pub(super) trait Lanes: Copy {
     /// are as many of each.
     fn within(self, lows: &[u32], widths: &[u32], axes: &[u8], codes: &[u32; 64]) -> bool;
 
+    /// Asks for the first lines of the caches in which `items` lie. A hint, and without effect where there
+    /// is none.
+    fn prefetch<T>(self, items: &[T]);
+
     /// Writes a header's keys in a frame.
     fn write(self, frame: &Frame, keys: &[u64; LANES]) -> Framed;
 
@@ -444,6 +448,8 @@ mod tests {
                 sure: within(|test| test.sure),
             }
         }
+
+        fn prefetch<T>(self, _: &[T]) {}
 
         fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted) {
             for Pick { unsure, failing } in picks {

@@ -142,6 +142,15 @@ impl Page {
             .map(|(block, rows)| (block * BLOCK_ROWS) as u16 + rows.trailing_zeros() as u16)
     }
 
+    /// Asks for what a scan looks at first.
+    #[inline(always)]
+    pub(super) fn prefetch<L: Lanes>(&self, lanes: L) {
+        match self {
+            Self::Planes(planes) => planes.prefetch(lanes),
+            Self::Sieve(sieve) => sieve.prefetch(lanes),
+        }
+    }
+
     /// Appends every live row, in which the header reaches every bound already.
     #[inline(always)]
     pub(super) fn take_all<'p, K>(&'p self, probe: Probe<'_, K>, found: &mut Found<'p>) {

@@ -275,6 +275,15 @@ impl Planes {
         }
     }
 
+    /// Asks for what a scan looks at first.
+    #[inline(always)]
+    pub(super) fn prefetch<L: Lanes>(&self, lanes: L) {
+        lanes.prefetch(&self.scales);
+        lanes.prefetch(&self.places);
+        lanes.prefetch(&self.firsts);
+        lanes.prefetch(&self.marks);
+    }
+
     /// Appends every live row, in which the header reaches every bound already.
     #[inline(always)]
     pub(super) fn take_all<'p, K>(&'p self, probe: Probe<'_, K>, found: &mut Found<'p>) {

@@ -197,6 +197,13 @@ impl Sieve {
         }
     }
 
+    /// Asks for what a scan looks at first.
+    #[inline(always)]
+    pub(super) fn prefetch<L: Lanes>(&self, lanes: L) {
+        lanes.prefetch(&self.axes);
+        lanes.prefetch(&self.live_rows);
+    }
+
     /// Appends every live row, in which the header reaches every bound already.
     #[inline(always)]
     pub(super) fn take_all<'p, K>(&'p self, probe: Probe<'_, K>, found: &mut Found<'p>) {

@@ -9,6 +9,7 @@ use core::{fmt, ptr};
 use super::attribute::{AttributeId, Attributes};
 use super::column::{Asked, Keys};
 use super::exact::Probe;
+use super::group::Visit;
 use super::kernel::{Job, Kernel, Lanes};
 use super::lookup::Lookup;
 use super::matches::{Found, Matches};
@@ -104,6 +105,7 @@ impl Snapshot {
             keys,
             met,
             filled,
+            visits,
         } = matched;
         found.clear();
         keys.prepare(self.attributes.len());
@@ -114,6 +116,7 @@ impl Snapshot {
             keys,
             met,
             filled,
+            visits,
             found,
         });
     }
@@ -190,6 +193,7 @@ struct Match<'i, 'p, K, R> {
     keys: &'p mut Keys,
     met: &'p mut Vec<u32>,
     filled: &'p mut Vec<AttributeId>,
+    visits: &'p mut Vec<Visit>,
     found: &'p mut Found<'i>,
 }
 
@@ -205,6 +209,7 @@ impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
             keys,
             met,
             filled,
+            visits,
             found,
         } = self;
         met.clear();
@@ -226,7 +231,7 @@ impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
             snapshot
                 .partitions
                 .get(*partition)
-                .scan(lanes, probe, found);
+                .scan(lanes, probe, visits, found);
         }
         for attribute in &*filled {
             keys.empty(*attribute);

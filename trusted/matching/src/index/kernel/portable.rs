@@ -61,6 +61,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, _: &[T]) {}
+
+    #[inline(always)]
     fn sift(self, maps: &[u64], picks: &[Pick], used: usize, sifted: &mut Sifted) {
         for pick in picks {
             let unsure = &maps[pick.unsure as usize..][..used];
