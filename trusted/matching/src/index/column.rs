@@ -69,47 +69,99 @@ impl Grid {
     /// Points are counted to here on either side of zero: so far doubles tell them apart.
     const END: i64 = 1 << 52;
 
-    /// The key of zero.
-    const ZERO: u64 = 1 << 60;
-
     /// The key of a number: as numbers are ordered, so are their keys.
     #[inline]
     pub(super) fn key(self, value: f64) -> u64 {
+        spaced(self.steps(value))
+    }
+
+    /// Twice the point at which a number lies, or one more right behind it.
+    #[inline]
+    fn steps(self, value: f64) -> i64 {
         let scaled = value * self.points;
         if scaled.abs() >= Self::END as f64 {
-            let end = Self::END.cast_unsigned() << 1;
-            return match value > 0.0 {
-                true => Self::ZERO + end,
-                false => Self::ZERO - end,
+            return if value > 0.0 {
+                Self::END * 2
+            } else {
+                -Self::END * 2
             };
         }
         // Drops the fraction; rounding in the product can be off by one point more.
         let mut point = scaled as i64;
         if self.value(point) == value {
-            return Self::ZERO.wrapping_add((point << 1).cast_unsigned());
+            return point * 2;
         }
         point += i64::from(self.value(point + 1) <= value);
         point -= i64::from(self.value(point) > value);
         point -= i64::from(self.value(point) > value);
-        let between = u64::from(self.value(point) < value);
-        Self::ZERO.wrapping_add((point << 1).cast_unsigned()) + between
+        point * 2 + i64::from(self.value(point) < value)
     }
 
     /// The key that exactly the numbers with an order key of at least `low` reach, if there is one.
     pub(super) fn lowest(self, low: u64) -> Option<u64> {
-        let is_point = |key: u64| key & 1 == Self::ZERO & 1;
+        self.first(low).map(spaced)
+    }
+
+    /// The greatest key that none of these numbers has, if all of them and no others are above it.
+    pub(super) fn below(self, low: u64) -> Option<u64> {
+        self.first(low).map(|steps| spaced(steps - 1))
+    }
+
+    /// Where the numbers with an order key of at least `low` begin, if they begin at a point or right
+    /// behind one.
+    fn first(self, low: u64) -> Option<i64> {
         let own = |order_key| {
             let value = Number::of_order_key(order_key)?.floor_to_double();
             let is_inside = (value * self.points).abs() < (Self::END - 1) as f64;
-            let key = self.key(value);
-            (is_inside && is_point(key)).then_some(key)
+            let steps = self.steps(value);
+            (is_inside && steps % 2 == 0).then_some(steps)
         };
-        // At a point, or right above one.
-        own(low).or_else(|| own(low - 1).map(|key| key + 1))
+        own(low).or_else(|| own(low - 1).map(|steps| steps + 1))
     }
 
     fn value(self, point: i64) -> f64 {
         point as f64 / self.points
+    }
+}
+
+/// Twofold magnitudes of steps: those up to `2^ROOTED` lie apart as their square roots do, further ones
+/// evenly. What people write down crowds near zero and thins out over some powers of ten, and a key
+/// whose first byte tells such numbers apart loses little where they are spread evenly.
+const ROOTED: u32 = 30;
+
+/// The key of no steps.
+const ZERO: u64 = 1 << 60;
+
+/// Where the steps from a power of two on begin, by its exponent.
+const OCTAVES: [u64; 64] = {
+    let mut octaves = [0; 64];
+    let (mut octave, mut begin) = (0, 1 << apart(0));
+    while octave < 55 {
+        octaves[octave as usize] = begin;
+        begin += 1 << octave << apart(octave);
+        octave += 1;
+    }
+    octaves
+};
+
+/// How far one step is from the next in an octave, as an exponent.
+const fn apart(octave: u32) -> u32 {
+    ROOTED.saturating_sub(octave) / 2
+}
+
+/// Steps, at most `2^54` on either side of zero, as a key.
+#[inline]
+fn spaced(steps: i64) -> u64 {
+    let magnitude = steps.unsigned_abs();
+    let octave = (magnitude | 1).ilog2();
+    let within = magnitude ^ 1 << octave;
+    let distance = match magnitude {
+        0 => 0,
+        _ => OCTAVES[octave as usize % 64] + (within << apart(octave)),
+    };
+    match steps < 0 {
+        false => ZERO + distance,
+        true => ZERO - distance,
     }
 }
 
@@ -322,6 +374,42 @@ mod tests {
                 }
             }
             assert!(bounds > 10);
+        }
+    }
+
+    #[test]
+    fn keys_of_steps_order_as_steps_do() {
+        let mut steps: Vec<i64> = (-5000..5000).collect();
+        for shift in 10..=54 {
+            let power = 1i64 << shift;
+            steps.extend([power - 1, power, 1 - power, -power]);
+            if shift < 54 {
+                steps.extend([power + 1, power + power / 3, -power - 1]);
+            }
+        }
+        steps.sort_unstable();
+        steps.dedup();
+
+        let keys: Vec<u64> = steps.iter().map(|steps| spaced(*steps)).collect();
+
+        assert!(keys.is_sorted_by(|one, next| one < next));
+        assert!(keys[0] > 0 && keys[keys.len() - 1] < 1 << 61);
+    }
+
+    #[test]
+    fn a_key_below_numbers_is_reached_by_all_others() {
+        for grid in [Grid::WHOLE, Grid::DECIMAL] {
+            for bound in values() {
+                for low in [order_key(bound), order_key(bound) + 1] {
+                    let Some(below) = grid.below(low) else {
+                        continue;
+                    };
+                    for value in values() {
+                        let is_below = grid.key(value) <= below;
+                        assert_eq!(is_below, order_key(value) < low, "{bound:e} {value:e}");
+                    }
+                }
+            }
         }
     }
 

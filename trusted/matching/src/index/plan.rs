@@ -311,11 +311,11 @@ impl Interval {
             // What is below the lowest key beyond it.
             let beyond = self.high + 1;
             let (side, least) = Grid::WHOLE
-                .lowest(beyond)
-                .map(|least| (Side::WholeHigh, !(least - 1)))
+                .below(beyond)
+                .map(|most| (Side::WholeHigh, !most))
                 .or_else(|| {
-                    let least = Grid::DECIMAL.lowest(beyond)?;
-                    Some((Side::DecimalHigh, !(least - 1)))
+                    let most = Grid::DECIMAL.below(beyond)?;
+                    Some((Side::DecimalHigh, !most))
                 })
                 .unwrap_or((Side::NumberHigh, !self.high));
             put(side, least);
