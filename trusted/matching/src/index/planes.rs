@@ -335,6 +335,12 @@ impl Planes {
         while blocks != 0 {
             let block = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
             blocks &= blocks - 1;
+            if blocks != 0 {
+                let next = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
+                lanes.prefetch(self.firsts(next));
+                lanes.prefetch(&self.rests[next * self.stride..][..self.stride]);
+                lanes.prefetch(&self.ids[next].0);
+            }
             let passing = lanes.pass(self.firsts(block), tests);
             let live = self.live_rows[block];
             let (maybe, sure) = (passing.maybe & live, passing.sure & live & surely);
