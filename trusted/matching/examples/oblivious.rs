@@ -1,6 +1,6 @@
 //! What an oblivious match costs: one equality and one to two bounds, headers of eight attributes.
 //!
-//! `cargo run --release -p sc-matching --example oblivious -- [ROWS] [SEED] [PASSES]`
+//! `cargo run --release -p sc-matching --example oblivious -- [ROWS] [SEED] [PASSES] [KERNEL]`
 //!
 //! Other seeds give other data of the same sizes; a tool that counts instructions must count as many
 //! for each.
@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use sc_matching::ascii::{Line, parse};
 use sc_matching::{
-    Header, HeaderBlock, HeaderBlockWriter, Oblivious, ObliviousMatches, Shape, SubscriptionId,
+    Features, Header, HeaderBlock, HeaderBlockWriter, Kernel, Oblivious, ObliviousMatches, Shape,
+    SubscriptionId,
 };
 
 const SYMBOLS: u64 = 200;
@@ -67,7 +68,10 @@ fn main() {
     let mut random = Random(arguments.next().unwrap_or(1));
     let passes = arguments.next().unwrap_or(5);
 
-    let mut matcher = Oblivious::new(Shape::default(), 1);
+    let named = std::env::args().nth(4);
+    let named = named.and_then(|name| Kernel::named(&name));
+    let kernel = named.unwrap_or_else(|| Kernel::fastest(Features::ALL));
+    let mut matcher = Oblivious::with_kernel(Shape::default(), 1, kernel);
     let start = Instant::now();
     for id in (0..).take(usize::try_from(rows).expect("64 bits")) {
         if let Ok(Line::Subscription { subscription, .. }) = parse(&subscription(id, &mut random)) {
@@ -76,7 +80,7 @@ fn main() {
                 .expect("the shape admits it");
         }
     }
-    println!("{:?}", matcher.sizes());
+    println!("{}, {:?}", kernel.name(), matcher.sizes());
     println!(
         "insert: {:?} each",
         start.elapsed() / u32::try_from(rows.max(1)).expect("few")

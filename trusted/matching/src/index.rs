@@ -16,7 +16,7 @@ mod column;
 mod exact;
 mod group;
 mod homes;
-mod kernel;
+pub(crate) mod kernel;
 mod lookup;
 mod matches;
 mod page;

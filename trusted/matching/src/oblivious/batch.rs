@@ -10,6 +10,7 @@ use super::key::{Keys, Side, key_words};
 use super::mask::equal;
 use super::trace::{Region, Trace, read};
 use crate::header::NameIndex;
+use crate::index::kernel::pass::Counts;
 use crate::value::ValueRef;
 
 /// Headers for one pass over the rows, which are fetched once for all of them.
@@ -21,7 +22,17 @@ pub(super) struct Batch {
     width: usize,
     value_words: usize,
     keys: Vec<u64>,
+    counts: Vec<Counts>,
     ranks: Vec<u32>,
+}
+
+/// A rank, which is at most the number of cuts.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "places of cuts are 32 bits"
+)]
+fn low_half(counts: &Counts) -> u32 {
+    counts.sum() as u32
 }
 
 impl Batch {
@@ -47,10 +58,12 @@ impl Batch {
 
     /// The ranks of all values.
     pub(super) fn rank(&mut self, trace: &mut impl Trace, cuts: &Cuts) -> Ranks<'_> {
+        let values = self.keys.len() / key_words(self.value_words);
+        self.counts.clear();
+        self.counts.resize(values, Counts::default());
+        cuts.rank(trace, &self.keys, &mut self.counts);
         self.ranks.clear();
-        self.ranks
-            .resize(self.keys.len() / key_words(self.value_words), 0);
-        cuts.rank(trace, &self.keys, &mut self.ranks);
+        self.ranks.extend(self.counts.iter().map(low_half));
         Ranks {
             ranks: &self.ranks,
             width: self.width,
