@@ -95,7 +95,7 @@ impl Cuts {
         self.shift_sections(
             trace,
             #[inline(always)]
-            |place| name.up(place),
+            move |place| name.up(place),
         );
         let section = u64::from(section_of(name.place));
         key[0] = key[0] & ((1 << SECTION_SHIFT) - 1) | section << SECTION_SHIFT;
@@ -112,17 +112,17 @@ impl Cuts {
         self.shift_sections(
             trace,
             #[inline(always)]
-            |place| name.down(place),
+            move |place| name.down(place),
         );
         shift
     }
 
     #[inline(always)]
-    fn shift_sections(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32) {
+    fn shift_sections(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32 + Copy) {
         self.cuts.change_first_words(
             trace,
             #[inline(always)]
-            |word| {
+            move |word| {
                 let [section, rest] = [word >> SECTION_SHIFT, word & ((1 << SECTION_SHIFT) - 1)];
                 let section = low_half(section);
                 let unused = u32::from(section == NO_SECTION).wrapping_neg();

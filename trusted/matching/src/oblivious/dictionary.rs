@@ -160,13 +160,14 @@ impl Dictionary {
     pub(super) fn change_first_words(
         &mut self,
         trace: &mut impl Trace,
-        change: impl Fn(u64) -> u64,
+        change: impl Fn(u64) -> u64 + Copy,
     ) {
         let (region, stride) = (self.region, self.stride());
+        let columns = &mut self.columns[..];
         self.kernel.plainly(
             #[inline(always)]
-            || {
-                for (block, columns) in self.columns.chunks_exact_mut(stride).enumerate() {
+            move || {
+                for (block, columns) in columns.chunks_exact_mut(stride).enumerate() {
                     trace.touch(region, block);
                     columns[0]
                         .0

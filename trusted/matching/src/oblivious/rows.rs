@@ -76,13 +76,20 @@ impl Rows {
 
     /// Whether `id` has its row.
     pub(super) fn contains(&self, trace: &mut impl Trace, id: u32) -> bool {
-        let mut found = 0;
-        for block in 0..self.blocks() {
-            let needed = read(trace, Region::Rows, &self.needed, block);
-            for (row, needed) in rows_of(block).zip(&needed.0) {
-                found |= is(row, id) & !is(*needed, FREE);
-            }
-        }
+        let needed = &self.needed[..];
+        let found = self.kernel.plainly(
+            #[inline(always)]
+            move || {
+                let mut found = 0;
+                for block in 0..needed.len() {
+                    let needed = read(trace, Region::Rows, needed, block);
+                    for (lane, needed) in needed.0.iter().enumerate() {
+                        found |= is(row_of(block, lane), id) & !is(*needed, FREE);
+                    }
+                }
+                found
+            },
+        );
         found != 0
     }
 
@@ -149,7 +156,7 @@ impl Rows {
         self.shift(
             trace,
             #[inline(always)]
-            |place| shift.up(place),
+            move |place| shift.up(place),
         );
     }
 
@@ -158,24 +165,28 @@ impl Rows {
         self.shift(
             trace,
             #[inline(always)]
-            |place| shift.down(place),
+            move |place| shift.down(place),
         );
     }
 
     #[inline(always)]
-    fn shift(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32) {
+    fn shift(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32 + Copy) {
+        let tests = &mut self.tests[..];
+        // What is shifted by is moved in, so that the compiler knows it not to change with the places;
+        // else it makes no vector instructions, but branches.
         self.kernel.plainly(
             #[inline(always)]
-            || {
-                for position in 0..self.tests.len() {
-                    let test = write(trace, Region::Tests, &mut self.tests, position);
-                    // Two loops, each of which becomes vector instructions; of both as one the compiler makes branches.
-                    for place in &mut test.low.0 {
-                        *place = shift(*place);
-                    }
-                    for place in &mut test.high.0 {
-                        *place = shift(*place);
-                    }
+            move || {
+                for position in 0..tests.len() {
+                    let test = write(trace, Region::Tests, tests, position);
+                    test.low
+                        .0
+                        .iter_mut()
+                        .for_each(|place| *place = shift(*place));
+                    test.high
+                        .0
+                        .iter_mut()
+                        .for_each(|place| *place = shift(*place));
                 }
             },
         );
@@ -238,10 +249,6 @@ impl<T: Trace> PassJob for Scan<'_, T> {
 #[expect(clippy::cast_possible_truncation, reason = "ids are 32 bits")]
 fn row_of(block: usize, lane: usize) -> u32 {
     (block * BLOCK + lane) as u32
-}
-
-fn rows_of(block: usize) -> impl Iterator<Item = u32> {
-    (0..BLOCK).map(move |lane| row_of(block, lane))
 }
 
 /// All bits set where `a` and `b` are equal, else none. Unlike [`super::mask::equal`] it is compiled
