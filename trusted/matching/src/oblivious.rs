@@ -34,8 +34,8 @@ use crate::index::{Kernel, SubscriptionId};
 use crate::publication::Publication;
 use crate::subscription::Subscription;
 use batch::{BATCH, section_at};
-use cuts::Cuts;
-use demand::{Demands, longest_text};
+use cuts::{Cuts, Shifts};
+use demand::{Demands, Interval, longest_text};
 use key::{Tag, key_words};
 use mask::YES;
 use rows::Rows;
@@ -254,23 +254,53 @@ impl Oblivious {
         self.cuts.reserve(2 * self.rows.tests_per_row());
     }
 
-    /// Takes the cuts of `demands` into the dictionary, and gives the places of low and high of each
-    /// test. Where a row has room for more tests, nothing is taken, in as many steps.
-    fn acquire(&mut self, trace: &mut impl Trace, demands: Demands<'_>) -> Vec<u32> {
-        let cuts = demands.intervals.into_iter().flat_map(|demand| {
+    /// Takes the cuts of `demands` into the dictionary, and gives the places of low, high and name of
+    /// each test. Where a row has room for more tests, nothing is taken, in as many steps.
+    fn acquire(&mut self, trace: &mut impl Trace, demands: Demands<'_>) -> Vec<[u32; 3]> {
+        let tests = demands.intervals.into_iter().map(|demand| {
             let tag = Tag::of(&self.key, demand.name);
-            [demand.interval.low, demand.interval.high].map(|cut| (tag, cut, YES))
+            (tag, demand.interval, YES)
         });
-        let nothing = (Tag::default(), vec![0; key_words(self.value_words)], 0);
-        let cuts = cuts.chain(iter::repeat(nothing));
-        let mut places = Vec::new();
-        for (tag, mut cut, live) in cuts.take(2 * self.rows.tests_per_row()) {
-            let shift = self.cuts.acquire(trace, tag, &mut cut, live);
-            self.rows.shift_up(trace, shift);
-            places.iter_mut().for_each(|own| *own = shift.up(*own));
-            places.push(shift.place & live);
+        let nothing = iter::repeat_with(|| {
+            let cut = || vec![0; key_words(self.value_words)];
+            let interval = Interval {
+                low: cut(),
+                high: cut(),
+            };
+            (Tag::default(), interval, 0)
+        });
+        let tests: Vec<_> = tests
+            .chain(nothing)
+            .take(self.rows.tests_per_row())
+            .collect();
+        let mut places: Vec<[u32; 3]> = Vec::new();
+        for (tag, mut interval, live) in tests {
+            let low = self.acquire_cut(trace, tag, &mut interval.low, live, &mut places);
+            places.push([low.cut.place & live, 0, low.name.place & live]);
+            let high = self.acquire_cut(trace, tag, &mut interval.high, live, &mut places);
+            let own = places.last_mut().expect("it was pushed");
+            own[1] = high.cut.place & live;
         }
         places
+    }
+
+    /// Takes a cut into the dictionary; rows and `places` follow.
+    fn acquire_cut(
+        &mut self,
+        trace: &mut impl Trace,
+        tag: Tag,
+        cut: &mut [u64],
+        live: u32,
+        places: &mut [[u32; 3]],
+    ) -> Shifts {
+        let shifts = self.cuts.acquire(trace, tag, cut, live);
+        self.rows.shift_up(trace, shifts);
+        for [low, high, name] in places {
+            *low = shifts.cut.up(*low);
+            *high = shifts.cut.up(*high);
+            *name = shifts.name.up(*name);
+        }
+        shifts
     }
 
     /// Removes the subscription `id`; `false` when there is none.
@@ -294,9 +324,11 @@ impl Oblivious {
         for n in 0..places.len() {
             // A test that is not in use has no cut.
             let live = !mask::equal(places[n], 0);
-            let shift = self.cuts.release(trace, places[n], live);
-            self.rows.shift_down(trace, shift);
-            places.iter_mut().for_each(|own| *own = shift.down(*own));
+            let shifts = self.cuts.release(trace, places[n], live);
+            self.rows.shift_down(trace, shifts);
+            places
+                .iter_mut()
+                .for_each(|own| *own = shifts.cut.down(*own));
         }
         self.len -= 1;
     }

@@ -12,6 +12,13 @@ use super::trace::{Region, Trace};
 use crate::index::Kernel;
 use crate::index::kernel::pass::Counts;
 
+/// How the places of other cuts and names change.
+#[derive(Clone, Copy)]
+pub(super) struct Shifts {
+    pub(super) cut: Shift,
+    pub(super) name: Shift,
+}
+
 #[derive(Clone)]
 pub(super) struct Cuts {
     names: Dictionary,
@@ -29,7 +36,7 @@ fn low_half(word: u64) -> u32 {
 
 /// The section of the name at `place`; 1 is that of the first.
 #[inline(always)]
-fn section_of(place: u32) -> u32 {
+pub(super) fn section_of(place: u32) -> u32 {
     place.wrapping_mul(2).wrapping_sub(1)
 }
 
@@ -45,16 +52,16 @@ impl Cuts {
     }
 
     pub(super) fn names_capacity(&self) -> usize {
-        self.names.capacity()
+        self.names.room()
     }
 
     pub(super) fn capacity(&self) -> usize {
         self.cuts.capacity()
     }
 
-    /// Makes room for `more` cuts, each of another name.
+    /// Makes room for so many cuts more, two of each name.
     pub(super) fn reserve(&mut self, more: usize) {
-        self.names.reserve(more);
+        self.names.reserve(more.div_ceil(2));
         self.cuts.reserve(more);
     }
 
@@ -82,15 +89,15 @@ impl Cuts {
     }
 
     /// Adds a use of the cut `key` of the name of `tag` where `live` is set, and does nothing in as
-    /// many steps where it is not. Gives the place of the cut, and where it is new, how other places
-    /// change. The section in `key` is overwritten.
+    /// many steps where it is not. Gives the places of the cut and of the name, and where they are new,
+    /// how other places change. The section in `key` is overwritten.
     pub(super) fn acquire(
         &mut self,
         trace: &mut impl Trace,
         tag: Tag,
         key: &mut [u64],
         live: u32,
-    ) -> Shift {
+    ) -> Shifts {
         let name = self.names.acquire(trace, &tag.0, live);
         self.shift_sections(
             trace,
@@ -99,22 +106,23 @@ impl Cuts {
         );
         let section = u64::from(section_of(name.place));
         key[0] = key[0] & ((1 << SECTION_SHIFT) - 1) | section << SECTION_SHIFT;
-        self.cuts.acquire(trace, key, live)
+        let cut = self.cuts.acquire(trace, key, live);
+        Shifts { cut, name }
     }
 
     /// Ends a use of the cut at `place` where `live` is set; the same steps where it is not. Tells
     /// how other places change when it was the last.
-    pub(super) fn release(&mut self, trace: &mut impl Trace, place: u32, live: u32) -> Shift {
+    pub(super) fn release(&mut self, trace: &mut impl Trace, place: u32, live: u32) -> Shifts {
         let section = self.cuts.first_word(trace, place) >> SECTION_SHIFT;
         let section = low_half(section);
-        let shift = self.cuts.release(trace, place, live);
+        let cut = self.cuts.release(trace, place, live);
         let name = self.names.release(trace, section.div_ceil(2), live);
         self.shift_sections(
             trace,
             #[inline(always)]
             move |place| name.down(place),
         );
-        shift
+        Shifts { cut, name }
     }
 
     #[inline(always)]

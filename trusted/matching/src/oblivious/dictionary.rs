@@ -24,6 +24,7 @@ pub(super) struct Dictionary {
     /// For each block of keys their words, from the highest on, and then the numbers of their uses.
     columns: Vec<Column>,
     used: u32,
+    room: usize,
 }
 
 /// How the places of other keys change.
@@ -109,6 +110,7 @@ impl Dictionary {
             key_words,
             columns: Vec::new(),
             used: 0,
+            room: 0,
         }
     }
 
@@ -121,9 +123,16 @@ impl Dictionary {
         self.columns.len() / self.stride() * BLOCK
     }
 
+    /// Keys that there was room made for, of those that there is room for; at least as many as are in
+    /// use, and public.
+    pub(super) fn room(&self) -> usize {
+        self.room
+    }
+
     /// Makes room for `more` keys: the capacity becomes one of [`room`] that has it.
     pub(super) fn reserve(&mut self, more: usize) {
         let needed = self.used as usize + more;
+        self.room = self.room.max(room(needed));
         if needed <= self.capacity() {
             return;
         }

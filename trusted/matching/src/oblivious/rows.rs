@@ -1,7 +1,7 @@
 //! The rows: for each subscription, at the place that its id is, pairs of places in the dictionary.
 //!
-//! Invariant: a test holds for a rank from its low place up to just below its high place; one that
-//! is not in use has two places 0 and holds for none. A row matches when as many tests hold as it
+//! Invariant: a test is about the name at one place, and holds for a rank from its low place up to just below its high place; one that
+//! is not in use has places 0 alone and holds for none. A row matches when as many tests hold as it
 //! needs; a row that is free, or whose subscription contradicts itself, needs more than there are.
 //! Every operation passes over all rows.
 
@@ -9,7 +9,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::batch::{BATCH, Ranks};
-use super::dictionary::{Shift, room};
+use super::cuts::Shifts;
+use super::dictionary::room;
 use super::trace::{Region, Trace, read, write};
 use crate::index::Kernel;
 use crate::index::kernel::pass::{BLOCK, Numbers, Pass, PassJob, Test};
@@ -22,6 +23,7 @@ const NEVER: u32 = u32::MAX - 1;
 const NO_TEST: Test = Test {
     low: Numbers([0; BLOCK]),
     high: Numbers([0; BLOCK]),
+    name: Numbers([0; BLOCK]),
 };
 
 #[derive(Clone)]
@@ -94,13 +96,13 @@ impl Rows {
     }
 
     /// Takes the row of `id`, which is free and within the capacity; `needed` is `None` when nothing
-    /// satisfies its subscription. `places` has low and high for each test of a row.
+    /// satisfies its subscription. `places` has low, high and name for each test of a row.
     pub(super) fn insert(
         &mut self,
         trace: &mut impl Trace,
         id: u32,
         needed: Option<u32>,
-        places: &[u32],
+        places: &[[u32; 3]],
     ) {
         let needed = needed.unwrap_or(NEVER);
         self.kernel.plainly(
@@ -113,18 +115,19 @@ impl Rows {
                         &taken,
                         needed,
                     );
-                    for (n, pair) in places.as_chunks::<2>().0.iter().enumerate() {
+                    for (n, [low, high, name]) in places.iter().enumerate() {
                         let position = block * self.tests_per_row + n;
                         let test = write(trace, Region::Tests, &mut self.tests, position);
-                        put(&mut test.low, &taken, pair[0]);
-                        put(&mut test.high, &taken, pair[1]);
+                        put(&mut test.low, &taken, *low);
+                        put(&mut test.high, &taken, *high);
+                        put(&mut test.name, &taken, *name);
                     }
                 }
             },
         );
     }
 
-    /// Frees the row of `id` and gives its places.
+    /// Frees the row of `id` and gives the places of its cuts.
     pub(super) fn remove(&mut self, trace: &mut impl Trace, id: u32) -> Vec<u32> {
         let mut places = vec![0; 2 * self.tests_per_row];
         self.kernel.plainly(
@@ -144,6 +147,7 @@ impl Rows {
                         pair[1] |= any(&test.high, &going);
                         put(&mut test.low, &going, 0);
                         put(&mut test.high, &going, 0);
+                        put(&mut test.name, &going, 0);
                     }
                 }
             },
@@ -151,26 +155,35 @@ impl Rows {
         places
     }
 
-    /// Follows a cut that came into the dictionary.
-    pub(super) fn shift_up(&mut self, trace: &mut impl Trace, shift: Shift) {
+    /// Follows a cut and a name that came into the dictionary.
+    pub(super) fn shift_up(&mut self, trace: &mut impl Trace, shifts: Shifts) {
         self.shift(
             trace,
             #[inline(always)]
-            move |place| shift.up(place),
+            move |place| shifts.cut.up(place),
+            #[inline(always)]
+            move |place| shifts.name.up(place),
         );
     }
 
-    /// Follows a cut that went.
-    pub(super) fn shift_down(&mut self, trace: &mut impl Trace, shift: Shift) {
+    /// Follows a cut and a name that went.
+    pub(super) fn shift_down(&mut self, trace: &mut impl Trace, shifts: Shifts) {
         self.shift(
             trace,
             #[inline(always)]
-            move |place| shift.down(place),
+            move |place| shifts.cut.down(place),
+            #[inline(always)]
+            move |place| shifts.name.down(place),
         );
     }
 
     #[inline(always)]
-    fn shift(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32 + Copy) {
+    fn shift(
+        &mut self,
+        trace: &mut impl Trace,
+        cut: impl Fn(u32) -> u32 + Copy,
+        name: impl Fn(u32) -> u32 + Copy,
+    ) {
         let tests = &mut self.tests[..];
         // What is shifted by is moved in, so that the compiler knows it not to change with the places;
         // else it makes no vector instructions, but branches.
@@ -179,14 +192,15 @@ impl Rows {
             move || {
                 for position in 0..tests.len() {
                     let test = write(trace, Region::Tests, tests, position);
-                    test.low
-                        .0
-                        .iter_mut()
-                        .for_each(|place| *place = shift(*place));
+                    test.low.0.iter_mut().for_each(|place| *place = cut(*place));
                     test.high
                         .0
                         .iter_mut()
-                        .for_each(|place| *place = shift(*place));
+                        .for_each(|place| *place = cut(*place));
+                    test.name
+                        .0
+                        .iter_mut()
+                        .for_each(|place| *place = name(*place));
                 }
             },
         );
@@ -238,7 +252,11 @@ impl<T: Trace> PassJob for Scan<'_, T> {
             let tests = &rows.tests[first..][..rows.tests_per_row];
             (first..first + tests.len()).for_each(|test| trace.touch(Region::Tests, test));
             for (list, ranks) in matched.iter_mut().zip(ranks.of_each_header()) {
-                *write(trace, Region::Matched, list, block) = pass.satisfied(tests, needed, ranks);
+                // How many names there is room for is public.
+                *write(trace, Region::Matched, list, block) = match ranks.by_name {
+                    Some(by_name) if P::LOOKS_UP => pass.satisfied_by_name(tests, needed, by_name),
+                    _ => pass.satisfied(tests, needed, ranks.all),
+                };
             }
         }
     }

@@ -40,7 +40,18 @@ impl Counts {
 pub(crate) struct Test {
     pub(crate) low: Numbers,
     pub(crate) high: Numbers,
+    /// The place of the name that it is about.
+    pub(crate) name: Numbers,
 }
+
+/// The ranks of one header by the places of their names, if these are at most [`NAMES`]: the last has
+/// position 0. Without a value it is 0.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct ByName(pub(crate) [u32; NAMES]);
+
+/// Names whose ranks can be looked up.
+pub(crate) const NAMES: usize = 32;
 
 /// The operations. A value of an implementing type is the proof that the processor has what it
 /// takes.
@@ -52,6 +63,12 @@ pub(crate) trait Pass: Copy {
     /// A bit for each row of which as many tests hold as it needs. A test holds when one of `ranks`
     /// lies in it.
     fn satisfied(self, tests: &[Test], needed: &Numbers, ranks: &[u32]) -> u64;
+
+    /// Whether [`Self::satisfied_by_name`] is worth to be asked.
+    const LOOKS_UP: bool;
+
+    /// As [`Self::satisfied`], where each test is about a rank that is looked up, in registers alone.
+    fn satisfied_by_name(self, tests: &[Test], needed: &Numbers, ranks: &ByName) -> u64;
 }
 
 /// Something to be done with the operations of whichever form was chosen.
@@ -151,6 +168,19 @@ impl Pass for Portable {
         }
         mask
     }
+
+    const LOOKS_UP: bool = false;
+
+    #[inline(always)]
+    fn satisfied_by_name(self, tests: &[Test], needed: &Numbers, ranks: &ByName) -> u64 {
+        by_all_ranks(self, tests, needed, ranks)
+    }
+}
+
+/// Does without looking up: a test is about one name, so at most one of all ranks lies in it.
+#[inline(always)]
+fn by_all_ranks<P: Pass>(pass: P, tests: &[Test], needed: &Numbers, ranks: &ByName) -> u64 {
+    pass.satisfied(tests, needed, &ranks.0)
 }
 
 #[cfg(test)]
@@ -163,10 +193,10 @@ mod tests {
     struct Everything(u64);
 
     impl PassJob for Everything {
-        type Output = (u32, u64);
+        type Output = (u32, u64, u64);
 
         #[inline(always)]
-        fn run<P: Pass>(self, pass: P) -> (u32, u64) {
+        fn run<P: Pass>(self, pass: P) -> (u32, u64, u64) {
             let inputs = Inputs::draw(self.0);
             let Inputs {
                 columns,
@@ -174,11 +204,13 @@ mod tests {
                 tests,
                 needed,
                 ranks,
+                by_name,
             } = black_box(&inputs);
             let satisfied = pass.satisfied(tests, needed, ranks);
             let mut counts = Counts([1; 8]);
             pass.below(columns, value, &mut counts);
-            (counts.sum() as u32 - 8, satisfied)
+            let looked_up = pass.satisfied_by_name(tests, needed, by_name);
+            (counts.sum() as u32 - 8, satisfied, looked_up)
         }
     }
 
@@ -188,6 +220,7 @@ mod tests {
         tests: Vec<Test>,
         needed: Numbers,
         ranks: Vec<u32>,
+        by_name: ByName,
     }
 
     impl Inputs {
@@ -208,15 +241,18 @@ mod tests {
             let value = (0..words).map(&mut word).collect();
             let test = |_| {
                 let (mut low, mut high) = (Numbers([0; BLOCK]), Numbers([0; BLOCK]));
+                let mut name = Numbers([0; BLOCK]);
                 for row in 0..BLOCK {
-                    let base = [1, u32::MAX - 9][below(2) as usize];
+                    let which = below(2) as usize;
+                    let base = [1, u32::MAX - 9][which];
+                    name.0[row] = [1, 32][which];
                     low.0[row] = base + below(5) as u32;
                     high.0[row] = low.0[row] + below(5) as u32;
                     if below(4) == 0 {
-                        (low.0[row], high.0[row]) = (0, 0);
+                        (low.0[row], high.0[row], name.0[row]) = (0, 0, 0);
                     }
                 }
-                Test { low, high }
+                Test { low, high, name }
             };
             let tests = (0..seed % 4).map(test).collect();
             let needed = Numbers(core::array::from_fn(|_| match below(4) {
@@ -225,17 +261,23 @@ mod tests {
             }));
             // At most one of a header's ranks lies in a test: two that differ by more than it is long.
             let ranks = [0, 1 + below(9) as u32, u32::MAX - 9 + below(9) as u32];
+            let used = seed as usize % 4;
+            let mut by_name = ByName([0; NAMES]);
+            for (rank, name) in ranks[..used].iter().zip([5, 1, 0]) {
+                by_name.0[name] = *rank;
+            }
             Self {
+                by_name,
                 columns,
                 value,
                 tests,
                 needed,
-                ranks: ranks[..seed as usize % 4].to_vec(),
+                ranks: ranks[..used].to_vec(),
             }
         }
 
         /// The operations as their documentation says them.
-        fn plain(&self) -> (u32, u64) {
+        fn plain(&self) -> (u32, u64, u64) {
             let key = |n: usize| self.columns.iter().map(move |column| column.0[n]);
             let below = (0..BLOCK).filter(|n| key(*n).lt(self.value.iter().copied()));
             let holds = |test: &&Test, row: usize| {
@@ -247,10 +289,8 @@ mod tests {
                 held as u32 == self.needed.0[*row]
             };
             let mask = (0..BLOCK).filter(satisfied);
-            (
-                below.count() as u32,
-                mask.fold(0, |mask, row| mask | 1 << row),
-            )
+            let mask = mask.fold(0, |mask, row| mask | 1 << row);
+            (below.count() as u32, mask, mask)
         }
     }
 

@@ -6,7 +6,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{BLOCK, Column, Counts, Numbers, Pass, PassJob, Test};
+use super::{BLOCK, ByName, Column, Counts, Numbers, Pass, PassJob, Test, by_all_ranks};
 
 /// Does `job` with AVX2.
 ///
@@ -96,6 +96,13 @@ impl Pass for Avx2 {
         }
         mask
     }
+
+    const LOOKS_UP: bool = false;
+
+    #[inline(always)]
+    fn satisfied_by_name(self, tests: &[Test], needed: &Numbers, ranks: &ByName) -> u64 {
+        by_all_ranks(self, tests, needed, ranks)
+    }
 }
 
 /// 64 bytes at a time.
@@ -152,6 +159,43 @@ impl Pass for Avx512 {
                         _mm512_xor_si512(_mm512_sub_epi32(high, low), _mm512_set1_epi32(-1));
                     let holds = _mm512_cmpgt_epu32_mask(nearest, limit);
                     held = _mm512_mask_add_epi32(held, holds, held, one);
+                }
+            }
+            // SAFETY: `self` proves AVX-512 F.
+            let bits = unsafe { _mm512_cmpeq_epu32_mask(held, load(needed)) };
+            mask |= u64::from(bits) << part;
+        }
+        mask
+    }
+
+    const LOOKS_UP: bool = true;
+
+    #[inline(always)]
+    fn satisfied_by_name(self, tests: &[Test], needed: &Numbers, ranks: &ByName) -> u64 {
+        // SAFETY: `self` proves AVX-512 F; ranks are 128 aligned bytes.
+        let (first, second) = unsafe {
+            let halves = ranks.0.as_ptr();
+            (
+                _mm512_load_si512(halves.cast()),
+                _mm512_load_si512(halves.add(16).cast()),
+            )
+        };
+        let mut mask = 0;
+        for part in (0..BLOCK).step_by(16) {
+            // SAFETY: `self` proves AVX-512 F; numbers are 256 aligned bytes, of which these are 64.
+            let load =
+                |own: &Numbers| unsafe { _mm512_load_si512(own.0.as_ptr().add(part).cast()) };
+            // SAFETY: `self` proves AVX-512 F.
+            let mut held = unsafe { _mm512_setzero_si512() };
+            for test in tests {
+                let (low, high, name) = (load(&test.low), load(&test.high), load(&test.name));
+                // SAFETY: `self` proves AVX-512 F.
+                unsafe {
+                    // Of the place the instruction takes the last five bits.
+                    let rank = _mm512_permutex2var_epi32(first, name, second);
+                    let above = _mm512_sub_epi32(rank, low);
+                    let holds = _mm512_cmplt_epu32_mask(above, _mm512_sub_epi32(high, low));
+                    held = _mm512_mask_add_epi32(held, holds, held, _mm512_set1_epi32(1));
                 }
             }
             // SAFETY: `self` proves AVX-512 F.
