@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use super::mask::select64;
+use super::mask::{equal64, opaque, select64};
 use super::matches::NO_SUBSCRIPTION;
 use super::trace::{Region, Trace};
 use crate::index::kernel::pass::BLOCK;
@@ -40,6 +40,8 @@ pub(super) struct Compact {
     items: Items,
     /// What they become by the next step.
     next: Items,
+    /// A mask for each item.
+    masks: Vec<u64>,
 }
 
 impl Compact {
@@ -70,12 +72,18 @@ impl Compact {
     #[inline(always)]
     fn gather(&mut self, trace: &mut impl Trace, matched: &[u64]) {
         self.items.resize(matched.len());
+        let live = matched.iter().map(
+            #[inline(always)]
+            |bits| u64::from(*bits != 0).wrapping_neg(),
+        );
+        self.masks.clear();
+        self.masks.extend(live);
         let [own_bits, blocks, distances] = &mut self.items.0;
         let (mut block, mut empty) = (0, 0);
-        for (index, bits) in matched.iter().enumerate() {
+        let all = matched.iter().zip(opaque(&self.masks));
+        for (index, (bits, live)) in all.enumerate() {
             trace.touch(Region::Matched, index);
             trace.touch(Region::Items, index);
-            let live = any(*bits);
             own_bits[index] = *bits;
             blocks[index] = block & live;
             distances[index] = empty & live;
@@ -100,7 +108,7 @@ impl Compact {
             trace.touch(Region::Items, index);
             let bits = own_bits[index];
             // The top bit of the difference, as both are far below it.
-            let fits = any(before.wrapping_sub(slots) >> 63);
+            let fits = any(before.wrapping_sub(slots) & (1 << 63));
             own_bits[index] = bits & fits;
             distances[index] = before.wrapping_sub(index as u64) & any(bits) & fits;
             before += u64::from(bits.count_ones());
@@ -121,7 +129,7 @@ impl Compact {
     /// Moves the items by `step` that have it in their distance, to the front or away from it.
     #[inline(always)]
     fn step(&mut self, trace: &mut impl Trace, step: usize, to_front: bool) {
-        let Self { items, next } = self;
+        let Self { items, next, masks } = self;
         let length = items.0[DISTANCES].len();
         next.resize(length);
         (0..length).for_each(|index| trace.touch(Region::Items, index));
@@ -131,17 +139,22 @@ impl Compact {
             false => (step..length, 0..length - step, 0..step),
         };
         let shift = step.trailing_zeros();
-        let distances = &items.0[DISTANCES];
+        masks.clear();
+        masks.extend(items.0[DISTANCES].iter().map(
+            #[inline(always)]
+            |distance| (distance >> shift & 1).wrapping_neg(),
+        ));
+        let masks = opaque(&masks[..]);
         for (next, own) in next.0.iter_mut().zip(&items.0) {
-            let (stayed, gone) = (&own[to.clone()], &distances[to.clone()]);
-            let (other, come) = (&own[from.clone()], &distances[from.clone()]);
+            let (stayed, gone) = (&own[to.clone()], &masks[to.clone()]);
+            let (other, come) = (&own[from.clone()], &masks[from.clone()]);
             let pairs = stayed.iter().zip(gone).zip(other.iter().zip(come));
             for (next, ((stayed, gone), (other, come))) in next[to.clone()].iter_mut().zip(pairs) {
-                *next = (stayed & !goes(*gone, shift)) | (other & goes(*come, shift));
+                *next = (stayed & !gone) | (other & come);
             }
-            let stayed = own[alone.clone()].iter().zip(&distances[alone.clone()]);
+            let stayed = own[alone.clone()].iter().zip(&masks[alone.clone()]);
             for (next, (stayed, gone)) in next[alone.clone()].iter_mut().zip(stayed) {
-                *next = stayed & !goes(*gone, shift);
+                *next = stayed & !gone;
             }
         }
         core::mem::swap(items, next);
@@ -171,16 +184,10 @@ impl Compact {
     }
 }
 
-/// Whether a step is in a distance, as a mask.
-#[inline(always)]
-fn goes(distance: u64, shift: u32) -> u64 {
-    (distance >> shift & 1).wrapping_neg()
-}
-
 /// Whether any bit is set, as a mask.
 #[inline(always)]
 fn any(bits: u64) -> u64 {
-    ((bits | bits.wrapping_neg()) >> 63).wrapping_neg()
+    !equal64(bits, 0)
 }
 
 #[inline(always)]

@@ -9,6 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::array;
 
+use super::mask::opaque;
 use super::trace::{Region, Trace};
 use crate::index::Kernel;
 use crate::index::kernel::pass::{BLOCK, Column, Counts, Pass, PassJob};
@@ -195,8 +196,8 @@ impl Dictionary {
                 let mut found = 0;
                 for (block, columns) in self.columns.chunks_exact(self.stride()).enumerate() {
                     trace.touch(self.region, block);
-                    for (key, word) in columns[0].0.iter().enumerate() {
-                        found |= word & is(position(block, key) + 1, place.into());
+                    for (here, word) in at_place(place, block).iter().zip(&columns[0].0) {
+                        found |= word & here;
                     }
                 }
                 found
@@ -263,9 +264,14 @@ impl Dictionary {
                 let blocks = self.columns.len() / stride;
                 for block in (0..blocks).rev() {
                     trace.touch(region, block);
-                    let here: [u64; BLOCK] = array::from_fn(|key| is(position(block, key), at));
-                    let above: [u64; BLOCK] =
-                        array::from_fn(|key| less(at, position(block, key)) & fresh);
+                    let here = opaque(array::from_fn::<_, BLOCK, _>(
+                        #[inline(always)]
+                        |key| is(position(block, key), at),
+                    ));
+                    let above = opaque(array::from_fn::<_, BLOCK, _>(
+                        #[inline(always)]
+                        |key| less(at, position(block, key)) & fresh,
+                    ));
                     for word in 0..stride {
                         // The last of the block before, which is still as it was.
                         let before = block.checked_sub(1).map_or(0, |before| {
@@ -300,10 +306,10 @@ impl Dictionary {
                 let mut gone = 0;
                 for (block, columns) in self.columns.chunks_exact_mut(stride).enumerate() {
                     trace.touch(region, block);
-                    for (key, uses) in columns[stride - 1].0.iter_mut().enumerate() {
-                        let here = is(position(block, key) + 1, place.into()) & live;
-                        *uses -= here & 1;
-                        gone |= here & is(*uses, 0);
+                    let uses = columns[stride - 1].0.iter_mut();
+                    for (here, uses) in at_place(place, block).iter().zip(uses) {
+                        *uses -= here & live & 1;
+                        gone |= here & live & is(*uses, 0);
                     }
                 }
                 gone
@@ -325,8 +331,10 @@ impl Dictionary {
                 let blocks = self.columns.len() / stride;
                 for block in 0..blocks {
                     trace.touch(region, block);
-                    let closing: [u64; BLOCK] =
-                        array::from_fn(|key| !less(position(block, key) + 1, place.into()) & gone);
+                    let closing = opaque(array::from_fn::<_, BLOCK, _>(
+                        #[inline(always)]
+                        |key| !less(position(block, key) + 1, place.into()) & gone,
+                    ));
                     for word in 0..stride {
                         let unused = if word < key_words { UNUSED } else { 0 };
                         // The first of the next block, which is still as it was.
@@ -355,6 +363,15 @@ pub(super) fn room(needed: usize) -> usize {
 #[inline(always)]
 fn position(block: usize, key: usize) -> u64 {
     (block * BLOCK + key) as u64
+}
+
+/// Masks of the keys of a block: set for the one at `place`.
+#[inline(always)]
+fn at_place(place: u32, block: usize) -> [u64; BLOCK] {
+    opaque(array::from_fn(
+        #[inline(always)]
+        |key| is(position(block, key) + 1, place.into()),
+    ))
 }
 
 /// All bits set where `a` and `b` are equal, else none. Unlike [`super::mask::equal64`] it is compiled

@@ -16,6 +16,14 @@ fn mask64(bit: u64) -> u64 {
     black_box(bit).wrapping_neg()
 }
 
+/// Masks as they are, of which the compiler does not know that they have two values only: so it makes no
+/// branches of them, nor vector instructions that leave out what they load or store where a mask is not
+/// set. Wherever masks of a whole block are used they pass through here.
+#[inline(always)]
+pub(super) fn opaque<T>(masks: T) -> T {
+    black_box(masks)
+}
+
 /// Whether `a` and `b` are equal, as 64 bits.
 #[inline]
 pub(super) fn equal64(a: u64, b: u64) -> u64 {

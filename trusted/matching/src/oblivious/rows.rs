@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::batch::{BATCH, Ranks};
 use super::cuts::Shifts;
 use super::dictionary::room;
+use super::mask::opaque;
 use super::trace::{Region, Trace, read, write};
 use crate::index::Kernel;
 use crate::index::kernel::pass::{BLOCK, Numbers, Pass, PassJob, Test};
@@ -85,8 +86,8 @@ impl Rows {
                 let mut found = 0;
                 for block in 0..needed.len() {
                     let needed = read(trace, Region::Rows, needed, block);
-                    for (lane, needed) in needed.0.iter().enumerate() {
-                        found |= is(row_of(block, lane), id) & !is(*needed, FREE);
+                    for (here, needed) in rows_that_are(id, block).0.iter().zip(&needed.0) {
+                        found |= here & !is(*needed, FREE);
                     }
                 }
                 found
@@ -109,7 +110,7 @@ impl Rows {
             #[inline(always)]
             || {
                 for block in 0..self.needed.len() {
-                    let taken = Numbers(core::array::from_fn(|lane| is(row_of(block, lane), id)));
+                    let taken = rows_that_are(id, block);
                     put(
                         write(trace, Region::Rows, &mut self.needed, block),
                         &taken,
@@ -134,7 +135,7 @@ impl Rows {
             #[inline(always)]
             || {
                 for block in 0..self.needed.len() {
-                    let going = Numbers(core::array::from_fn(|lane| is(row_of(block, lane), id)));
+                    let going = rows_that_are(id, block);
                     put(
                         write(trace, Region::Rows, &mut self.needed, block),
                         &going,
@@ -267,6 +268,15 @@ impl<T: Trace> PassJob for Scan<'_, T> {
 #[expect(clippy::cast_possible_truncation, reason = "ids are 32 bits")]
 fn row_of(block: usize, lane: usize) -> u32 {
     (block * BLOCK + lane) as u32
+}
+
+/// Masks of the rows of a block: set for the one of `id`.
+#[inline(always)]
+fn rows_that_are(id: u32, block: usize) -> Numbers {
+    opaque(Numbers(core::array::from_fn(
+        #[inline(always)]
+        |lane| is(row_of(block, lane), id),
+    )))
 }
 
 /// All bits set where `a` and `b` are equal, else none. Unlike [`super::mask::equal`] it is compiled
