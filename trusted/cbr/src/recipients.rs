@@ -75,7 +75,7 @@ pub(crate) struct Recipients {
 /// What finds the subscriptions that a header satisfies, and gives numbers to them.
 enum Matcher {
     Index {
-        index: Index,
+        index: Box<Index>,
         free: Vec<SubscriptionId>,
     },
     Oblivious(Hidden),
@@ -142,7 +142,7 @@ impl Recipients {
         let matcher = match processors.oblivious {
             Some(slots) => Matcher::Oblivious(Hidden::new(seed, kernel, slots)),
             None => Matcher::Index {
-                index: Index::with_kernel(seed, kernel),
+                index: Box::new(Index::with_kernel(seed, kernel)),
                 free: Vec::new(),
             },
         };

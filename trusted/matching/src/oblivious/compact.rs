@@ -102,7 +102,7 @@ impl Compact {
     #[inline(always)]
     fn place(&mut self, trace: &mut impl Trace, matched: &[u64], bound: usize) -> usize {
         self.items.resize(bound);
-        let [own_bits, _, distances] = &mut self.items.0;
+        let [own_bits, blocks, distances] = &mut self.items.0;
         let (mut before, slots) = (0_u64, bound as u64);
         for index in 0..bound {
             trace.touch(Region::Items, index);
@@ -110,6 +110,7 @@ impl Compact {
             // The top bit of the difference, as both are far below it.
             let fits = any(before.wrapping_sub(slots) & (1 << 63));
             own_bits[index] = bits & fits;
+            blocks[index] &= fits;
             distances[index] = before.wrapping_sub(index as u64) & any(bits) & fits;
             before += u64::from(bits.count_ones());
         }
@@ -239,5 +240,15 @@ mod tests {
                 prop_assert_eq!(&ids, &expected[..bound]);
             }
         }
+    }
+
+    #[test]
+    fn what_has_no_slot_leaves_nothing_in_the_place_of_what_has() {
+        let mut ids = Vec::new();
+
+        let count =
+            Compact::default().write(&mut Unwatched, Kernel::PORTABLE, &[3, 1, 1], 3, &mut ids);
+
+        assert_eq!((count, ids), (4, [0, 1, 64].map(SubscriptionId).to_vec()));
     }
 }

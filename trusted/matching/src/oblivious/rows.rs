@@ -87,7 +87,7 @@ impl Rows {
                 for block in 0..needed.len() {
                     let needed = read(trace, Region::Rows, needed, block);
                     for (here, needed) in rows_that_are(id, block).0.iter().zip(&needed.0) {
-                        found |= here & !is(*needed, FREE);
+                        found |= here & (needed ^ FREE);
                     }
                 }
                 found

@@ -26,6 +26,17 @@ pub(super) unsafe fn run_avx512<J: PassJob>(job: J) -> J::Output {
     job.run(Avx512(()))
 }
 
+/// Loads a whole vector, aligned to its size, whatever becomes of it. It is volatile so that the compiler
+/// does not join it with a comparison under a mask, which would not load where the mask is not set.
+///
+/// # Safety
+/// `from` must be readable and aligned.
+#[inline(always)]
+unsafe fn load<V>(from: *const V) -> V {
+    // SAFETY: as the caller promises.
+    unsafe { from.read_volatile() }
+}
+
 /// 32 bytes at a time.
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
@@ -43,7 +54,7 @@ impl Pass for Avx2 {
                 unsafe {
                     // The instruction compares signed numbers.
                     let flip = _mm256_set1_epi64x(i64::MIN);
-                    let own = _mm256_load_si256(column.0.as_ptr().add(part).cast());
+                    let own: __m256i = load(column.0.as_ptr().add(part).cast());
                     let word = _mm256_set1_epi64x(word.cast_signed());
                     let less = _mm256_cmpgt_epi64(
                         _mm256_xor_si256(word, flip),
@@ -64,9 +75,10 @@ impl Pass for Avx2 {
     fn satisfied(self, tests: &[Test], needed: &Numbers, ranks: &[u32]) -> u64 {
         let mut mask = 0;
         for part in (0..BLOCK).step_by(8) {
-            // SAFETY: `self` proves AVX2; numbers are 256 aligned bytes, of which these are 32.
-            let load =
-                |own: &Numbers| unsafe { _mm256_load_si256(own.0.as_ptr().add(part).cast()) };
+            let load = |own: &Numbers| -> __m256i {
+                // SAFETY: `self` proves AVX2; numbers are 256 aligned bytes, of which these are 32.
+                unsafe { load(own.0.as_ptr().add(part).cast()) }
+            };
             // SAFETY: `self` proves AVX2.
             let mut held = unsafe { _mm256_setzero_si256() };
             for test in tests {
@@ -119,7 +131,7 @@ impl Pass for Avx512 {
             for (column, word) in columns.iter().zip(value).rev() {
                 // SAFETY: `self` proves AVX-512 F; a column is 512 aligned bytes, of which these are 64.
                 unsafe {
-                    let own = _mm512_load_si512(column.0.as_ptr().add(part).cast());
+                    let own: __m512i = load(column.0.as_ptr().add(part).cast());
                     let word = _mm512_set1_epi64(word.cast_signed());
                     let equal = _mm512_mask_cmpeq_epu64_mask(below, own, word);
                     below = _mm512_cmplt_epu64_mask(own, word) | equal;
@@ -138,9 +150,10 @@ impl Pass for Avx512 {
     fn satisfied(self, tests: &[Test], needed: &Numbers, ranks: &[u32]) -> u64 {
         let mut mask = 0;
         for part in (0..BLOCK).step_by(16) {
-            // SAFETY: `self` proves AVX-512 F; numbers are 256 aligned bytes, of which these are 64.
-            let load =
-                |own: &Numbers| unsafe { _mm512_load_si512(own.0.as_ptr().add(part).cast()) };
+            let load = |own: &Numbers| -> __m512i {
+                // SAFETY: `self` proves AVX-512 F; numbers are 256 aligned bytes, of which these are 64.
+                unsafe { load(own.0.as_ptr().add(part).cast()) }
+            };
             // SAFETY: `self` proves AVX-512 F.
             let mut held = unsafe { _mm512_setzero_si512() };
             for test in tests {
@@ -182,9 +195,10 @@ impl Pass for Avx512 {
         };
         let mut mask = 0;
         for part in (0..BLOCK).step_by(16) {
-            // SAFETY: `self` proves AVX-512 F; numbers are 256 aligned bytes, of which these are 64.
-            let load =
-                |own: &Numbers| unsafe { _mm512_load_si512(own.0.as_ptr().add(part).cast()) };
+            let load = |own: &Numbers| -> __m512i {
+                // SAFETY: `self` proves AVX-512 F; numbers are 256 aligned bytes, of which these are 64.
+                unsafe { load(own.0.as_ptr().add(part).cast()) }
+            };
             // SAFETY: `self` proves AVX-512 F.
             let mut held = unsafe { _mm512_setzero_si512() };
             for test in tests {
