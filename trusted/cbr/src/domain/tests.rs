@@ -194,8 +194,9 @@ fn a_domain_that_is_matched_obliviously_has_shelves_for_so_many_consumers() {
 
     let effect = publish(&mut domain, 1);
 
-    let entries = entries(&told(&domain, &effect));
-    assert_eq!(entries, [(2, 1), (3, 1), (4, 1), (5, 1)]);
+    // One of them is told the number alone, as all together exceed the bound of these tests.
+    let told = told(&domain, &effect).into_iter().map(|told| told.0);
+    assert_eq!(told.collect::<Vec<_>>(), [2, 3, 4, 5]);
 }
 
 #[test]
