@@ -46,17 +46,30 @@ pub(crate) fn run(arguments: &ThreadsArgs) -> anyhow::Result<()> {
     row_of_each(&mut rows, arguments, "match, and copy ids", |threads| {
         alone.measure(threads, arguments.passes)
     })?;
+    let ways = if arguments.oblivious {
+        &[false, true][..]
+    } else {
+        &[false]
+    };
     for consumers in &arguments.consumers {
-        let step = format!("engine, {consumers} consumers");
-        row_of_each(&mut rows, arguments, &step, |threads| {
-            engine(
-                arguments,
-                threads,
-                *consumers,
-                &publications,
-                &subscriptions,
-            )
-        })?;
+        for oblivious in ways {
+            let way = if *oblivious { ", oblivious" } else { "" };
+            let step = format!("engine, {consumers} consumers{way}");
+            row_of_each(&mut rows, arguments, &step, |threads| {
+                let choice = Choice {
+                    threads: Some(threads),
+                    oblivious: *oblivious,
+                    ..Choice::default()
+                };
+                engine(
+                    arguments,
+                    &choice,
+                    *consumers,
+                    &publications,
+                    &subscriptions,
+                )
+            })?;
+        }
     }
     line("");
     table(&rows);
@@ -184,15 +197,11 @@ fn matches(snapshot: &Snapshot, kernel: Kernel, bytes: &[u8]) -> u64 {
 /// The whole call: open, match, write and seal notices and the receipt.
 fn engine(
     arguments: &ThreadsArgs,
-    threads: usize,
+    choice: &Choice,
     consumers: u32,
     publications: &[Publication],
     subscriptions: &[(u64, Subscription)],
 ) -> anyhow::Result<Measured> {
-    let choice = Choice {
-        threads: Some(threads),
-        ..Choice::default()
-    };
     let mut session = Session::open(choice.start()?)?;
     for number in 0..consumers {
         let own = subscriptions.iter().skip(number as usize);
