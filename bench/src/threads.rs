@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_finds_what_the_matcher_alone_finds_with_any_number_of_threads() {
+    fn the_engine_finds_what_the_index_alone_finds_with_any_number_of_threads_and_obliviously() {
         let (publications, subscriptions) = workload(300).unwrap();
         let arguments = ThreadsArgs {
             subscriptions: 300,
@@ -233,16 +233,24 @@ mod tests {
             threads: vec![1, 2],
             passes: 1,
             batch: 512,
+            oblivious: true,
         };
         let alone = Alone::new(&publications, &subscriptions).unwrap();
 
         for threads in [1, 3] {
             let (values, found) = alone.measure(threads, 1).unwrap();
-            let engine = engine(&arguments, threads, 7, &publications, &subscriptions).unwrap();
-
             assert!(found > 1000, "{found}");
-            assert_eq!((values.len(), engine.0.len()), (1, 20));
-            assert_eq!(engine.1, found);
+            for oblivious in [false, true] {
+                let choice = Choice {
+                    threads: Some(threads),
+                    oblivious,
+                    ..Choice::default()
+                };
+                let engine = engine(&arguments, &choice, 7, &publications, &subscriptions).unwrap();
+
+                assert_eq!((values.len(), engine.0.len()), (1, 20));
+                assert_eq!(engine.1, found);
+            }
         }
     }
 }

@@ -65,10 +65,9 @@ impl Cuts {
         self.cuts.reserve(more);
     }
 
-    /// Makes room for so many cuts, and as many names, with those in use.
+    /// Makes room for so many cuts, with those in use.
     #[cfg(test)]
     pub(super) fn reserve_in_all(&mut self, room: usize) {
-        self.names.reserve_in_all(room);
         self.cuts.reserve_in_all(room);
     }
 

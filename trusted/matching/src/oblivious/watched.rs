@@ -11,7 +11,7 @@ use super::trace::{Region, Trace};
 use super::{Oblivious, ObliviousMatches, Shape};
 use crate::ascii::{self, Line};
 use crate::header::{Header, HeaderBlock, HeaderBlockWriter};
-use crate::index::SubscriptionId;
+use crate::index::{Features, Kernel, SubscriptionId};
 use crate::subscription::Subscription;
 
 /// Writes down every access.
@@ -33,7 +33,8 @@ fn subscription(fields: &str) -> Subscription {
 
 /// A matcher whose room for bounds does not depend on how many of them are distinct.
 fn matcher(subscriptions: &[String]) -> Oblivious {
-    let mut matcher = Oblivious::new(Shape::default(), 3);
+    let kernel = Kernel::fastest(Features::ALL);
+    let mut matcher = Oblivious::with_kernel(Shape::default(), 3, kernel);
     for (id, fields) in (0..).zip(subscriptions) {
         matcher
             .insert(SubscriptionId(id), &subscription(fields))

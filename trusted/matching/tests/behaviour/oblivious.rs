@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sc_matching::{
-    Header, HeaderBlock, HeaderBlockWriter, NO_SUBSCRIPTION, Oblivious, ObliviousError,
+    Header, HeaderBlock, HeaderBlockWriter, Kernel, NO_SUBSCRIPTION, Oblivious, ObliviousError,
     ObliviousMatches, Publication, Shape, Subscription, SubscriptionId,
 };
 
@@ -60,7 +60,7 @@ fn ask(matcher: &Oblivious, publications: &[Publication]) -> Vec<Vec<u32>> {
         headers.push(header.clone());
     }
     let mut matched = ObliviousMatches::new();
-    let bound = 64;
+    let bound = 80;
     matcher.matches(&matcher.names(&block), &headers, bound, &mut matched);
     sorted(&matched, bound)
 }
@@ -252,6 +252,12 @@ enum Change {
     Remove(u32),
 }
 
+/// The forms that this processor has.
+fn kernels() -> impl Strategy<Value = Kernel> {
+    let named = ["portable", "avx2", "avx512"].into_iter();
+    proptest::sample::select(named.filter_map(Kernel::named).collect::<Vec<_>>())
+}
+
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     // Few ids, so that many inserts replace and many removes find something.
     let change = prop_oneof![
@@ -261,14 +267,45 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     vec(change, 0..40)
 }
 
+/// With few names ranks are looked up, with many they are all tried.
+#[test]
+fn many_names_and_few_are_told_apart_on_every_kernel() {
+    for kernel in ["portable", "avx2", "avx512"]
+        .into_iter()
+        .filter_map(Kernel::named)
+    {
+        for names in [1, 31, 32, 33, 70] {
+            let mut matcher = Oblivious::with_kernel(WIDE, 1, kernel);
+            for name in 0..names {
+                let fields = format!("i n{name} = {name} i n{name} exists");
+                matcher
+                    .insert(SubscriptionId(name), &subscription(&fields))
+                    .unwrap();
+            }
+            let fields: Vec<_> = (0..names + 1)
+                .map(|name| format!("i n{name} {name} i other 1 i n{} -1", name + 1))
+                .collect();
+            let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+
+            let answers = ask_fields(&matcher, &fields);
+
+            for (name, answer) in (0..).zip(answers) {
+                let expected: &[u32] = if name < names { &[name] } else { &[] };
+                assert_eq!(answer, expected, "{}, {names}", kernel.name());
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn oblivious_agrees_with_linear_scan(
         seed: u64,
+        kernel in kernels(),
         changes in changes(),
         publications in vec(few_publications(), 1..12),
     ) {
-        let mut matcher = Oblivious::new(WIDE, seed);
+        let mut matcher = Oblivious::with_kernel(WIDE, seed, kernel);
         let mut model = BTreeMap::new();
 
         for change in changes {
@@ -302,10 +339,11 @@ proptest! {
     fn far_values_agree_with_the_reference(
         mut drawn in vec(any_subscription(), 1..6),
         publications in vec(any_publication(), 1..4),
+        kernel in kernels(),
     ) {
         // Values that are drawn far apart seldom meet: let some subscriptions ask for what is there.
         drawn.extend(publications.iter().map(asking_for));
-        let mut matcher = Oblivious::new(WIDE, 7);
+        let mut matcher = Oblivious::with_kernel(WIDE, 7, kernel);
         for (id, subscription) in (0..).zip(&drawn) {
             matcher.insert(SubscriptionId(id), subscription).expect("the shape is wide");
         }
