@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use sc_program::THREADS_MAX;
+use sc_program::{OBLIVIOUS_MATCHES_MAX, THREADS_MAX};
 
 /// Publications in one batch, at most, if nothing else is asked for.
 pub(crate) const BATCH_DEFAULT: u32 = 512;
@@ -66,10 +66,18 @@ impl Command {
     }
 }
 
+fn parse_oblivious_matches(text: &str) -> Result<usize, String> {
+    parse_count(text, OBLIVIOUS_MATCHES_MAX)
+}
+
 fn parse_threads(text: &str) -> Result<usize, String> {
+    parse_count(text, THREADS_MAX)
+}
+
+fn parse_count(text: &str, max: usize) -> Result<usize, String> {
     let count = text.parse().ok();
-    let count = count.filter(|count| (1..=THREADS_MAX).contains(count));
-    count.ok_or_else(|| format!("expected a number from 1 to {THREADS_MAX}"))
+    let count = count.filter(|count| (1..=max).contains(count));
+    count.ok_or_else(|| format!("expected a number from 1 to {max}"))
 }
 
 /// How much a role tells.
@@ -149,6 +157,13 @@ pub(crate) struct ScbrArgs {
     /// Threads that it matches with; as many as this machine runs at once, if not given
     #[arg(long, value_name = "N", env = "SECURECLOUD_SCBR_THREADS", value_parser = parse_threads)]
     pub(crate) threads: Option<usize>,
+    /// Matches so that the memory which is touched does not show what matches; costs a full pass for each publication
+    #[arg(long, env = "SECURECLOUD_SCBR_OBLIVIOUS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) oblivious: bool,
+    /// With --oblivious: to how many matches the answer to a publication is padded, 64 if not given; one that matches more takes another
+    /// pass, which shows
+    #[arg(long, value_name = "N", env = "SECURECLOUD_SCBR_OBLIVIOUS_MATCHES", value_parser = parse_oblivious_matches)]
+    pub(crate) oblivious_matches: Option<usize>,
     #[command(flatten)]
     pub(crate) link: LinkArgs,
     #[command(flatten)]

@@ -44,6 +44,8 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
     let choice = Choice {
         kernel: arguments.kernel.clone(),
         threads: arguments.threads,
+        oblivious: arguments.oblivious,
+        oblivious_matches: arguments.oblivious_matches,
     };
     let platform = platform(arguments.platform, arguments.program.as_deref(), &choice)?;
     let driver = links::accept(
@@ -109,6 +111,9 @@ fn announce(arguments: &ScbrArgs, report: &Report) {
     }
     if arguments.link.plain {
         report.say("PLAIN: publishers may choose to run unencrypted; this router would then read what they send. For measurement only");
+    }
+    if arguments.oblivious {
+        report.say("OBLIVIOUS: the memory that matching touches does not show what matches, at the cost of a full pass for each publication; docs/THREAT_MODEL.md says what stays visible");
     }
     if arguments.platform == PlatformName::Inline {
         report.say("INLINE: the trusted program runs in this very process; no claim of confidentiality holds. For tests and measurement only");

@@ -136,6 +136,9 @@ pub(crate) struct ThreadsArgs {
     /// Publications in one batch
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) batch: u32,
+    /// The engine with oblivious matching, too; which takes long to fill with more than 10,000 subscriptions
+    #[arg(long)]
+    pub(crate) oblivious: bool,
 }
 
 #[derive(Debug, Args)]

@@ -46,17 +46,30 @@ pub(crate) fn run(arguments: &ThreadsArgs) -> anyhow::Result<()> {
     row_of_each(&mut rows, arguments, "match, and copy ids", |threads| {
         alone.measure(threads, arguments.passes)
     })?;
+    let ways = if arguments.oblivious {
+        &[false, true][..]
+    } else {
+        &[false]
+    };
     for consumers in &arguments.consumers {
-        let step = format!("engine, {consumers} consumers");
-        row_of_each(&mut rows, arguments, &step, |threads| {
-            engine(
-                arguments,
-                threads,
-                *consumers,
-                &publications,
-                &subscriptions,
-            )
-        })?;
+        for oblivious in ways {
+            let way = if *oblivious { ", oblivious" } else { "" };
+            let step = format!("engine, {consumers} consumers{way}");
+            row_of_each(&mut rows, arguments, &step, |threads| {
+                let choice = Choice {
+                    threads: Some(threads),
+                    oblivious: *oblivious,
+                    ..Choice::default()
+                };
+                engine(
+                    arguments,
+                    &choice,
+                    *consumers,
+                    &publications,
+                    &subscriptions,
+                )
+            })?;
+        }
     }
     line("");
     table(&rows);
@@ -184,15 +197,11 @@ fn matches(snapshot: &Snapshot, kernel: Kernel, bytes: &[u8]) -> u64 {
 /// The whole call: open, match, write and seal notices and the receipt.
 fn engine(
     arguments: &ThreadsArgs,
-    threads: usize,
+    choice: &Choice,
     consumers: u32,
     publications: &[Publication],
     subscriptions: &[(u64, Subscription)],
 ) -> anyhow::Result<Measured> {
-    let choice = Choice {
-        threads: Some(threads),
-        ..Choice::default()
-    };
     let mut session = Session::open(choice.start()?)?;
     for number in 0..consumers {
         let own = subscriptions.iter().skip(number as usize);
@@ -216,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_finds_what_the_matcher_alone_finds_with_any_number_of_threads() {
+    fn the_engine_finds_what_the_index_alone_finds_with_any_number_of_threads_and_obliviously() {
         let (publications, subscriptions) = workload(300).unwrap();
         let arguments = ThreadsArgs {
             subscriptions: 300,
@@ -224,16 +233,24 @@ mod tests {
             threads: vec![1, 2],
             passes: 1,
             batch: 512,
+            oblivious: true,
         };
         let alone = Alone::new(&publications, &subscriptions).unwrap();
 
         for threads in [1, 3] {
             let (values, found) = alone.measure(threads, 1).unwrap();
-            let engine = engine(&arguments, threads, 7, &publications, &subscriptions).unwrap();
-
             assert!(found > 1000, "{found}");
-            assert_eq!((values.len(), engine.0.len()), (1, 20));
-            assert_eq!(engine.1, found);
+            for oblivious in [false, true] {
+                let choice = Choice {
+                    threads: Some(threads),
+                    oblivious,
+                    ..Choice::default()
+                };
+                let engine = engine(&arguments, &choice, 7, &publications, &subscriptions).unwrap();
+
+                assert_eq!((values.len(), engine.0.len()), (1, 20));
+                assert_eq!(engine.1, found);
+            }
         }
     }
 }

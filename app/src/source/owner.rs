@@ -228,7 +228,7 @@ impl Core for Publisher {
             }
             PublisherEvent::NotCarriedOut(status @ (Status::Limit | Status::Malformed)) => {
                 let why = if status == Status::Limit {
-                    "a bound of the trusted program is reached: lower --quota or --batch"
+                    "a bound of the trusted program is reached: lower --quota or --batch; or a filter is wider than a router with --oblivious matches"
                 } else {
                     "the trusted program cannot read it"
                 };

@@ -84,6 +84,62 @@ fn the_same_is_delivered_whatever_the_program_is_told_of_the_processor() {
 }
 
 #[test]
+fn the_same_is_delivered_by_oblivious_matching_and_the_router_says_so() {
+    for platform in ["inline", "process"] {
+        // Some publications match more than one filter, so that a slot is too few for them.
+        for slots in [&[][..], &["--oblivious-matches", "1"]] {
+            let folder = Folder::with_numbers();
+            let router = ["--platform", platform, "--oblivious"];
+            let flags = Flags {
+                router: &[&router[..], slots].concat(),
+                ..Flags::default()
+            };
+
+            let run = Run::through(&folder, flags);
+
+            assert_eq!(run.deliveries(), DELIVERIES, "{platform}, {slots:?}");
+            assert!(run.router.stderr.contains("scbr: OBLIVIOUS: "), "{run:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_that_is_too_wide_to_be_matched_obliviously_is_not_taken_and_the_source_says_so() {
+    let folder = Folder::with_numbers();
+    let values: Vec<_> = (0..17).map(|n| n.to_string()).collect();
+    let wide = format!("0 1 S i a in {{{}}}\n", values.join(", "));
+    folder.write("wide", &wide);
+    let router = folder.router(&["--oblivious"]);
+    let mut source = folder.source("key", "pubs", &["--await", "0"]);
+    let consumer = folder.consumer_of("key", "wide", "identity", &[]);
+
+    let told = source.event("not_carried_out");
+
+    let why = told["reason"].as_str().unwrap();
+    assert!(why.contains("wider than a router with --oblivious matches"));
+    for role in [source, consumer, router] {
+        role.interrupt().succeeded();
+    }
+}
+
+#[test]
+fn how_many_matches_are_hidden_is_a_number_within_bounds() {
+    let folder = Folder::empty();
+    for slots in ["0", "262145", "some"] {
+        let arguments = [
+            "scbr",
+            "-a",
+            "localhost:0",
+            "--oblivious",
+            "--oblivious-matches",
+        ];
+        let refused = securecloud(&folder, &[&arguments[..], &[slots]].concat());
+
+        refused.assert_failed(2, &["expected a number from 1 to 262144"]);
+    }
+}
+
+#[test]
 fn inline_starts_no_process_and_the_default_starts_one() {
     let folder = Folder::empty();
     let children = |flags: &[&str]| {

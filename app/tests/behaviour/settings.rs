@@ -248,3 +248,25 @@ fn a_flag_out_of_its_range_is_wrong_use() {
         securecloud(&folder, arguments).assert_failed(2, &[words]);
     }
 }
+
+#[test]
+fn oblivious_matching_is_set_by_file_and_environment_as_anything_else() {
+    let folder = Folder::empty();
+    folder.write(
+        "config",
+        "[scbr]\noblivious = true\noblivious-matches = 9\n",
+    );
+    let off = [("SECURECLOUD_SCBR_OBLIVIOUS", "false")];
+    let matches = [("SECURECLOUD_SCBR_OBLIVIOUS_MATCHES", "10")];
+
+    let file = printed(&folder, &[], &["scbr"]);
+    let environment = printed(&folder, &[off, matches].concat(), &["scbr"]);
+
+    assert_eq!(file["oblivious"].as_bool(), Some(true));
+    assert_eq!(file["oblivious-matches"].as_integer(), Some(9));
+    assert_ne!(
+        environment.get("oblivious").and_then(toml::Value::as_bool),
+        Some(true)
+    );
+    assert_eq!(environment["oblivious-matches"].as_integer(), Some(10));
+}

@@ -278,6 +278,7 @@ fn pass<'e>(built: &'e Built, publications: &'e Publications<'e>) -> Box<dyn Pas
 
 /// The ids for each of these publications, ascending.
 fn answers(pass: &mut dyn Pass, places: &[usize]) -> Vec<Vec<u32>> {
+    pass.announce(places);
     let answer = |place: &usize| {
         let mut ids = Vec::new();
         pass.ids(*place, &mut ids);
@@ -313,6 +314,7 @@ impl Plan {
     fn new(pass: &mut dyn Pass, publications: usize, budget: Duration) -> Self {
         let mut ids = Vec::new();
         let tried = evenly(publications, PUBLICATIONS_MIN);
+        pass.announce(&tried);
         let start = Instant::now();
         tried.iter().for_each(|at| pass.ids(*at, &mut ids));
         let each = start.elapsed().as_secs_f64() / tried.len() as f64 + 1e-9;
@@ -327,6 +329,7 @@ impl Plan {
 
     fn run(&self, pass: &mut dyn Pass, times: &mut Times) {
         let mut ids = Vec::new();
+        pass.announce(&self.places);
         times.ids.push(self.clock(|at| {
             pass.ids(at, &mut ids);
             std::hint::black_box(&ids);

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use sc_matching::{Header, HeaderBlock, HeaderBlockWriter, Kernel, Publication, Subscription};
 
-use super::engines::{Aspe, Counting, Forest, Index, Prefilter, Rein, Scan, Tree};
+use super::engines::{Aspe, Counting, Forest, Index, Oblivious, Prefilter, Rein, Scan, Tree};
 use super::language::Unsupported;
 
 /// Keeps subscriptions.
@@ -38,6 +38,12 @@ pub(crate) trait Engine {
 
 /// Matches the publications of a block, one after another.
 pub(crate) trait Pass {
+    /// Tells which publications are asked for next, in this order, maybe several times over: an engine that matches several at once
+    /// takes them together. The clock does not run yet.
+    fn announce(&mut self, places: &[usize]) {
+        let _ = places;
+    }
+
     /// Sets `ids` to those of the subscriptions that publication number `at` satisfies, in any order.
     fn ids(&mut self, at: usize, ids: &mut Vec<u32>);
 
@@ -121,10 +127,12 @@ pub(crate) enum EngineName {
     ATree,
     /// The index of this project
     Index,
+    /// The matcher of this project whose accesses to memory do not depend on what matches
+    Oblivious,
 }
 
 impl EngineName {
-    /// Makes an empty one; `kernel` is for the index.
+    /// Makes an empty one; `kernel` is for those of this project.
     ///
     /// # Errors
     /// It cannot serve the workload that `sample` is of.
@@ -142,13 +150,14 @@ impl EngineName {
             Self::Aspe => Box::new(Aspe::new(sample)?),
             Self::ATree => Box::new(Tree::new(sample)?),
             Self::Index => Box::new(Index::new(kernel)),
+            Self::Oblivious => Box::new(Oblivious::new(kernel)),
         })
     }
 
     /// Most subscriptions that are worth a try.
     pub(crate) fn subscriptions_max(self) -> u32 {
         match self {
-            Self::ATree | Self::Aspe => 100_000,
+            Self::ATree | Self::Aspe | Self::Oblivious => 100_000,
             Self::Rein => 1_000_000,
             _ => u32::MAX,
         }

@@ -19,8 +19,9 @@ const BOTTOM: f64 = 420.0;
 const BAR: f64 = 40.0;
 
 /// Colours that people who do not see all colours can tell apart (Okabe and Ito), and a grey.
-const COLOURS: [&str; 8] = [
+const COLOURS: [&str; 9] = [
     "#7f7f7f", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#cc79a7", "#d55e00",
+    "#000000",
 ];
 
 /// Draws two plots for each workload of `rows` into `folder`, which is made if need be.

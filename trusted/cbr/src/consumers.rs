@@ -106,6 +106,11 @@ impl Place {
     pub(crate) fn number(self) -> u32 {
         self.0
     }
+
+    /// The place of this number; whether a consumer is there is the caller's to know.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Self(number)
+    }
 }
 
 #[derive(Default)]

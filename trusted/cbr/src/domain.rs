@@ -92,7 +92,7 @@ impl Domain {
             time_ms: secrets.time_ms,
             plain: secrets.plain,
             consumers: Consumers::default(),
-            recipients: Recipients::new(seed, processors.kernel),
+            recipients: Recipients::new(seed, &processors),
             workers: processors.workers,
             turn: 0,
             drafts: Drafts::default(),

@@ -32,6 +32,7 @@ pub use keys::{
 pub use notice::{Coverage, Entry, Notice, NoticeKind};
 pub use publishers::PUBLISHERS_MAX;
 pub use receipt::{Receipt, Status};
+pub use recipients::OBLIVIOUS_SHAPE;
 pub use secrets::DomainSecrets;
 pub use workers::{Alone, Processors, Work, Workers};
 

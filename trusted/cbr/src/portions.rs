@@ -2,14 +2,16 @@
 //!
 //! Invariants: a portion is a function of its place, the batch and the view alone, and portions are given out in their order; so what
 //! comes of a batch does not depend on who matched what. A worker that stops in the middle leaves its portion to the caller.
-//! At most [`AHEAD_MAX`] portions wait at once, each with the recipients of at most one header beyond [`PORTION_ROWS_MAX`].
+//! At most [`AHEAD_MAX`] portions wait at once, each with the recipients of at most `finder::TOGETHER` headers beyond [`PORTION_ROWS_MAX`].
+
+mod finder;
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use sc_crypto::PayloadKey;
-use sc_matching::{Header, Headers, Matches, Names};
+use sc_matching::{Header, Headers};
 use zeroize::Zeroizing;
 
 use crate::Malformed;
@@ -17,6 +19,7 @@ use crate::batch::Batch;
 use crate::keys::PublisherKeys;
 use crate::recipients::{Row, View};
 use crate::workers::{Work, Workers};
+use finder::Finder;
 
 /// Headers of one portion. Few in this crate's unit tests, so that a batch has many portions.
 const PORTION_HEADERS: u32 = if cfg!(test) { 3 } else { 32 };
@@ -28,8 +31,6 @@ const PORTION_ROWS_MAX: usize = if cfg!(test) { 8 } else { 1 << 16 };
 const WAITING_ROWS_MAX: usize = 1 << 20;
 /// With fewer headers than this the caller is done before a worker has woken, if subscriptions are few.
 const SHARED_HEADERS_MIN: usize = if cfg!(test) { 4 } else { 256 };
-/// With each so many subscriptions a header is as much work again, about.
-const SUBSCRIPTIONS_OF_WORK: usize = 4096;
 
 /// What is to be matched against what, and which keys the matching publications have.
 pub(crate) struct Task {
@@ -185,7 +186,7 @@ impl Sharing {
     }
 
     fn is_worth_sharing(&self) -> bool {
-        let work = 1 + self.task.view.len / SUBSCRIPTIONS_OF_WORK;
+        let work = self.task.view.work();
         self.portions() > 1 && self.count as usize * work >= SHARED_HEADERS_MIN
     }
 
@@ -337,13 +338,11 @@ impl Drop for Claim<'_> {
 struct Matcher<'a> {
     task: &'a Task,
     batch: &'a Batch<'a>,
-    names: Names<'a>,
     headers: Headers<'a>,
     /// The number of the header that is read next.
     at: u32,
     header: Header<'a>,
-    matches: Matches<'a>,
-    ids: Vec<u32>,
+    finder: Finder<'a>,
 }
 
 impl<'a> Matcher<'a> {
@@ -351,12 +350,10 @@ impl<'a> Matcher<'a> {
         Self {
             task,
             batch,
-            names: task.view.snapshot.names(&batch.headers),
             headers: batch.headers.headers(),
             at: 0,
             header: Header::new(),
-            matches: Matches::new(),
-            ids: Vec::new(),
+            finder: Finder::new(&task.view, &batch.headers),
         }
     }
 
@@ -371,13 +368,36 @@ impl<'a> Matcher<'a> {
         self.seek(headers.start)?;
         portion.end = headers.start;
         while portion.end < headers.end && portion.recipients.len() < PORTION_ROWS_MAX {
-            self.read()?;
-            self.match_header(portion.end, portion);
-            portion.end += 1;
+            self.match_next(headers.end, portion)?;
         }
         if portion.end as usize == self.batch.headers.count() && self.next_header()? {
             return Err(Malformed("it has more headers than it says"));
         }
+        Ok(())
+    }
+
+    /// Matches as many headers as go together, up to `end`.
+    fn match_next(&mut self, end: u32, portion: &mut Portion) -> Result<(), Malformed> {
+        let begin = portion.end;
+        portion.end = end.min(begin + self.finder.together());
+        for _ in begin..portion.end {
+            self.read()?;
+            self.finder.take(&self.header);
+        }
+        let mut number = begin;
+        let Task { keys, counter, .. } = self.task;
+        self.finder.find(&self.header, |rows| {
+            let before = portion.recipients.len();
+            rows(&mut portion.recipients);
+            if portion.recipients.len() > before {
+                portion.matched.push(Matched {
+                    number,
+                    key: keys.payload_key(*counter, number),
+                    end: portion.recipients.len(),
+                });
+            }
+            number += 1;
+        });
         Ok(())
     }
 
@@ -403,31 +423,6 @@ impl<'a> Matcher<'a> {
     fn next_header(&mut self) -> Result<bool, Malformed> {
         let read = self.headers.next_header(&mut self.header);
         read.map_err(|_| Malformed("a header does not decode"))
-    }
-
-    /// Appends the header that was read to `portion`, if anything matches it.
-    fn match_header(&mut self, number: u32, portion: &mut Portion) {
-        let Task {
-            view,
-            keys,
-            counter,
-            ..
-        } = self.task;
-        view.snapshot
-            .matches(&self.names, &self.header, &mut self.matches);
-        if self.matches.count() == 0 {
-            return;
-        }
-        self.matches.copy_ids(view.kernel, &mut self.ids);
-        let begin = portion.recipients.len();
-        let rows = self.ids.iter().map(|id| view.row(*id));
-        portion.recipients.extend(rows);
-        portion.recipients[begin..].sort_unstable_by_key(|row| row.order());
-        portion.matched.push(Matched {
-            number,
-            key: keys.payload_key(*counter, number),
-            end: portion.recipients.len(),
-        });
     }
 }
 

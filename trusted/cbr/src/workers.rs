@@ -1,8 +1,9 @@
-//! The processors that a program may use, as it is told of them.
+//! The processors that a program may use, and how it matches on them, as it is told.
 //!
-//! Invariant: nothing here starts a thread or asks a processor. What the engine does with one worker and with many is the same, byte
-//! for byte; only who does it differs.
+//! Invariant: nothing here starts a thread or asks a processor. What the engine answers is the same, byte for byte, with one worker and
+//! with many, by an index and by full passes.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use sc_matching::Kernel;
@@ -44,14 +45,19 @@ pub struct Processors {
     pub kernel: Kernel,
     /// Who helps.
     pub workers: Arc<dyn Workers>,
+    /// If set, domains that are opened from now on are matched without showing by the memory that is touched what matches, and answers to
+    /// a header have so many slots. A header that matches more takes another pass, with as many slots as it needs, rounded up to a power
+    /// of two. Subscriptions have the bounds of [`crate::OBLIVIOUS_SHAPE`] then.
+    pub oblivious: Option<NonZeroUsize>,
 }
 
-/// The portable form and no workers, which every machine has.
+/// The portable form and no workers, which every machine has, and an index.
 impl Default for Processors {
     fn default() -> Self {
         Self {
             kernel: Kernel::PORTABLE,
             workers: Arc::new(Alone),
+            oblivious: None,
         }
     }
 }

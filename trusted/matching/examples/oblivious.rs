@@ -1,6 +1,6 @@
 //! What an oblivious match costs: one equality and one to two bounds, headers of eight attributes.
 //!
-//! `cargo run --release -p sc-matching --example oblivious -- [ROWS] [SEED] [PASSES]`
+//! `cargo run --release -p sc-matching --example oblivious -- [ROWS] [SEED] [PASSES] [KERNEL]`
 //!
 //! Other seeds give other data of the same sizes; a tool that counts instructions must count as many
 //! for each.
@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use sc_matching::ascii::{Line, parse};
 use sc_matching::{
-    Header, HeaderBlock, HeaderBlockWriter, Oblivious, ObliviousMatches, Shape, SubscriptionId,
+    Features, Header, HeaderBlock, HeaderBlockWriter, Kernel, Oblivious, ObliviousMatches, Shape,
+    Subscription, SubscriptionId,
 };
 
 const SYMBOLS: u64 = 200;
 const PRICES: u64 = 1_000;
 const HEADERS: usize = 64;
 const SLOTS: usize = 64;
+const REPLACED: u32 = 100;
 
 /// Numbers that look random; a linear congruence with the constants of Knuth's MMIX.
 struct Random(u64);
@@ -58,6 +60,22 @@ fn publication(random: &mut Random) -> String {
     )
 }
 
+/// Has others take the place of the first subscriptions. A function of its own, so that a tool can count its instructions.
+#[inline(never)]
+fn replace(matcher: &mut Oblivious, others: &[Subscription]) {
+    for (id, subscription) in (0..).zip(others) {
+        let replaced = matcher.insert(SubscriptionId(id), subscription);
+        replaced.expect("the shape admits it");
+    }
+}
+
+fn parsed(id: u32, random: &mut Random) -> Subscription {
+    match parse(&subscription(id, random)) {
+        Ok(Line::Subscription { subscription, .. }) => subscription,
+        _ => unreachable!("it is written as one"),
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "it is what it is for")]
 fn main() {
     let mut arguments = std::env::args()
@@ -67,20 +85,24 @@ fn main() {
     let mut random = Random(arguments.next().unwrap_or(1));
     let passes = arguments.next().unwrap_or(5);
 
-    let mut matcher = Oblivious::new(Shape::default(), 1);
+    let named = std::env::args().nth(4);
+    let named = named.and_then(|name| Kernel::named(&name));
+    let kernel = named.unwrap_or_else(|| Kernel::fastest(Features::ALL));
+    let mut matcher = Oblivious::with_kernel(Shape::default(), 1, kernel);
     let start = Instant::now();
     for id in (0..).take(usize::try_from(rows).expect("64 bits")) {
-        if let Ok(Line::Subscription { subscription, .. }) = parse(&subscription(id, &mut random)) {
-            matcher
-                .insert(SubscriptionId(id), &subscription)
-                .expect("the shape admits it");
-        }
+        let inserted = matcher.insert(SubscriptionId(id), &parsed(id, &mut random));
+        inserted.expect("the shape admits it");
     }
-    println!("{:?}", matcher.sizes());
+    println!("{}, {:?}", kernel.name(), matcher.sizes());
     println!(
         "insert: {:?} each",
         start.elapsed() / u32::try_from(rows.max(1)).expect("few")
     );
+    let others: Vec<_> = (0..REPLACED).map(|id| parsed(id, &mut random)).collect();
+    let start = Instant::now();
+    replace(&mut matcher, &others);
+    println!("replace: {:?} each", start.elapsed() / REPLACED);
 
     let mut writer = HeaderBlockWriter::new();
     for _ in 0..HEADERS {

@@ -17,7 +17,7 @@ mod exact;
 mod few;
 mod group;
 mod homes;
-mod kernel;
+pub(crate) mod kernel;
 mod lookup;
 mod matches;
 mod page;

@@ -7,7 +7,7 @@
 //! anything touches, what matches and how much. Not covered: what decodes headers before, and what
 //! the caller does with an answer ([`Padded`]).
 //! Source: oblivious primitives for enclaves, Ohrimenko et al., USENIX Security '16; the network that
-//! gathers ids, Goodrich, SPAA '11. That rows compare ranks among all bounds is ours.
+//! gathers what matched, Goodrich, SPAA '11. That rows compare ranks among all bounds is ours.
 
 mod batch;
 mod compact;
@@ -30,12 +30,12 @@ pub use matches::{NO_SUBSCRIPTION, ObliviousMatches, Padded};
 
 use crate::hash::Key;
 use crate::header::{Header, HeaderBlock};
-use crate::index::SubscriptionId;
+use crate::index::{Kernel, SubscriptionId};
 use crate::publication::Publication;
 use crate::subscription::Subscription;
 use batch::{BATCH, section_at};
-use cuts::Cuts;
-use demand::{Demands, longest_text};
+use cuts::{Cuts, Shifts};
+use demand::{Demands, Interval, longest_text};
 use key::{Tag, key_words};
 use mask::YES;
 use rows::Rows;
@@ -44,7 +44,7 @@ use trace::{Trace, Unwatched};
 /// How large a matcher may become: what one subscription can cost all others is bounded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Most subscriptions.
+    /// Room for subscriptions, each of which has the row that its id says: ids are below this.
     pub rows: usize,
     /// Most tests of one subscription. All its constraints on one attribute together take one, but
     /// one more for each `!=` and one for each value of an `in`. Every row has room for as many
@@ -65,11 +65,11 @@ impl Default for Shape {
     }
 }
 
-/// What a matcher has grown to: all powers of two, or 0. Public, as is the call with which one of
-/// them grew.
+/// What a matcher has grown to. Tests and bytes are powers of two; rows, names and bounds are 64 times
+/// a number of three significant bits, or 0. Public, as is the call with which one of them grew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Room for subscriptions.
+    /// Room for subscriptions: beyond the greatest id that there was.
     pub rows: usize,
     /// Tests that each row has room for.
     pub tests_per_row: usize,
@@ -85,9 +85,11 @@ pub struct Sizes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObliviousError {
-    /// There are as many as the [`Shape`] admits: remove one.
-    #[error("the matcher is full with {rows} subscriptions")]
-    Full {
+    /// The id is beyond what the [`Shape`] admits: give a lesser one that is free.
+    #[error("there is no row {id}, but {rows} from 0 on")]
+    Id {
+        /// The id.
+        id: u32,
         /// The bound.
         rows: usize,
     },
@@ -107,14 +109,12 @@ pub enum ObliviousError {
         /// The bound.
         most: usize,
     },
-    /// The id is [`NO_SUBSCRIPTION`].
-    #[error("the id of empty slots names no subscription")]
-    NoSubscription,
 }
 
 /// Subscriptions that are matched without telling which.
 #[derive(Clone)]
 pub struct Oblivious {
+    kernel: Kernel,
     key: Key,
     shape: Shape,
     len: usize,
@@ -128,13 +128,20 @@ impl Oblivious {
     /// by tags of 127 bits that it keys.
     #[must_use]
     pub fn new(shape: Shape, seed: u64) -> Self {
+        Self::with_kernel(shape, seed, Kernel::PORTABLE)
+    }
+
+    /// As [`Self::new`], working by this form of the vector operations.
+    #[must_use]
+    pub fn with_kernel(shape: Shape, seed: u64, kernel: Kernel) -> Self {
         Self {
+            kernel,
             key: Key::from_seed(seed),
             shape,
             len: 0,
             value_words: 1,
-            cuts: Cuts::new(1),
-            rows: Rows::new(),
+            cuts: Cuts::new(kernel, 1),
+            rows: Rows::new(kernel),
         }
     }
 
@@ -162,10 +169,18 @@ impl Oblivious {
         }
     }
 
+    /// Whether [`Self::insert`] would take `subscription`, under an id that has a row.
+    ///
+    /// # Errors
+    /// [`ObliviousError`]
+    pub fn admits(&self, subscription: &Subscription) -> Result<(), ObliviousError> {
+        self.admit(subscription).map(|_| ())
+    }
+
     /// Adds `subscription` as `id`, in place of the one that had this id.
     ///
     /// Shows whether there was one, and how this subscription is built (operators, lengths, and the
-    /// order of its own operands), but not where its row or its bounds come to lie. Cost: for each
+    /// order of its own operands), but not which row it has or where its bounds come to lie. Cost: for each
     /// test that a row has room for, two passes over rows and bounds; replacing costs a
     /// [`Self::remove`].
     ///
@@ -186,19 +201,16 @@ impl Oblivious {
         subscription: &Subscription,
     ) -> Result<(), ObliviousError> {
         let (demands, value_words) = self.admit(subscription)?;
-        if id == NO_SUBSCRIPTION {
-            return Err(ObliviousError::NoSubscription);
-        }
-        let replaces = self.rows.contains(trace, id.0);
-        if !replaces && self.len >= self.shape.rows {
-            return Err(ObliviousError::Full {
+        if id == NO_SUBSCRIPTION || id.0 as usize >= self.shape.rows {
+            return Err(ObliviousError::Id {
+                id: id.0,
                 rows: self.shape.rows,
             });
         }
-        if replaces {
+        if self.rows.contains(trace, id.0) {
             self.take_out(trace, id);
         }
-        self.grow(value_words, demands.intervals.len());
+        self.grow(id, value_words, demands.intervals.len());
         let attributes = demands.attributes;
         let places = self.acquire(trace, demands);
         self.rows.insert(trace, id.0, attributes, &places);
@@ -229,8 +241,8 @@ impl Oblivious {
         Ok((demands, value_words))
     }
 
-    /// Makes room for one more subscription of `tests`.
-    fn grow(&mut self, value_words: usize, tests: usize) {
+    /// Makes room for a subscription of `tests`.
+    fn grow(&mut self, id: SubscriptionId, value_words: usize, tests: usize) {
         if value_words > self.value_words {
             self.cuts.widen_values(value_words);
             self.value_words = value_words;
@@ -238,27 +250,57 @@ impl Oblivious {
         if tests > self.rows.tests_per_row() {
             self.rows.widen(tests.next_power_of_two());
         }
-        self.rows.reserve(self.len + 1);
+        self.rows.reserve(id.0 as usize + 1);
         self.cuts.reserve(2 * self.rows.tests_per_row());
     }
 
-    /// Takes the cuts of `demands` into the dictionary, and gives the places of low and high of each
-    /// test. Where a row has room for more tests, nothing is taken, in as many steps.
-    fn acquire(&mut self, trace: &mut impl Trace, demands: Demands<'_>) -> Vec<u32> {
-        let cuts = demands.intervals.into_iter().flat_map(|demand| {
+    /// Takes the cuts of `demands` into the dictionary, and gives the places of low, high and name of
+    /// each test. Where a row has room for more tests, nothing is taken, in as many steps.
+    fn acquire(&mut self, trace: &mut impl Trace, demands: Demands<'_>) -> Vec<[u32; 3]> {
+        let tests = demands.intervals.into_iter().map(|demand| {
             let tag = Tag::of(&self.key, demand.name);
-            [demand.interval.low, demand.interval.high].map(|cut| (tag, cut, YES))
+            (tag, demand.interval, YES)
         });
-        let nothing = (Tag::default(), vec![0; key_words(self.value_words)], 0);
-        let cuts = cuts.chain(iter::repeat(nothing));
-        let mut places = Vec::new();
-        for (tag, mut cut, live) in cuts.take(2 * self.rows.tests_per_row()) {
-            let shift = self.cuts.acquire(trace, tag, &mut cut, live);
-            self.rows.shift_up(trace, shift);
-            places.iter_mut().for_each(|own| *own = shift.up(*own));
-            places.push(shift.place & live);
+        let nothing = iter::repeat_with(|| {
+            let cut = || vec![0; key_words(self.value_words)];
+            let interval = Interval {
+                low: cut(),
+                high: cut(),
+            };
+            (Tag::default(), interval, 0)
+        });
+        let tests: Vec<_> = tests
+            .chain(nothing)
+            .take(self.rows.tests_per_row())
+            .collect();
+        let mut places: Vec<[u32; 3]> = Vec::new();
+        for (tag, mut interval, live) in tests {
+            let low = self.acquire_cut(trace, tag, &mut interval.low, live, &mut places);
+            places.push([low.cut.place & live, 0, low.name.place & live]);
+            let high = self.acquire_cut(trace, tag, &mut interval.high, live, &mut places);
+            let own = places.last_mut().expect("it was pushed");
+            own[1] = high.cut.place & live;
         }
         places
+    }
+
+    /// Takes a cut into the dictionary; rows and `places` follow.
+    fn acquire_cut(
+        &mut self,
+        trace: &mut impl Trace,
+        tag: Tag,
+        cut: &mut [u64],
+        live: u32,
+        places: &mut [[u32; 3]],
+    ) -> Shifts {
+        let shifts = self.cuts.acquire(trace, tag, cut, live);
+        self.rows.shift_up(trace, shifts);
+        for [low, high, name] in places {
+            *low = shifts.cut.up(*low);
+            *high = shifts.cut.up(*high);
+            *name = shifts.name.up(*name);
+        }
+        shifts
     }
 
     /// Removes the subscription `id`; `false` when there is none.
@@ -269,7 +311,7 @@ impl Oblivious {
     }
 
     fn remove_watched(&mut self, trace: &mut impl Trace, id: SubscriptionId) -> bool {
-        let found = id != NO_SUBSCRIPTION && self.rows.contains(trace, id.0);
+        let found = self.rows.contains(trace, id.0);
         if found {
             self.take_out(trace, id);
         }
@@ -282,9 +324,11 @@ impl Oblivious {
         for n in 0..places.len() {
             // A test that is not in use has no cut.
             let live = !mask::equal(places[n], 0);
-            let shift = self.cuts.release(trace, places[n], live);
-            self.rows.shift_down(trace, shift);
-            places.iter_mut().for_each(|own| *own = shift.down(*own));
+            let shifts = self.cuts.release(trace, places[n], live);
+            self.rows.shift_down(trace, shifts);
+            places
+                .iter_mut()
+                .for_each(|own| *own = shifts.cut.down(*own));
         }
         self.len -= 1;
     }
@@ -313,7 +357,8 @@ impl Oblivious {
     /// `names` must come from this matcher and the headers' block. When more than `bound` match, the
     /// answer holds some `bound` of them and says so. Cost: for every eight headers, a pass over
     /// bounds and rows; for each value, a comparison with every bound and every test, and a pass over
-    /// the names of the block; for each header, O(rows log rows + bound log bound) to gather.
+    /// the names of the block; for each header, O(n log n + bound log bound) to write the answer, where
+    /// n is a 64th of the rows.
     ///
     /// # Panics
     /// When `names` comes from another matcher.
@@ -377,9 +422,9 @@ impl Oblivious {
     /// Matches the batch in `matched`, of so many headers.
     fn pass(&self, trace: &mut impl Trace, headers: usize, matched: &mut ObliviousMatches) {
         let ranks = matched.batch.rank(trace, &self.cuts);
-        self.rows.scan(trace, ranks, &mut matched.tiles);
+        self.rows.scan(trace, ranks, &mut matched.matched);
         for header in 0..headers {
-            matched.gather(trace, header);
+            matched.write_out(trace, self.kernel, header);
         }
     }
 }

@@ -8,7 +8,7 @@ mod processors;
 mod serve;
 
 pub use pool::{Pool, THREADS_MAX};
-pub use processors::{Choice, ProcessorsError};
+pub use processors::{Choice, OBLIVIOUS_MATCHES, OBLIVIOUS_MATCHES_MAX, ProcessorsError};
 pub use serve::{FRAME_MAX, serve};
 
 use sc_crypto::hash::sha256;

@@ -1,9 +1,11 @@
 //! Which processors a trusted program uses, and how.
 //!
-//! Invariant: what is chosen here changes how fast a program answers and nothing of its answers, so the host may choose.
+//! Invariant: what is chosen here changes nothing of a program's answers. It changes how fast they come and, with `--oblivious`, what the
+//! memory that is touched shows of what matches; nobody but the host can tell which was chosen, for arguments are not measured.
 
 use std::ffi::OsString;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -14,6 +16,11 @@ use crate::pool::{Pool, THREADS_MAX};
 
 /// The names of all forms of the vector instructions.
 const KERNELS: [&str; 3] = ["portable", "avx2", "avx512"];
+
+/// Slots of an answer of the oblivious matcher, if they are not named.
+pub const OBLIVIOUS_MATCHES: usize = 64;
+/// Most slots that can be named.
+pub const OBLIVIOUS_MATCHES_MAX: usize = 1 << 18;
 
 /// Why a program cannot use its processors as it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +37,13 @@ pub enum ProcessorsError {
     /// No number of threads.
     #[error("threads {0}: expected a number from 1 to {THREADS_MAX}")]
     Threads(String),
+    /// No number of slots.
+    #[error("oblivious-matches {0}: expected a number from 1 to {OBLIVIOUS_MATCHES_MAX}")]
+    ObliviousMatches(String),
     /// No argument of a trusted program, or one without its value.
-    #[error("unexpected argument {0}: expected --kernel NAME or --threads N")]
+    #[error(
+        "unexpected argument {0}: expected --kernel NAME, --threads N, --oblivious or --oblivious-matches N"
+    )]
     Argument(String),
     /// The system starts no more threads: ask for fewer.
     #[error("a thread does not start: {0}")]
@@ -45,23 +57,37 @@ pub struct Choice {
     pub kernel: Option<String>,
     /// Threads in all.
     pub threads: Option<usize>,
+    /// Whether matching shows by the memory that it touches what matches, or does not and costs a full pass.
+    pub oblivious: bool,
+    /// Slots of an answer, if it does not; [`OBLIVIOUS_MATCHES`] if not given.
+    pub oblivious_matches: Option<usize>,
 }
 
 impl Choice {
     /// Reads a program's arguments, without its name.
     ///
     /// # Errors
-    /// [`ProcessorsError::Argument`] or [`ProcessorsError::Threads`].
+    /// [`ProcessorsError::Argument`], [`ProcessorsError::Threads`] or [`ProcessorsError::ObliviousMatches`].
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, ProcessorsError> {
         let mut choice = Self::default();
         let mut arguments = arguments.map(|it| it.to_string_lossy().into_owned());
         while let Some(argument) = arguments.next() {
+            if argument == "--oblivious" {
+                choice.oblivious = true;
+                continue;
+            }
             let value = arguments.next();
             match (argument.as_str(), value) {
                 ("--kernel", Some(name)) => choice.kernel = Some(name),
                 ("--threads", Some(count)) => match count.parse() {
                     Ok(count @ 1..=THREADS_MAX) => choice.threads = Some(count),
                     _ => return Err(ProcessorsError::Threads(count)),
+                },
+                ("--oblivious-matches", Some(count)) => match count.parse() {
+                    Ok(count @ 1..=OBLIVIOUS_MATCHES_MAX) => {
+                        choice.oblivious_matches = Some(count);
+                    }
+                    _ => return Err(ProcessorsError::ObliviousMatches(count)),
                 },
                 _ => return Err(ProcessorsError::Argument(argument)),
             }
@@ -76,7 +102,14 @@ impl Choice {
         let kernel = kernel.flat_map(|name| ["--kernel".into(), name.clone()]);
         let threads = self.threads.iter();
         let threads = threads.flat_map(|count| ["--threads".into(), count.to_string()]);
-        kernel.chain(threads).collect()
+        let oblivious = self.oblivious.then(|| "--oblivious".into());
+        let matches = self.oblivious_matches.iter();
+        let matches = matches.flat_map(|count| ["--oblivious-matches".into(), count.to_string()]);
+        kernel
+            .chain(threads)
+            .chain(oblivious)
+            .chain(matches)
+            .collect()
     }
 
     /// The form of the vector instructions that was chosen.
@@ -93,6 +126,12 @@ impl Choice {
         })
     }
 
+    /// Slots of an answer to a header, if it is matched without showing what matches.
+    fn slots(&self) -> Option<NonZeroUsize> {
+        let slots = self.oblivious_matches.unwrap_or(OBLIVIOUS_MATCHES);
+        NonZeroUsize::new(slots).filter(|_| self.oblivious)
+    }
+
     /// Starts the threads: as many as were chosen, or as the machine runs at once.
     ///
     /// # Errors
@@ -104,6 +143,7 @@ impl Choice {
         Ok(Processors {
             kernel,
             workers: Arc::new(pool.map_err(ProcessorsError::Start)?),
+            oblivious: self.slots(),
         })
     }
 }
@@ -140,7 +180,14 @@ mod tests {
 
     #[test]
     fn a_choice_reads_back_from_its_arguments() {
-        for line in ["", "--kernel avx2", "--threads 7", "--kernel x --threads 1"] {
+        for line in [
+            "",
+            "--kernel avx2",
+            "--threads 7",
+            "--kernel x --threads 1",
+            "--oblivious",
+            "--kernel x --threads 1 --oblivious --oblivious-matches 7",
+        ] {
             let choice = parse(line).unwrap();
 
             assert_eq!(choice.arguments().join(" "), line);
@@ -149,7 +196,15 @@ mod tests {
 
     #[test]
     fn what_is_no_choice_is_refused() {
-        for line in ["--kernel", "--threads", "kernel avx2", "--colour red", "x"] {
+        for line in [
+            "--kernel",
+            "--threads",
+            "--oblivious-matches",
+            "--oblivious yes",
+            "kernel avx2",
+            "--colour red",
+            "x",
+        ] {
             assert!(parse(line).unwrap_err().starts_with("unexpected argument"));
         }
         for count in ["0", "257", "-1", "two", "99999999999999999999"] {
@@ -157,6 +212,13 @@ mod tests {
             assert_eq!(
                 error,
                 format!("threads {count}: expected a number from 1 to 256")
+            );
+        }
+        for count in ["0", "262145", "-1", "few"] {
+            let error = parse(&format!("--oblivious-matches {count}")).unwrap_err();
+            assert_eq!(
+                error,
+                format!("oblivious-matches {count}: expected a number from 1 to 262144")
             );
         }
     }
@@ -181,5 +243,18 @@ mod tests {
         assert_eq!(chosen.kernel, Kernel::PORTABLE);
         assert_eq!(chosen.workers.count(), 2);
         assert_eq!(Some(&fastest.name()), kernels().last());
+        assert_eq!(chosen.oblivious, None);
+    }
+
+    #[test]
+    fn oblivious_matching_has_slots_as_many_as_were_chosen() {
+        let slots = |line: &str| parse(line).unwrap().start().unwrap().oblivious;
+
+        assert_eq!(slots("--oblivious").map(usize::from), Some(64));
+        assert_eq!(
+            slots("--oblivious --oblivious-matches 5").map(usize::from),
+            Some(5)
+        );
+        assert_eq!(slots("--oblivious-matches 5"), None);
     }
 }

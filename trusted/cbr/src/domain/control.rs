@@ -170,9 +170,14 @@ impl Domain {
         let (count, bytes) =
             self.consumers
                 .after_admission(&self.recipients, known, admission.replace, added);
+        let may_be_matched = |(_, _, subscription): &(u64, usize, Subscription)| {
+            self.recipients.admits(subscription).is_ok()
+        };
         let is_beyond = (known.is_none() && self.consumers.len() == CONSUMERS_MAX)
             || count > SUBSCRIPTIONS_PER_CONSUMER_MAX
-            || bytes > SUBSCRIPTION_BYTES_MAX;
+            || bytes > SUBSCRIPTION_BYTES_MAX
+            || !self.recipients.has_room(known, admission.replace, count)
+            || !admission.subscriptions.iter().all(may_be_matched);
         is_beyond.then_some(Status::Limit)
     }
 }

@@ -172,6 +172,34 @@ fn the_subscriptions_of_a_domain_take_as_many_bytes_as_the_bound_and_no_more() {
 }
 
 #[test]
+fn a_domain_that_is_matched_obliviously_has_shelves_for_so_many_consumers() {
+    let mut domain = domain_on(Processors {
+        oblivious: std::num::NonZeroUsize::new(4),
+        ..Processors::default()
+    });
+    // Of 64 rows each consumer takes 16.
+    for number in 1..=4 {
+        let (status, _) = admit_as(&mut domain, number, false, 0..1);
+        assert_eq!(status, Status::Taken);
+    }
+
+    assert_eq!(admit_as(&mut domain, 5, false, 0..1), (Status::Limit, 4));
+    assert_eq!(admit_as(&mut domain, 5, false, 0..0), (Status::Taken, 4));
+    assert_eq!(admit_as(&mut domain, 4, false, 1..7), (Status::Taken, 10));
+    let consumer = consumer(1);
+    apply(&mut domain, ControlBody::Revoke { consumer });
+    assert_eq!(admit_as(&mut domain, 5, true, 0..2), (Status::Taken, 11));
+    assert_eq!(admit_as(&mut domain, 2, true, 3..5), (Status::Taken, 12));
+    assert_eq!(admit_as(&mut domain, 1, false, 0..1), (Status::Limit, 12));
+
+    let effect = publish(&mut domain, 1);
+
+    // One of them is told the number alone, as all together exceed the bound of these tests.
+    let told = told(&domain, &effect).into_iter().map(|told| told.0);
+    assert_eq!(told.collect::<Vec<_>>(), [2, 3, 4, 5]);
+}
+
+#[test]
 fn a_consumer_whose_notice_would_exceed_its_bound_is_told_how_many_it_missed() {
     let mut domain = domain();
     admit(&mut domain, false, 0..1);

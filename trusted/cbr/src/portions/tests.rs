@@ -3,13 +3,13 @@
 use std::thread;
 
 use sc_crypto::Secret;
-use sc_matching::{Kernel, Publication, Subscription};
+use sc_matching::{Publication, Subscription};
 
 use super::*;
 use crate::batch::{BatchWriter, Origin};
 use crate::consumers::Place;
 use crate::recipients::{Holding, Recipients};
-use crate::workers::Alone;
+use crate::workers::{Alone, Processors};
 
 /// A batch of `headers` publications that each match all of `subscriptions`.
 fn task(headers: u32, subscriptions: u64) -> Task {
@@ -17,7 +17,7 @@ fn task(headers: u32, subscriptions: u64) -> Task {
     for _ in 0..headers {
         writer.push(&Publication::new(), Some(&[9; 32])).unwrap();
     }
-    let mut recipients = Recipients::new(1, Kernel::PORTABLE);
+    let mut recipients = Recipients::new(1, &Processors::default());
     for id in (0..subscriptions).rev() {
         let holding = Holding {
             id,

@@ -11,6 +11,7 @@ mod decoders;
 mod grantee;
 mod leases;
 mod nonces;
+mod oblivious;
 mod owner;
 mod plain;
 mod provisioning;

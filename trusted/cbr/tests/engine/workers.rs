@@ -1,5 +1,6 @@
-//! What workers change: who matches what, and nothing of what comes of it.
+//! What workers change: who matches what, and nothing of what comes of it. Nor does it change what comes of it how they match.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 
@@ -93,7 +94,7 @@ fn answers(processors: Processors, seed: u64) -> Vec<cbr::Outcome> {
 }
 
 #[test]
-fn workers_and_kernels_change_nothing_of_what_an_engine_answers() {
+fn workers_kernels_and_oblivious_matching_change_nothing_of_what_an_engine_answers() {
     for seed in 0..4 {
         let expected = answers(Processors::default(), seed);
         let notices = expected.iter().map(|it| it.notices.len());
@@ -106,9 +107,20 @@ fn workers_and_kernels_change_nothing_of_what_an_engine_answers() {
             (Arc::new(Alone), "avx512"),
         ] {
             let kernel = Kernel::named(kernel).unwrap_or(Kernel::PORTABLE);
-            let found = answers(Processors { kernel, workers }, seed);
+            for slots in [0, 1, 64] {
+                let processors = Processors {
+                    kernel,
+                    workers: Arc::clone(&workers),
+                    oblivious: NonZeroUsize::new(slots),
+                };
+                let found = answers(processors, seed);
 
-            assert!(found == expected, "{} with seed {seed}", kernel.name());
+                assert!(
+                    found == expected,
+                    "{} with seed {seed} and {slots} slots",
+                    kernel.name()
+                );
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! instructions, which the processor itself is asked. This folder is the only place of the crate
 //! with `unsafe`.
 
+pub(crate) mod pass;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;

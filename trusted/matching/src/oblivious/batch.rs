@@ -5,11 +5,12 @@
 
 use alloc::vec::Vec;
 
-use super::cuts::Cuts;
+use super::cuts::{Cuts, section_of};
 use super::key::{Keys, Side, key_words};
 use super::mask::equal;
 use super::trace::{Region, Trace, read};
 use crate::header::NameIndex;
+use crate::index::kernel::pass::{ByName, Counts, NAMES};
 use crate::value::ValueRef;
 
 /// Headers for one pass over the rows, which are fetched once for all of them.
@@ -21,7 +22,21 @@ pub(super) struct Batch {
     width: usize,
     value_words: usize,
     keys: Vec<u64>,
+    /// The section of each value.
+    sections: Vec<u32>,
+    counts: Vec<Counts>,
     ranks: Vec<u32>,
+    /// The ranks of each header by name, if names are few.
+    by_name: Vec<ByName>,
+}
+
+/// A rank, which is at most the number of cuts.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "places of cuts are 32 bits"
+)]
+fn low_half(counts: &Counts) -> u32 {
+    counts.sum() as u32
 }
 
 impl Batch {
@@ -29,6 +44,7 @@ impl Batch {
     pub(super) fn begin(&mut self, width: usize, value_words: usize) {
         (self.width, self.value_words) = (width.max(1), value_words);
         self.keys.clear();
+        self.sections.clear();
     }
 
     /// Adds a header, as values with the sections of their names, of at most as many attributes as the batch was begun with.
@@ -41,34 +57,69 @@ impl Batch {
                 value_words,
             }
             .append(value, Side::At, &mut self.keys);
+            self.sections.push(section);
         }
         self.keys.resize(end, 0);
+        self.sections.resize(end / key_words(value_words), 0);
     }
 
     /// The ranks of all values.
     pub(super) fn rank(&mut self, trace: &mut impl Trace, cuts: &Cuts) -> Ranks<'_> {
+        let values = self.keys.len() / key_words(self.value_words);
+        self.counts.clear();
+        self.counts.resize(values, Counts::default());
+        cuts.rank(trace, &self.keys, &mut self.counts);
         self.ranks.clear();
-        self.ranks
-            .resize(self.keys.len() / key_words(self.value_words), 0);
-        cuts.rank(trace, &self.keys, &mut self.ranks);
+        self.ranks.extend(self.counts.iter().map(low_half));
+        self.by_name.clear();
+        if cuts.names_capacity() <= NAMES {
+            let headers = self.ranks.chunks_exact(self.width);
+            let headers = headers.zip(self.sections.chunks_exact(self.width));
+            self.by_name
+                .extend(headers.map(|(ranks, sections)| by_name(ranks, sections)));
+        }
         Ranks {
             ranks: &self.ranks,
+            by_name: &self.by_name,
             width: self.width,
         }
     }
+}
+
+/// Puts each rank where its name is, by a pass over all places; one without a name is nowhere.
+fn by_name(ranks: &[u32], sections: &[u32]) -> ByName {
+    let mut table = ByName([0; NAMES]);
+    for (rank, section) in ranks.iter().zip(sections) {
+        for (place, own) in (1..).zip(1..=NAMES) {
+            table.0[own % NAMES] |= rank & equal(section_of(place), *section);
+        }
+    }
+    table
 }
 
 /// The ranks of the values of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Ranks<'b> {
     ranks: &'b [u32],
+    by_name: &'b [ByName],
     width: usize,
+}
+
+/// The ranks of the values of a header.
+pub(super) struct HeaderRanks<'b> {
+    pub(super) all: &'b [u32],
+    /// By name, if names are few.
+    pub(super) by_name: Option<&'b ByName>,
 }
 
 impl<'b> Ranks<'b> {
     #[inline]
-    pub(super) fn of_each_header(self) -> impl Iterator<Item = &'b [u32]> {
-        self.ranks.chunks_exact(self.width)
+    pub(super) fn of_each_header(self) -> impl Iterator<Item = HeaderRanks<'b>> {
+        let headers = self.ranks.chunks_exact(self.width).enumerate();
+        headers.map(move |(header, all)| HeaderRanks {
+            all,
+            by_name: self.by_name.get(header),
+        })
     }
 }
 

@@ -9,6 +9,15 @@ use super::dictionary::{Dictionary, Shift};
 use super::key::{SECTION_SHIFT, Tag, key_words, widen_key};
 use super::mask::select;
 use super::trace::{Region, Trace};
+use crate::index::Kernel;
+use crate::index::kernel::pass::Counts;
+
+/// How the places of other cuts and names change.
+#[derive(Clone, Copy)]
+pub(super) struct Shifts {
+    pub(super) cut: Shift,
+    pub(super) name: Shift,
+}
 
 #[derive(Clone)]
 pub(super) struct Cuts {
@@ -16,8 +25,18 @@ pub(super) struct Cuts {
     cuts: Dictionary,
 }
 
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it was shifted down to 32 bits"
+)]
+fn low_half(word: u64) -> u32 {
+    word as u32
+}
+
 /// The section of the name at `place`; 1 is that of the first.
-fn section_of(place: u32) -> u32 {
+#[inline(always)]
+pub(super) fn section_of(place: u32) -> u32 {
     place.wrapping_mul(2).wrapping_sub(1)
 }
 
@@ -25,25 +44,31 @@ fn section_of(place: u32) -> u32 {
 const NO_SECTION: u32 = u32::MAX;
 
 impl Cuts {
-    pub(super) fn new(value_words: usize) -> Self {
+    pub(super) fn new(kernel: Kernel, value_words: usize) -> Self {
         Self {
-            names: Dictionary::new(Region::Sections, Tag::WORDS),
-            cuts: Dictionary::new(Region::Cuts, key_words(value_words)),
+            names: Dictionary::new(kernel, Region::Sections, Tag::WORDS),
+            cuts: Dictionary::new(kernel, Region::Cuts, key_words(value_words)),
         }
     }
 
     pub(super) fn names_capacity(&self) -> usize {
-        self.names.capacity()
+        self.names.room()
     }
 
     pub(super) fn capacity(&self) -> usize {
         self.cuts.capacity()
     }
 
-    /// Makes room for `more` cuts, each of another name.
+    /// Makes room for so many cuts more, two of each name.
     pub(super) fn reserve(&mut self, more: usize) {
-        self.names.reserve(more);
+        self.names.reserve(more.div_ceil(2));
         self.cuts.reserve(more);
+    }
+
+    /// Makes room for so many cuts, with those in use.
+    #[cfg(test)]
+    pub(super) fn reserve_in_all(&mut self, room: usize) {
+        self.cuts.reserve_in_all(room);
     }
 
     /// Gives every cut room for values of `value_words`, more than now.
@@ -57,46 +82,60 @@ impl Cuts {
         select(present, section_of(below + 1), 2 * below)
     }
 
-    /// Adds to each of `ranks` how many cuts lie below the key beside it.
-    pub(super) fn rank(&self, trace: &mut impl Trace, keys: &[u64], ranks: &mut [u32]) {
-        self.cuts.rank(trace, keys, ranks);
+    /// Adds to the sum of each of `counts` how many cuts lie below the key beside it.
+    pub(super) fn rank(&self, trace: &mut impl Trace, keys: &[u64], counts: &mut [Counts]) {
+        self.cuts.rank(trace, keys, counts);
     }
 
     /// Adds a use of the cut `key` of the name of `tag` where `live` is set, and does nothing in as
-    /// many steps where it is not. Gives the place of the cut, and where it is new, how other places
-    /// change. The section in `key` is overwritten.
+    /// many steps where it is not. Gives the places of the cut and of the name, and where they are new,
+    /// how other places change. The section in `key` is overwritten.
     pub(super) fn acquire(
         &mut self,
         trace: &mut impl Trace,
         tag: Tag,
         key: &mut [u64],
         live: u32,
-    ) -> Shift {
+    ) -> Shifts {
         let name = self.names.acquire(trace, &tag.0, live);
-        self.shift_sections(trace, |place| name.up(place));
+        self.shift_sections(
+            trace,
+            #[inline(always)]
+            move |place| name.up(place),
+        );
         let section = u64::from(section_of(name.place));
         key[0] = key[0] & ((1 << SECTION_SHIFT) - 1) | section << SECTION_SHIFT;
-        self.cuts.acquire(trace, key, live)
+        let cut = self.cuts.acquire(trace, key, live);
+        Shifts { cut, name }
     }
 
     /// Ends a use of the cut at `place` where `live` is set; the same steps where it is not. Tells
     /// how other places change when it was the last.
-    pub(super) fn release(&mut self, trace: &mut impl Trace, place: u32, live: u32) -> Shift {
+    pub(super) fn release(&mut self, trace: &mut impl Trace, place: u32, live: u32) -> Shifts {
         let section = self.cuts.first_word(trace, place) >> SECTION_SHIFT;
-        let section = u32::try_from(section).expect("it was shifted down to 32 bits");
-        let shift = self.cuts.release(trace, place, live);
+        let section = low_half(section);
+        let cut = self.cuts.release(trace, place, live);
         let name = self.names.release(trace, section.div_ceil(2), live);
-        self.shift_sections(trace, |place| name.down(place));
-        shift
+        self.shift_sections(
+            trace,
+            #[inline(always)]
+            move |place| name.down(place),
+        );
+        Shifts { cut, name }
     }
 
-    fn shift_sections(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32) {
-        self.cuts.change_first_words(trace, |word| {
-            let [section, rest] = [word >> SECTION_SHIFT, word & ((1 << SECTION_SHIFT) - 1)];
-            let section = u32::try_from(section).expect("it was shifted down to 32 bits");
-            let unused = super::mask::equal(section, NO_SECTION);
-            let shifted = section_of(shift(section.div_ceil(2)));
-            u64::from(select(unused, section, shifted)) << SECTION_SHIFT | rest
-        });
+    #[inline(always)]
+    fn shift_sections(&mut self, trace: &mut impl Trace, shift: impl Fn(u32) -> u32 + Copy) {
+        self.cuts.change_first_words(
+            trace,
+            #[inline(always)]
+            move |word| {
+                let [section, rest] = [word >> SECTION_SHIFT, word & ((1 << SECTION_SHIFT) - 1)];
+                let section = low_half(section);
+                let unused = u32::from(section == NO_SECTION).wrapping_neg();
+                let shifted = section_of(shift(section.div_ceil(2)));
+                u64::from(select(unused, section, shifted)) << SECTION_SHIFT | rest
+            },
+        );
     }
 }

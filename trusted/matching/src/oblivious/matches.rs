@@ -5,9 +5,9 @@
 use alloc::vec::Vec;
 
 use super::batch::{BATCH, Batch};
-use super::compact::{Slot, Tile, compact};
-use super::trace::{Region, Trace};
-use crate::index::SubscriptionId;
+use super::compact::Compact;
+use super::trace::Trace;
+use crate::index::{Kernel, SubscriptionId};
 
 /// In a slot that no match took; no subscription has this id.
 pub const NO_SUBSCRIPTION: SubscriptionId = SubscriptionId(u32::MAX);
@@ -19,8 +19,9 @@ pub struct ObliviousMatches {
     ids: Vec<SubscriptionId>,
     counts: Vec<usize>,
     pub(super) batch: Batch,
-    pub(super) tiles: [Vec<Tile>; BATCH],
-    slots: Vec<Slot>,
+    /// For each header of the batch a bit for each row that it matches, block by block.
+    pub(super) matched: [Vec<u64>; BATCH],
+    compact: Compact,
 }
 
 /// What one header matched.
@@ -72,36 +73,11 @@ impl ObliviousMatches {
         self.counts.clear();
     }
 
-    /// Gathers the answer to the header of the batch whose tiles are in list `header`.
-    pub(super) fn gather(&mut self, trace: &mut impl Trace, header: usize) {
-        let tiles = &mut self.tiles[header];
-        let matched = |tile: &Tile| {
-            tile.ids
-                .iter()
-                .map(|id| usize::from(*id != 0))
-                .sum::<usize>()
-        };
-        self.counts.push(tiles.iter().map(matched).sum());
-        compact(trace, Region::Tiles, tiles);
-        // No more tiles than slots can have a match that gets one.
-        let kept = tiles.iter().take(self.bound);
-        self.slots.clear();
-        self.slots
-            .extend(kept.flat_map(|tile| tile.ids.map(Slot::new)));
-        compact(trace, Region::Ids, &mut self.slots);
-        let start = self.ids.len();
-        self.ids.resize(start + self.bound, NO_SUBSCRIPTION);
-        hand_out(&self.slots, &mut self.ids[start..]);
-    }
-}
-
-/// Puts the ids of the first of `slots` into `ids`.
-///
-/// Not inlined, so that the compiler knows that the two do not overlap: else it looks at their
-/// addresses to choose between two loops.
-#[inline(never)]
-fn hand_out(slots: &[Slot], ids: &mut [SubscriptionId]) {
-    for (id, slot) in ids.iter_mut().zip(slots) {
-        *id = SubscriptionId(!slot.id);
+    /// Writes out the answer to a header of the batch.
+    pub(super) fn write_out(&mut self, trace: &mut impl Trace, kernel: Kernel, header: usize) {
+        let matched = &self.matched[header];
+        let (bound, ids) = (self.bound, &mut self.ids);
+        self.counts
+            .push(self.compact.write(trace, kernel, matched, bound, ids));
     }
 }

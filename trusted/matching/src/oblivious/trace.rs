@@ -1,8 +1,8 @@
 //! Who watches the memory.
 //!
 //! Invariant: every access to what depends on subscriptions or headers is reported with its index: by
-//! [`read()`] and [`write()`], or by [`Trace::touch`] beside a key of several words. So what a test
-//! records is what the matcher touched.
+//! [`read()`] and [`write()`], or by [`Trace::touch`] beside it. What lies in a block is always touched
+//! together. So what a test records is what the matcher touched.
 
 /// An observer of accesses.
 pub(super) trait Trace {
@@ -13,21 +13,23 @@ pub(super) trait Trace {
 /// What lies together in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Region {
-    /// The dictionary of names.
+    /// The dictionary of names, by block.
     Sections,
-    /// The dictionary of cuts.
+    /// The dictionary of cuts, by block.
     Cuts,
-    /// The ids and counts of rows, by tile.
+    /// What rows need, by block.
     Rows,
-    /// The tests of rows, by tile and test.
+    /// The tests of rows, by block and test.
     Tests,
     /// The names of a block.
     Names,
     /// The keys of the headers at hand.
     Values,
-    /// The tiles on their way through the first network.
-    Tiles,
-    /// The ids on their way through the second network.
+    /// The bits of rows that matched, by block.
+    Matched,
+    /// The blocks with matches on their way through the networks.
+    Items,
+    /// The slots of an answer.
     Ids,
 }
 

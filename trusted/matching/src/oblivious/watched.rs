@@ -11,7 +11,7 @@ use super::trace::{Region, Trace};
 use super::{Oblivious, ObliviousMatches, Shape};
 use crate::ascii::{self, Line};
 use crate::header::{Header, HeaderBlock, HeaderBlockWriter};
-use crate::index::SubscriptionId;
+use crate::index::{Features, Kernel, SubscriptionId};
 use crate::subscription::Subscription;
 
 /// Writes down every access.
@@ -33,14 +33,15 @@ fn subscription(fields: &str) -> Subscription {
 
 /// A matcher whose room for bounds does not depend on how many of them are distinct.
 fn matcher(subscriptions: &[String]) -> Oblivious {
-    let mut matcher = Oblivious::new(Shape::default(), 3);
+    let kernel = Kernel::fastest(Features::ALL);
+    let mut matcher = Oblivious::with_kernel(Shape::default(), 3, kernel);
     for (id, fields) in (0..).zip(subscriptions) {
         matcher
             .insert(SubscriptionId(id), &subscription(fields))
             .expect("the shape admits them");
     }
-    // Those below have at most 140, so it becomes 512 for all.
-    matcher.cuts.reserve(320);
+    // Those below have at most 140.
+    matcher.cuts.reserve_in_all(512);
     matcher
 }
 
@@ -148,7 +149,7 @@ fn all_and_none_look_alike() {
 
     assert_eq!((everything, nothing), (Vec::from([50]), Vec::from([0])));
     assert!(all == none);
-    assert!(all.0.iter().any(|(region, _)| *region == Region::Tiles));
+    assert!(all.0.iter().any(|(region, _)| *region == Region::Matched));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sc_matching::{
-    Header, HeaderBlock, HeaderBlockWriter, NO_SUBSCRIPTION, Oblivious, ObliviousError,
+    Header, HeaderBlock, HeaderBlockWriter, Kernel, NO_SUBSCRIPTION, Oblivious, ObliviousError,
     ObliviousMatches, Publication, Shape, Subscription, SubscriptionId,
 };
 
@@ -60,7 +60,7 @@ fn ask(matcher: &Oblivious, publications: &[Publication]) -> Vec<Vec<u32>> {
         headers.push(header.clone());
     }
     let mut matched = ObliviousMatches::new();
-    let bound = matcher.len();
+    let bound = 80;
     matcher.matches(&matcher.names(&block), &headers, bound, &mut matched);
     sorted(&matched, bound)
 }
@@ -146,13 +146,13 @@ fn texts_longer_than_every_operand_compare_exactly() {
 }
 
 #[test]
-fn sizes_are_powers_of_two_that_the_widest_decides() {
+fn sizes_are_coarse_and_the_widest_decides() {
     let mut matcher = matcher(&["i a = \"short\"", "i a > 1 i b > 1 i c > 1"]);
     assert_eq!(matcher.sizes().tests_per_row, 4);
     assert_eq!(matcher.sizes().text_bytes, 8);
-    assert_eq!(matcher.sizes().rows, 16);
+    assert_eq!(matcher.sizes().rows, 64);
 
-    for id in 2..17 {
+    for id in 60..75 {
         let fields = format!("i name ^= \"seventeen bytes {id}\"");
         matcher
             .insert(SubscriptionId(id), &subscription(&fields))
@@ -160,17 +160,17 @@ fn sizes_are_powers_of_two_that_the_widest_decides() {
     }
 
     assert_eq!(matcher.sizes().text_bytes, 32);
-    assert_eq!(matcher.sizes().rows, 32);
-    assert!(matcher.sizes().bounds.is_power_of_two());
+    assert_eq!(matcher.sizes().rows, 128);
+    assert_eq!(matcher.sizes().bounds, 64);
     let answers = ask_fields(
         &matcher,
         &[
             "i a \"short\"",
-            "i name \"seventeen bytes 16 and more than that\"",
+            "i name \"seventeen bytes 74 and more than that\"",
             "i c 2 i a 2 i b 2",
         ],
     );
-    assert_eq!(answers, [[0], [16], [1]]);
+    assert_eq!(answers, [[0], [74], [1]]);
 }
 
 #[test]
@@ -195,10 +195,13 @@ fn what_the_shape_does_not_admit_is_refused_and_changes_nothing() {
     assert_eq!(
         refused,
         [
-            Err(ObliviousError::Full { rows: 2 }),
+            Err(ObliviousError::Id { id: 2, rows: 2 }),
             Err(ObliviousError::Tests { needed: 3, most: 2 }),
             Err(ObliviousError::TextLength { bytes: 5, most: 4 }),
-            Err(ObliviousError::NoSubscription),
+            Err(ObliviousError::Id {
+                id: u32::MAX,
+                rows: 2
+            }),
         ]
     );
     assert_eq!(insert(1, "i a = 1"), Ok(()), "replacing needs no room");
@@ -249,6 +252,12 @@ enum Change {
     Remove(u32),
 }
 
+/// The forms that this processor has.
+fn kernels() -> impl Strategy<Value = Kernel> {
+    let named = ["portable", "avx2", "avx512"].into_iter();
+    proptest::sample::select(named.filter_map(Kernel::named).collect::<Vec<_>>())
+}
+
 fn changes() -> impl Strategy<Value = Vec<Change>> {
     // Few ids, so that many inserts replace and many removes find something.
     let change = prop_oneof![
@@ -258,14 +267,45 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     vec(change, 0..40)
 }
 
+/// With few names ranks are looked up, with many they are all tried.
+#[test]
+fn many_names_and_few_are_told_apart_on_every_kernel() {
+    for kernel in ["portable", "avx2", "avx512"]
+        .into_iter()
+        .filter_map(Kernel::named)
+    {
+        for names in [1, 31, 32, 33, 70] {
+            let mut matcher = Oblivious::with_kernel(WIDE, 1, kernel);
+            for name in 0..names {
+                let fields = format!("i n{name} = {name} i n{name} exists");
+                matcher
+                    .insert(SubscriptionId(name), &subscription(&fields))
+                    .unwrap();
+            }
+            let fields: Vec<_> = (0..names + 1)
+                .map(|name| format!("i n{name} {name} i other 1 i n{} -1", name + 1))
+                .collect();
+            let fields: Vec<_> = fields.iter().map(String::as_str).collect();
+
+            let answers = ask_fields(&matcher, &fields);
+
+            for (name, answer) in (0..).zip(answers) {
+                let expected: &[u32] = if name < names { &[name] } else { &[] };
+                assert_eq!(answer, expected, "{}, {names}", kernel.name());
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn oblivious_agrees_with_linear_scan(
         seed: u64,
+        kernel in kernels(),
         changes in changes(),
         publications in vec(few_publications(), 1..12),
     ) {
-        let mut matcher = Oblivious::new(WIDE, seed);
+        let mut matcher = Oblivious::with_kernel(WIDE, seed, kernel);
         let mut model = BTreeMap::new();
 
         for change in changes {
@@ -299,10 +339,11 @@ proptest! {
     fn far_values_agree_with_the_reference(
         mut drawn in vec(any_subscription(), 1..6),
         publications in vec(any_publication(), 1..4),
+        kernel in kernels(),
     ) {
         // Values that are drawn far apart seldom meet: let some subscriptions ask for what is there.
         drawn.extend(publications.iter().map(asking_for));
-        let mut matcher = Oblivious::new(WIDE, 7);
+        let mut matcher = Oblivious::with_kernel(WIDE, 7, kernel);
         for (id, subscription) in (0..).zip(&drawn) {
             matcher.insert(SubscriptionId(id), subscription).expect("the shape is wide");
         }
