@@ -27,6 +27,8 @@ const RUNS_TIME: Duration = Duration::from_millis(1500);
 const PUBLICATIONS_MIN: usize = 20;
 /// A run repeats its publications until it lasts about so long.
 const RUN_MIN: Duration = Duration::from_millis(20);
+/// A trial that lasts longer says how many publications a run can have.
+const TRIAL_MIN: Duration = Duration::from_millis(2);
 /// Publications for which answers are compared.
 const CHECKED: usize = 64;
 /// Of these, so many are compared with the definition of the language.
@@ -309,15 +311,27 @@ fn evenly(length: usize, count: usize) -> Vec<usize> {
     (0..count).map(|n| n * length / count).collect()
 }
 
+/// How long a publication takes, once the first of them have filled the caches.
+fn seconds_each(pass: &mut dyn Pass, publications: usize, ids: &mut Vec<u32>) -> f64 {
+    let mut count = PUBLICATIONS_MIN.min(publications);
+    loop {
+        let tried = evenly(publications, count);
+        pass.announce(&tried);
+        let start = Instant::now();
+        tried.iter().for_each(|at| pass.ids(*at, ids));
+        let taken = start.elapsed();
+        if taken > TRIAL_MIN || count == publications {
+            return taken.as_secs_f64() / tried.len() as f64 + 1e-9;
+        }
+        count = (count * 4).min(publications);
+    }
+}
+
 impl Plan {
     /// Tries a few publications, and takes as many as the time allows.
     fn new(pass: &mut dyn Pass, publications: usize, budget: Duration) -> Self {
         let mut ids = Vec::new();
-        let tried = evenly(publications, PUBLICATIONS_MIN);
-        pass.announce(&tried);
-        let start = Instant::now();
-        tried.iter().for_each(|at| pass.ids(*at, &mut ids));
-        let each = start.elapsed().as_secs_f64() / tried.len() as f64 + 1e-9;
+        let each = seconds_each(pass, publications, &mut ids);
         let affordable = (budget.as_secs_f64() / each) as usize;
         let places = evenly(publications, affordable.max(PUBLICATIONS_MIN));
         let pass_s = each * places.len() as f64;

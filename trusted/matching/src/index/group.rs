@@ -4,6 +4,7 @@
 //! the zone misses the page, and one that reaches the zone's end need not look at the column. A page
 //! may have fewer columns than its group: its rows have no bound on the others.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -16,7 +17,7 @@ use super::matches::Found;
 use super::page::{COLUMNS_MAX, DISSOLVE_ROWS, Form, Page};
 use super::planes::PLANES_ROWS;
 use super::rows::Placed;
-use super::sieve::{Dictionary, Sight};
+use super::sieve::{Dictionary, Sighted};
 use super::tree::Tree;
 
 /// Pages whose zones lie together.
@@ -29,9 +30,16 @@ pub(super) struct NewRow<'r> {
     pub(super) exact: Option<Arc<Exact>>,
 }
 
+/// What scanning takes; reuse it.
+#[derive(Clone, Default)]
+pub(super) struct Scanning {
+    visits: Vec<Visit>,
+    sighted: Box<Sighted>,
+}
+
 /// A page that a header meets.
 #[derive(Clone, Copy)]
-pub(super) struct Visit {
+struct Visit {
     slot: u32,
     /// Whether the header reaches all bounds there.
     is_whole: bool,
@@ -374,15 +382,17 @@ impl Group {
         }
     }
 
-    /// Appends the rows that the header at hand satisfies; `visits` is room.
+    /// Appends the rows that the header at hand satisfies.
     #[inline(always)]
     pub(super) fn scan<'p, L: Lanes, K>(
         &'p self,
         lanes: L,
         probe: Probe<'_, K>,
-        visits: &mut Vec<Visit>,
+        scanning: &mut Scanning,
         found: &mut Found<'p>,
     ) {
+        let Scanning { visits, sighted } = scanning;
+        sighted.forget();
         let mut keys = [0; COLUMNS_MAX];
         for (key, column) in keys.iter_mut().zip(&self.columns) {
             *key = probe.keys.get(*column);
@@ -390,7 +400,7 @@ impl Group {
         if !self.is_sieved
             && let [page] = &self.pages[..]
         {
-            page.scan(lanes, &mut Sight::new(), &keys, probe, found);
+            page.scan(lanes, sighted, &keys, probe, found);
             return;
         }
         visits.clear();
@@ -399,7 +409,6 @@ impl Group {
             true => visits.extend((0..self.pages.len() as u32).map(Visit::part)),
             false => self.visit(lanes, &keys, visits),
         }
-        let mut sight = Sight::new();
         for (at, visit) in visits.iter().enumerate() {
             // What is far away is asked for while something else is looked at: first where it is, then it.
             if let Some(after_next) = visits.get(at + 2) {
@@ -410,9 +419,7 @@ impl Group {
             }
             match visit.is_whole {
                 true => self.page(*visit).take_all(probe, found),
-                false => self
-                    .page(*visit)
-                    .scan(lanes, &mut sight, &keys, probe, found),
+                false => self.page(*visit).scan(lanes, sighted, &keys, probe, found),
             }
         }
     }

@@ -9,7 +9,7 @@ use core::iter;
 use super::SubscriptionId;
 use super::attribute::AttributeId;
 use super::column::Keys;
-use super::group::Visit;
+use super::group::Scanning;
 use super::kernel::{BLOCK_ROWS, Ids, Job, Kernel, Lanes};
 
 /// The subscriptions that a header matched, and the memory that finding them took; reuse it for
@@ -22,8 +22,8 @@ pub struct Matches<'i> {
     pub(super) met: Vec<u32>,
     /// The attributes that have keys.
     pub(super) filled: Vec<AttributeId>,
-    /// The pages of a group that it meets.
-    pub(super) visits: Vec<Visit>,
+    /// What scanning takes.
+    pub(super) scanning: Scanning,
 }
 
 /// Blocks of which no more than so many rows match on the average are not kept as such.

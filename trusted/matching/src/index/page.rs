@@ -14,7 +14,7 @@ use super::kernel::{BLOCK_ROWS, Lanes};
 use super::matches::Found;
 use super::planes::{PLANES_ROWS, Planes};
 use super::rows::{Placed, Rows};
-use super::sieve::{Dictionary, SIEVE_ROWS, Sieve, Sight};
+use super::sieve::{Dictionary, SIEVE_ROWS, Sieve, Sighted};
 
 /// Columns of a page at most.
 pub(super) const COLUMNS_MAX: usize = 64;
@@ -22,6 +22,9 @@ pub(super) const COLUMNS_MAX: usize = 64;
 /// Bounds of a page at which it is split before it has so many rows: building it again takes time for
 /// each.
 const SPLIT_BOUNDS: usize = 16 << 10;
+
+/// Rows of a sieve times columns at which it is split, for the same reason.
+const SPLIT_PLACES: usize = 48 << 10;
 
 /// A page with fewer live rows than these, beside others, gives them to its neighbours.
 pub(super) const DISSOLVE_ROWS: usize = BLOCK_ROWS;
@@ -56,12 +59,17 @@ pub(super) struct Removed {
 impl Form {
     /// Whether all of these rows are too many for one page, with room for more.
     pub(super) fn is_crowded(self, rows: &Rows) -> bool {
-        let (most, bounds) = match self {
+        let places = rows.len() * rows.columns();
+        match self {
             // A row takes a byte of every column, also of those that it has no bound on.
-            Self::Planes => (PLANES_ROWS, rows.len() * rows.columns()),
-            Self::Sieve => (SIEVE_ROWS, rows.bound_count()),
-        };
-        rows.len() > most - most / 8 || bounds > SPLIT_BOUNDS
+            Self::Planes => rows.len() > nearly(PLANES_ROWS) || places > SPLIT_BOUNDS,
+            // It takes some bits of each axis.
+            Self::Sieve => {
+                rows.len() > nearly(SIEVE_ROWS)
+                    || rows.bound_count() > SPLIT_BOUNDS
+                    || places > SPLIT_PLACES
+            }
+        }
     }
 }
 
@@ -165,16 +173,21 @@ impl Page {
     pub(super) fn scan<'p, L: Lanes, K>(
         &'p self,
         lanes: L,
-        sight: &mut Sight,
+        sighted: &mut Sighted,
         keys: &[u64; COLUMNS_MAX],
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
         match self {
             Self::Planes(planes) => planes.scan(lanes, keys, probe, found),
-            Self::Sieve(sieve) => sieve.scan(lanes, sight, keys, probe, found),
+            Self::Sieve(sieve) => sieve.scan(lanes, sighted, keys, probe, found),
         }
     }
+}
+
+/// So many rows that there is room for an eighth more.
+const fn nearly(most: usize) -> usize {
+    most - most / 8
 }
 
 /// The block of a row, and its place there.

@@ -11,7 +11,7 @@ use super::attribute::AttributeId;
 use super::column::Column;
 use super::exact::{Exact, Probe};
 use super::few::Few;
-use super::group::{Group, NewRow, Visit};
+use super::group::{Group, NewRow, Scanning};
 use super::homes::{FEW, Home, Laying};
 use super::kernel::Lanes;
 use super::matches::Found;
@@ -142,14 +142,14 @@ impl Partition {
         &'p self,
         lanes: L,
         probe: Probe<'_, K>,
-        visits: &mut Vec<Visit>,
+        scanning: &mut Scanning,
         found: &mut Found<'p>,
     ) {
         if !self.few.is_empty() {
             self.few.scan(probe, found);
         }
         for group in &self.groups {
-            group.scan(lanes, probe, visits, found);
+            group.scan(lanes, probe, scanning, found);
         }
     }
 }

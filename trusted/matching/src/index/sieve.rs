@@ -25,7 +25,8 @@ use super::matches::Found;
 use super::page::{COLUMNS_MAX, ExactRows, NoRoom, Removed, split};
 use super::rows::{Placed, Rows};
 use bits::{Bits, Draft};
-pub(super) use dictionary::{Dictionary, Sight};
+pub(super) use dictionary::Dictionary;
+use dictionary::Sight;
 use intervals::{Interval, Intervals};
 
 /// Rows of a page at most.
@@ -221,11 +222,12 @@ impl Sieve {
     pub(super) fn scan<'p, L: Lanes, K>(
         &'p self,
         lanes: L,
-        sight: &mut Sight,
+        sighted: &mut Sighted,
         keys: &[u64; COLUMNS_MAX],
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
+        let sight = &mut sighted.sight;
         sight.turn_to(lanes, &self.dictionary, keys);
         let mut picks = [Pick::default(); COLUMNS_MAX];
         let picks = &mut picks[..self.axes.len() % (COLUMNS_MAX + 1)];
@@ -238,12 +240,13 @@ impl Sieve {
         let Sifted { failing, unsure } = &mut sifted;
         // From here on the rows that are in.
         let rows = failing;
-        let mut unsure_rows = Room::new();
+        let Sighted { sight, room } = sighted;
+        room.clear();
         for (block, live) in self.live_rows.iter().enumerate().take(SIFT_WORDS) {
             rows[block] = live & !rows[block];
-            unsure_rows.push((block * BLOCK_ROWS) as u16, rows[block] & unsure[block]);
+            room.push((block * BLOCK_ROWS) as u16, rows[block] & unsure[block]);
         }
-        for row in unsure_rows.all() {
+        for row in room.all() {
             let is_in = match sight.is_torn {
                 false => self.intervals.hold(lanes, *row, sight),
                 true => self.holds_by_bounds(*row, keys),
@@ -275,7 +278,31 @@ impl Sieve {
     }
 }
 
+/// The header at hand, and room; reuse it.
+#[derive(Clone)]
+pub(super) struct Sighted {
+    sight: Sight,
+    room: Room,
+}
+
+impl Sighted {
+    /// Another header is at hand, or other keys of it.
+    pub(super) fn forget(&mut self) {
+        self.sight.forget();
+    }
+}
+
+impl Default for Sighted {
+    fn default() -> Self {
+        Self {
+            sight: Sight::new(),
+            room: Room::new(),
+        }
+    }
+}
+
 /// Room for the numbers of rows.
+#[derive(Clone)]
 struct Room {
     rows: [u16; SIEVE_ROWS + Self::EACH],
     used: usize,
@@ -286,12 +313,16 @@ impl Room {
     /// costs less than to decide.
     const EACH: usize = 4;
 
-    #[inline(always)]
     fn new() -> Self {
         Self {
             rows: [0; SIEVE_ROWS + Self::EACH],
             used: 0,
         }
+    }
+
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.used = 0;
     }
 
     /// Adds the rows of a block, which begins with row `first`, that `mask` names.

@@ -9,7 +9,7 @@ use core::{fmt, ptr};
 use super::attribute::{AttributeId, Attributes};
 use super::column::{Asked, Keys};
 use super::exact::Probe;
-use super::group::Visit;
+use super::group::Scanning;
 use super::kernel::{Job, Kernel, Lanes};
 use super::lookup::Lookup;
 use super::matches::{Found, Matches};
@@ -105,7 +105,7 @@ impl Snapshot {
             keys,
             met,
             filled,
-            visits,
+            scanning,
         } = matched;
         found.clear();
         keys.prepare(self.attributes.len());
@@ -116,7 +116,7 @@ impl Snapshot {
             keys,
             met,
             filled,
-            visits,
+            scanning,
             found,
         });
     }
@@ -193,7 +193,7 @@ struct Match<'i, 'p, K, R> {
     keys: &'p mut Keys,
     met: &'p mut Vec<u32>,
     filled: &'p mut Vec<AttributeId>,
-    visits: &'p mut Vec<Visit>,
+    scanning: &'p mut Scanning,
     found: &'p mut Found<'i>,
 }
 
@@ -209,7 +209,7 @@ impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
             keys,
             met,
             filled,
-            visits,
+            scanning,
             found,
         } = self;
         met.clear();
@@ -231,7 +231,7 @@ impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
             snapshot
                 .partitions
                 .get(*partition)
-                .scan(lanes, probe, visits, found);
+                .scan(lanes, probe, scanning, found);
         }
         for attribute in &*filled {
             keys.empty(*attribute);

@@ -36,8 +36,10 @@ struct Sides {
 }
 
 /// A header on the axes of one dictionary.
-pub(in super::super) struct Sight {
-    dictionary: *const Dictionary,
+#[derive(Clone)]
+pub(super) struct Sight {
+    /// Where that lies, 0 for none.
+    dictionary: usize,
     pub(super) codes: [u64; COLUMNS_MAX],
     /// The same, where they fit.
     pub(super) narrow: [u32; COLUMNS_MAX],
@@ -57,15 +59,20 @@ pub(super) const NOBODY: u8 = BOUND + 1;
 
 impl Sight {
     /// On no dictionary yet.
-    pub(in super::super) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            dictionary: ptr::null(),
+            dictionary: 0,
             codes: [0; COLUMNS_MAX],
             narrow: [0; COLUMNS_MAX],
             failing: [0; COLUMNS_MAX],
             unsure: [0; COLUMNS_MAX],
             is_torn: false,
         }
+    }
+
+    /// Is on no dictionary.
+    pub(super) fn forget(&mut self) {
+        self.dictionary = 0;
     }
 
     /// Puts the header with these keys on the axes of `dictionary`, unless it is on them.
@@ -76,10 +83,11 @@ impl Sight {
         dictionary: &Dictionary,
         keys: &[u64; COLUMNS_MAX],
     ) {
-        if ptr::eq(self.dictionary, dictionary) {
+        let address = ptr::from_ref(dictionary).addr();
+        if self.dictionary == address {
             return;
         }
-        self.dictionary = dictionary;
+        self.dictionary = address;
         self.is_torn = false;
         for (at, sides) in dictionary.axes.iter().enumerate() {
             let at = at % COLUMNS_MAX;
