@@ -1,31 +1,55 @@
 //! Pages at their edges, every answer held against a plain scan, on each form of the vector
-//! operations that the processor has: many pages of one group, wide rows, and whole blocks.
+//! operations that the processor has: many pages of one group, wide rows, and whole blocks. Where rows
+//! share the value of an attribute they lie on planes, else on sieves, as long as their pages are few.
 
 use std::collections::BTreeMap;
 
-use sc_matching::{Index, Kernel, Publication, Subscription, SubscriptionId};
+use sc_matching::{Index, Kernel, Name, Publication, Subscription, SubscriptionId};
 
 use crate::churn::{Random, answer, kernels, scan};
 use crate::{publication, subscription};
 
+/// How an index works, and where its rows lie.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    kernel: Kernel,
+    /// Whether all rows share a value.
+    share_a_value: bool,
+}
+
+/// Does `what` in every setting.
+fn everywhere(what: impl Fn(Setting)) {
+    for kernel in kernels() {
+        for share_a_value in [false, true] {
+            what(Setting {
+                kernel,
+                share_a_value,
+            });
+        }
+    }
+}
+
 /// An index, and what it holds.
 struct Held {
-    kernel: Kernel,
+    setting: Setting,
     index: Index,
     model: BTreeMap<u32, Subscription>,
 }
 
 impl Held {
-    fn new(kernel: Kernel) -> Self {
+    fn new(setting: Setting) -> Self {
         Self {
-            kernel,
-            index: Index::with_kernel(1, kernel),
+            setting,
+            index: Index::with_kernel(1, setting.kernel),
             model: BTreeMap::new(),
         }
     }
 
     fn insert(&mut self, id: u32, constraints: &str) {
-        let subscription = subscription(constraints);
+        let subscription = match self.setting.share_a_value {
+            true => subscription(&format!("i shared = 1 {constraints}")),
+            false => subscription(constraints),
+        };
         self.index.insert(SubscriptionId(id), &subscription);
         self.model.insert(id, subscription);
     }
@@ -37,9 +61,14 @@ impl Held {
 
     /// Asks both; returns how many matched.
     fn ask(&self, publication: &Publication) -> usize {
-        let expected = scan(&self.model, publication);
-        let answer = answer(&self.index.snapshot(), self.kernel, publication);
-        assert_eq!(answer, expected, "{:?} {publication:?}", self.kernel);
+        let mut publication = publication.clone();
+        if self.setting.share_a_value {
+            let shared = Name::new("shared").unwrap();
+            publication.push(shared, 1.into()).unwrap();
+        }
+        let expected = scan(&self.model, &publication);
+        let answer = answer(&self.index.snapshot(), self.setting.kernel, &publication);
+        assert_eq!(answer, expected, "{:?} {publication:?}", self.setting);
         expected.len()
     }
 }
@@ -60,9 +89,9 @@ fn ranges(random: &mut Random, end: u64) -> String {
     }
 }
 
-fn many_pages(kernel: Kernel) {
+fn many_pages(setting: Setting) {
     let mut random = Random(11);
-    let mut held = Held::new(kernel);
+    let mut held = Held::new(setting);
     let mut matched = 0;
     for id in 0..4000 {
         // The zones of pages have to grow, since values do.
@@ -87,7 +116,7 @@ fn many_pages(kernel: Kernel) {
 
 #[test]
 fn many_pages_of_one_group_agree_with_a_scan_on_every_kernel() {
-    kernels().for_each(many_pages);
+    everywhere(many_pages);
 }
 
 /// A range on each of so many attributes, of numbers that take one byte or more.
@@ -110,10 +139,10 @@ fn wide_row(random: &mut Random, attributes: u64) -> String {
     constraints + "i w0 exists"
 }
 
-fn wide_rows(kernel: Kernel) {
+fn wide_rows(setting: Setting) {
     for attributes in [5, 9, 30] {
         let mut random = Random(attributes);
-        let mut held = Held::new(kernel);
+        let mut held = Held::new(setting);
         let mut matched = 0;
         for id in 0..900 {
             held.insert(id, &wide_row(&mut random, attributes));
@@ -137,12 +166,12 @@ fn wide_rows(kernel: Kernel) {
 
 #[test]
 fn wide_rows_agree_with_a_scan_on_every_kernel() {
-    kernels().for_each(wide_rows);
+    everywhere(wide_rows);
 }
 
-fn whole_blocks(kernel: Kernel) {
+fn whole_blocks(setting: Setting) {
     for rows in [63, 64, 65, 128, 1024] {
-        let mut held = Held::new(kernel);
+        let mut held = Held::new(setting);
         for id in 0..rows {
             held.insert(id, &format!("i a >= {} i b != {}", id % 50, id % 3));
         }
@@ -157,12 +186,12 @@ fn whole_blocks(kernel: Kernel) {
 
 #[test]
 fn whole_blocks_are_tested_on_what_bounds_cannot_say_on_every_kernel() {
-    kernels().for_each(whole_blocks);
+    everywhere(whole_blocks);
 }
 
-fn subscriptions_of_several_rows(kernel: Kernel) {
+fn subscriptions_of_several_rows(setting: Setting) {
     let mut random = Random(3);
-    let mut held = Held::new(kernel);
+    let mut held = Held::new(setting);
     for id in 0..3000 {
         // Rows in five partitions; pages of each are split and dissolved on their own.
         let symbols = [0, 1, 2, 3, 4].map(|n| (random.below(5) + n) % 5);
@@ -187,12 +216,12 @@ fn subscriptions_of_several_rows(kernel: Kernel) {
 
 #[test]
 fn subscriptions_of_several_rows_agree_with_a_scan_on_every_kernel() {
-    kernels().for_each(subscriptions_of_several_rows);
+    everywhere(subscriptions_of_several_rows);
 }
 
 /// Rows of several pages, of which `a` and `b` have to reach bounds below 1000.
-fn steps(kernel: Kernel, random: &mut Random) -> Held {
-    let mut held = Held::new(kernel);
+fn steps(setting: Setting, random: &mut Random) -> Held {
+    let mut held = Held::new(setting);
     for id in 0..2500 {
         let [a, b] = [0, 1].map(|_| random.below(1000));
         held.insert(id, &format!("i a >= {a} i b >= {b}"));
@@ -200,9 +229,9 @@ fn steps(kernel: Kernel, random: &mut Random) -> Held {
     held
 }
 
-fn beyond_the_zone(kernel: Kernel) {
+fn beyond_the_zone(setting: Setting) {
     let mut random = Random(5);
-    let mut held = steps(kernel, &mut random);
+    let mut held = steps(setting, &mut random);
     for id in 3000..3060 {
         // Near enough for the scale of a page, so that the page is not built again.
         let (a, b) = (1000 + random.below(200), random.below(1000));
@@ -216,12 +245,12 @@ fn beyond_the_zone(kernel: Kernel) {
 
 #[test]
 fn rows_beyond_the_zone_of_their_page_are_not_accepted_unseen_on_every_kernel() {
-    kernels().for_each(beyond_the_zone);
+    everywhere(beyond_the_zone);
 }
 
-fn later_columns(kernel: Kernel) {
+fn later_columns(setting: Setting) {
     let mut random = Random(6);
-    let mut held = steps(kernel, &mut random);
+    let mut held = steps(setting, &mut random);
     // A partition of its own, so that the attributes to come are not so rare that rows lie under them.
     for id in 4000..4010 {
         held.insert(id, "i s = 1 i c exists i d exists i e exists");
@@ -238,10 +267,10 @@ fn later_columns(kernel: Kernel) {
 
 #[test]
 fn pages_from_before_a_column_are_met_without_it_on_every_kernel() {
-    kernels().for_each(later_columns);
+    everywhere(later_columns);
 }
 
-fn every_magnitude(kernel: Kernel) {
+fn every_magnitude(setting: Setting) {
     let mut random = Random(8);
     let mut number = || {
         let sign = ["", "-"][random.below(2) as usize];
@@ -249,7 +278,7 @@ fn every_magnitude(kernel: Kernel) {
         format!("{sign}1.{}e{magnitude}", random.below(79))
     };
     for rows in [3, 20, 300] {
-        let mut held = Held::new(kernel);
+        let mut held = Held::new(setting);
         for id in 0..rows {
             held.insert(id, &format!("i a > {}", number()));
         }
@@ -261,5 +290,60 @@ fn every_magnitude(kernel: Kernel) {
 
 #[test]
 fn bounds_of_every_magnitude_agree_with_a_scan_on_every_kernel() {
-    kernels().for_each(every_magnitude);
+    everywhere(every_magnitude);
+}
+
+/// Intervals on a few attributes, whose values are whole, decimal, of any magnitude, or texts.
+fn mixed_row(random: &mut Random) -> String {
+    let mut constraints = String::new();
+    for attribute in ["m", "n", "o", "p", "q"] {
+        let low = random.below(40);
+        let high = low + random.below(12);
+        constraints += &match random.below(12) {
+            0..5 => continue,
+            5 => format!("i {attribute} >= {low} i {attribute} <= {high} "),
+            6 => format!("i {attribute} > {low} i {attribute} < {high}.25 "),
+            7 => format!("i {attribute} >= -{high}.0625 i {attribute} <= {low}.125 "),
+            8 => format!("i {attribute} > {low}.1e{} ", random.below(300)),
+            9 => format!("i {attribute} >= \"t{low}\" i {attribute} < \"t{high}\" "),
+            10 => format!("i {attribute} exists "),
+            _ => format!("i {attribute} != {low} "),
+        };
+    }
+    constraints + "i m exists"
+}
+
+fn mixed_intervals(setting: Setting) {
+    for rows in [70, 700, 4500] {
+        let mut random = Random(rows);
+        let mut held = Held::new(setting);
+        let mut matched = 0;
+        for id in 0..rows as u32 {
+            held.insert(id, &mixed_row(&mut random));
+            if random.below(6) == 0 {
+                held.remove(random.below(id.into()) as u32);
+            }
+            if !u64::from(id).is_multiple_of(rows / 60) {
+                continue;
+            }
+            let mut fields = format!("i m {}", random.below(45));
+            for attribute in ["n", "o", "p", "q"] {
+                let value = random.below(45);
+                fields += &match random.below(6) {
+                    0 => String::new(),
+                    1 => format!(" i {attribute} \"t{value}\""),
+                    2 => format!(" i {attribute} {value}.5"),
+                    3 => format!(" i {attribute} -{value}"),
+                    _ => format!(" i {attribute} {value}"),
+                };
+            }
+            matched += held.ask(&publication(&fields));
+        }
+        assert!(matched > rows as usize / 10, "{matched}");
+    }
+}
+
+#[test]
+fn intervals_of_numbers_and_texts_agree_with_a_scan_on_every_kernel() {
+    everywhere(mixed_intervals);
 }
