@@ -92,7 +92,7 @@ pub(crate) struct View {
 
 /// What matches in a view.
 pub(crate) enum Matching {
-    Index(Snapshot),
+    Index(Box<Snapshot>),
     Oblivious(Hidden),
 }
 
@@ -233,7 +233,7 @@ impl Recipients {
         let view = self.view.get_or_insert_with(|| {
             Arc::new(View {
                 matching: match &self.matcher {
-                    Matcher::Index { index, .. } => Matching::Index(index.snapshot()),
+                    Matcher::Index { index, .. } => Matching::Index(Box::new(index.snapshot())),
                     Matcher::Oblivious(hidden) => Matching::Oblivious(hidden.clone()),
                 },
                 kernel: self.kernel,

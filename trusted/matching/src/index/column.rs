@@ -196,7 +196,7 @@ impl Column {
 }
 
 const _: () = assert!(
-    Side::WholeLow as usize % 2 == 0
+    (Side::WholeLow as usize).is_multiple_of(2)
         && Side::WholeHigh as usize == Side::WholeLow as usize + 1
         && Side::DecimalHigh as usize == Side::DecimalLow as usize + 1
         && Side::NumberHigh as usize == Side::NumberLow as usize + 1

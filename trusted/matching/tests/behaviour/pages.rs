@@ -63,8 +63,9 @@ impl Held {
     fn ask(&self, publication: &Publication) -> usize {
         let mut publication = publication.clone();
         if self.setting.share_a_value {
-            let shared = Name::new("shared").unwrap();
-            publication.push(shared, 1.into()).unwrap();
+            let shared = Name::new("shared").expect("a short name");
+            let taken = publication.push(shared, 1.into());
+            taken.expect("no other attribute has this name");
         }
         let expected = scan(&self.model, &publication);
         let answer = answer(&self.index.snapshot(), self.setting.kernel, &publication);
@@ -299,7 +300,7 @@ fn mixed_row(random: &mut Random) -> String {
     for attribute in ["m", "n", "o", "p", "q"] {
         let low = random.below(40);
         let high = low + random.below(12);
-        constraints += &match random.below(12) {
+        constraints += &match random.below(13) {
             0..5 => continue,
             5 => format!("i {attribute} >= {low} i {attribute} <= {high} "),
             6 => format!("i {attribute} > {low} i {attribute} < {high}.25 "),
@@ -307,6 +308,8 @@ fn mixed_row(random: &mut Random) -> String {
             8 => format!("i {attribute} > {low}.1e{} ", random.below(300)),
             9 => format!("i {attribute} >= \"t{low}\" i {attribute} < \"t{high}\" "),
             10 => format!("i {attribute} exists "),
+            // Its grid has lower bounds, too, which a text stands to otherwise than to upper ones.
+            11 => format!("i {attribute} <= {low}.1e{} ", random.below(300)),
             _ => format!("i {attribute} != {low} "),
         };
     }
