@@ -1,7 +1,8 @@
 //! A few rows, one after another.
 //!
 //! Invariant: at most [`FEW_MAX`] rows with at most [`BOUNDS_MAX`] bounds: up to about there looking at
-//! every bound takes less time than finding out which ones to look at.
+//! every bound takes less time than finding out which ones to look at. Of [`ALWAYS_FEW`] rows bounds
+//! may be more: a page of so few would take a line for each column.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,8 +17,11 @@ use super::matches::Found;
 /// Rows at most.
 const FEW_MAX: usize = 64;
 
-/// Bounds of all rows at most; no fewer than one row may have.
+/// Bounds of all rows at most, if they are more than [`ALWAYS_FEW`].
 const BOUNDS_MAX: usize = 96;
+
+/// Rows of any number of bounds.
+const ALWAYS_FEW: usize = 16;
 
 /// Rows without any arrangement.
 #[derive(Clone, Default)]
@@ -35,7 +39,8 @@ impl Few {
     /// Adds a row, if there is room for it.
     pub(super) fn push(&mut self, row: &NewRow<'_>) -> bool {
         let bounds = self.bounds.len() + row.bounds.len();
-        if self.ids.len() == FEW_MAX || bounds > BOUNDS_MAX {
+        let rows = self.ids.len() + 1;
+        if rows > FEW_MAX || rows > ALWAYS_FEW && bounds > BOUNDS_MAX {
             return false;
         }
         if row.exact.is_some() || !self.exact.is_empty() {

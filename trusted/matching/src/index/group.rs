@@ -23,6 +23,9 @@ use super::tree::Tree;
 /// Pages whose zones lie together.
 const ZONE_PAGES: usize = 8;
 
+/// Fewer rows take less memory on planes.
+const SIEVE_ROWS_MIN: usize = 64;
+
 /// A row to be laid.
 pub(super) struct NewRow<'r> {
     pub(super) id: SubscriptionId,
@@ -75,6 +78,8 @@ pub(super) struct Group {
     /// What its sieves are written by, those of them that it serves.
     dictionary: Option<Arc<Dictionary>>,
     columns: Vec<Column>,
+    /// By column, the least and the greatest bound that a row ever had there.
+    spreads: Vec<(u64, u64)>,
     pages: Vec<Arc<Page>>,
     /// The numbers of the pages among all homes.
     numbers: Vec<u32>,
@@ -95,6 +100,11 @@ impl Group {
             is_sieved,
             dictionary: None,
             columns: row.bounds.iter().map(|bound| bound.column).collect(),
+            spreads: row
+                .bounds
+                .iter()
+                .map(|own| (own.least, own.least))
+                .collect(),
             pages: Vec::new(),
             numbers: Vec::new(),
             zones: Vec::new(),
@@ -113,8 +123,9 @@ impl Group {
 
     /// How a page of so many rows is built.
     fn form(&self, rows: usize) -> Form {
+        let few_pages = self.pages.len() < self.sieves_max() && rows >= SIEVE_ROWS_MIN;
         // What was a sieve may have more rows than planes.
-        match self.is_sieved && (self.pages.len() < self.sieves_max() || rows > PLANES_ROWS) {
+        match self.is_sieved && (few_pages || rows > PLANES_ROWS) {
             true => Form::Sieve,
             false => Form::Planes,
         }
@@ -157,16 +168,21 @@ impl Group {
         laying: &mut Laying<'_>,
         home: Home,
     ) -> u32 {
+        for Placed { column, least } in bounds {
+            let (low, high) = &mut self.spreads[usize::from(*column)];
+            (*low, *high) = ((*low).min(*least), (*high).max(*least));
+        }
         let slot = self.tree.find(bounds);
-        let page = Arc::make_mut(&mut self.pages[slot]);
-        if page.append(id, bounds, exact).is_ok() {
+        let page = &mut self.pages[slot];
+        // What readers share is not copied to find that it is full.
+        if !page.is_full() && Arc::make_mut(page).append(id, bounds, exact).is_ok() {
             self.widen(slot, bounds);
             return self.numbers[slot];
         }
         laying.rows.begin(self.columns.len());
         page.drain_into(laying.rows);
         laying.rows.push(id, bounds.iter().copied(), exact.cloned());
-        if !self.form(0).is_crowded(laying.rows) {
+        if !self.form(laying.rows.len()).is_crowded(laying.rows) {
             self.set_page(slot, laying, 0..laying.rows.len());
             return self.numbers[slot];
         }
@@ -190,6 +206,7 @@ impl Group {
 
     fn add_column(&mut self, column: Column) -> usize {
         self.columns.push(column);
+        self.spreads.push((u64::MAX, 0));
         let pages = self.pages.len();
         for (at, zones) in self.zones.iter_mut().enumerate() {
             let mut none = NO_ZONES;
@@ -210,7 +227,11 @@ impl Group {
         laying: &mut Laying<'_>,
         home: Home,
     ) -> u32 {
-        let (cut, second) = match laying.rows.part() {
+        let widths = self.spreads.iter();
+        let widths: Vec<u64> = widths
+            .map(|(low, high)| high.saturating_sub(*low))
+            .collect();
+        let (cut, second) = match laying.rows.part(&widths) {
             Some((cut, second)) => (Some(cut), second),
             // Equal rows cannot be told apart: the new one begins a page.
             None => (None, laying.rows.len() - 1),

@@ -107,6 +107,14 @@ impl Page {
         dead > BLOCK_ROWS.max(self.live())
     }
 
+    /// Whether no row can be appended.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Planes(planes) => planes.is_full(),
+            Self::Sieve(sieve) => sieve.is_full(),
+        }
+    }
+
     /// Appends a row.
     pub(super) fn append(
         &mut self,

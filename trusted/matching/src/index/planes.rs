@@ -143,14 +143,19 @@ impl Planes {
         bounds: &[Placed],
         exact: Option<&Arc<Exact>>,
     ) -> Result<(), NoRoom> {
+        match self.is_full() {
+            true => Err(NoRoom),
+            false => self.push(id, bounds, exact),
+        }
+    }
+
+    /// Whether it has to be built again before a row can be appended.
+    pub(super) fn is_full(&self) -> bool {
         let (len, unsorted) = (usize::from(self.len), usize::from(self.len - self.sorted));
         let is_unsorted = len.is_multiple_of(BLOCK_ROWS) && unsorted >= UNSORTED_MAX;
         // While it is small its scales grow narrower with it.
         let has_doubled = len == BLOCK_ROWS / 2 && unsorted * 2 >= len;
-        if len == PLANES_ROWS || is_unsorted || has_doubled {
-            return Err(NoRoom);
-        }
-        self.push(id, bounds, exact)
+        len == PLANES_ROWS || is_unsorted || has_doubled
     }
 
     fn push(

@@ -1,7 +1,7 @@
 //! Rows taken out of pages, to be laid into pages anew.
 //!
-//! Invariant: a row has the bounds that it demands and no others; where it has none its bound is 0,
-//! which every key reaches. Arranging rows moves their numbers alone.
+//! Invariant: a row has the bounds that it demands and no others, in order of column; where it has none
+//! its bound is 0, which every key reaches. Arranging rows moves their numbers alone.
 //! Source: k-d trees, Bentley, CACM 1975.
 
 use alloc::sync::Arc;
@@ -65,14 +65,16 @@ impl Rows {
         self.order.clear();
     }
 
-    /// Adds a row.
+    /// Adds a row with these bounds, in any order.
     pub(super) fn push(
         &mut self,
         id: SubscriptionId,
         bounds: impl IntoIterator<Item = Placed>,
         exact: Option<Arc<Exact>>,
     ) {
+        let start = self.bounds.len();
         self.bounds.extend(bounds);
+        self.bounds[start..].sort_unstable_by_key(|own| own.column);
         self.order.push(self.rows.len() as u32);
         self.rows.push(Row {
             id,
@@ -120,7 +122,8 @@ impl Rows {
     pub(super) fn arrange(&mut self, range: Range<usize>) {
         if range.len() > BLOCK_ROWS {
             let whole = self.zones(range.clone());
-            self.arrange_below(range, &whole, &whole);
+            let widths = whole.each_ref().map(Zone::width);
+            self.arrange_below(range, &whole, &widths);
         }
     }
 
@@ -128,9 +131,9 @@ impl Rows {
         &mut self,
         range: Range<usize>,
         own: &[Zone; COLUMNS_MAX],
-        whole: &[Zone; COLUMNS_MAX],
+        widths: &[u64; COLUMNS_MAX],
     ) {
-        let Some(column) = widest(&own[..self.columns], whole, range.len()) else {
+        let Some(column) = widest(&own[..self.columns], widths, range.len()) else {
             return;
         };
         let half = range.len().div_ceil(BLOCK_ROWS) / 2 * BLOCK_ROWS;
@@ -143,7 +146,7 @@ impl Rows {
         for part in [range.start..middle, middle..range.end] {
             if part.len() > BLOCK_ROWS {
                 let zones = self.zones(part.clone());
-                self.arrange_below(part, &zones, whole);
+                self.arrange_below(part, &zones, widths);
             }
         }
     }
@@ -158,11 +161,12 @@ impl Rows {
     }
 
     /// Parts all rows in two, as equal as their bounds allow, and returns how and where the second
-    /// part begins; `None` when all bounds are the same.
-    pub(super) fn part(&mut self) -> Option<(Cut, usize)> {
+    /// part begins; `None` when all bounds are the same. `widths` tells how wide the bounds of each
+    /// column are spread among all rows that these are some of.
+    pub(super) fn part(&mut self, widths: &[u64]) -> Option<(Cut, usize)> {
         let all = 0..self.len();
-        let whole = self.zones(all.clone());
-        let column = widest(&whole[..self.columns], &whole, all.len())?;
+        let zones = self.zones(all.clone());
+        let column = widest(&zones[..self.columns], widths, all.len())?;
         self.key(all, column);
         let keyed = &mut self.keyed;
         let middle = keyed.len() / 2;
@@ -170,10 +174,8 @@ impl Rows {
         let median = *median;
         let bounds = || keyed.iter().map(|(bound, _)| *bound);
         let least = bounds().min()?;
-        let at = match median > least {
-            true => median,
-            false => bounds().filter(|bound| *bound > least).min()?,
-        };
+        // Right above those that are the least: rows to come are told from them as well.
+        let at = if median > least { median } else { median + 1 };
         let second = bounds().filter(|bound| *bound < at).count();
         let (mut low, mut high) = (0, second);
         for (bound, number) in keyed {
@@ -204,13 +206,13 @@ impl Rows {
 }
 
 /// The column in which `rows` rows with these zones differ most, if they differ: first one that about
-/// half of them have no bound on, else the one on which they spread widest, measured by `whole`.
-fn widest(own: &[Zone], whole: &[Zone; COLUMNS_MAX], rows: usize) -> Option<usize> {
-    let score = |(own, whole): (&Zone, &Zone)| match own.without as usize {
-        0 => own.width() as f64 / whole.width().max(1) as f64,
+/// half of them have no bound on, else the one on which they spread widest, measured by `widths`.
+fn widest(own: &[Zone], widths: &[u64], rows: usize) -> Option<usize> {
+    let score = |(own, width): (&Zone, &u64)| match own.without as usize {
+        0 => own.width() as f64 / (*width).max(1) as f64,
         without => 1.0 + without.min(rows - without) as f64,
     };
-    let columns = own.iter().zip(whole).enumerate();
+    let columns = own.iter().zip(widths).enumerate();
     let differ = columns.filter(|(_, (own, _))| own.least() < own.greatest);
     let scored = differ.map(|(column, zones)| (score(zones), column));
     let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -295,7 +297,7 @@ mod tests {
     fn a_part_has_the_bounds_below_the_cut() {
         let mut rows = rows(&[[5, 1], [5, 9], [5, 2], [5, 9]]);
 
-        let (cut, second) = rows.part().unwrap();
+        let (cut, second) = rows.part(&[u64::MAX; 2]).unwrap();
 
         assert_eq!((cut, second), (Cut { column: 1, at: 9 }, 2));
         assert!((0..2).all(|row| bounds(&rows, row)[1] < 9));
@@ -306,22 +308,46 @@ mod tests {
     fn most_bounds_may_be_the_least_one() {
         let mut rows = rows(&[[1, 0], [1, 0], [1, 0], [7, 0]]);
 
-        assert_eq!(rows.part(), Some((Cut { column: 0, at: 7 }, 3)));
+        assert_eq!(
+            rows.part(&[u64::MAX; 2]),
+            Some((Cut { column: 0, at: 2 }, 3))
+        );
     }
 
     #[test]
     fn rows_without_a_bound_are_parted_from_those_with_one() {
         let mut rows = rows(&[[1, 3], [1, 0], [9, 4], [2, 0]]);
 
-        let (cut, second) = rows.part().unwrap();
+        let (cut, second) = rows.part(&[u64::MAX; 2]).unwrap();
 
         assert_eq!((cut, second), (Cut { column: 1, at: 3 }, 2));
         assert!((0..2).all(|row| bounds(&rows, row)[1] == 0));
     }
 
     #[test]
+    fn rows_are_parted_where_they_are_spread_widest_among_all() {
+        let grid: Vec<[u64; 2]> = (0..64u64).map(|n| [1 + n, 1 + 10 * n]).collect();
+        let mut rows = rows(&grid);
+
+        let narrow_second = rows.part(&[64, 100_000]).unwrap();
+        let narrow_first = rows.part(&[100_000, 640]).unwrap();
+
+        assert_eq!((narrow_second.0.column, narrow_first.0.column), (0, 1));
+    }
+
+    #[test]
+    fn bounds_in_any_order_come_in_order_of_column() {
+        let mut rows = Rows::default();
+        rows.begin(9);
+        let bounds = [7, 2, 5].map(|column| Placed { column, least: 1 });
+        rows.push(SubscriptionId(1), bounds, None);
+
+        assert!(rows.bounds(0).is_sorted_by_key(|own| own.column));
+    }
+
+    #[test]
     fn equal_rows_have_no_parts() {
-        assert_eq!(rows(&[[3, 4], [3, 4]]).part(), None);
-        assert_eq!(rows(&[[0, 0], [0, 0]]).part(), None);
+        assert_eq!(rows(&[[3, 4], [3, 4]]).part(&[u64::MAX; 2]), None);
+        assert_eq!(rows(&[[0, 0], [0, 0]]).part(&[u64::MAX; 2]), None);
     }
 }

@@ -132,8 +132,7 @@ impl Sieve {
         let mut room = [Interval::all(0); COLUMNS_MAX];
         let intervals = self.dictionary.encode(bounds, &mut room).ok_or(NoRoom)?;
         let is_new = |own: &Interval| self.place_of[usize::from(own.axis)] == NONE;
-        let is_full = usize::from(self.len) == self.bits.words() * BLOCK_ROWS;
-        if is_full || self.intervals.is_full() || intervals.iter().any(is_new) {
+        if self.is_full() || intervals.iter().any(is_new) {
             return Err(NoRoom);
         }
         for own in intervals {
@@ -144,6 +143,11 @@ impl Sieve {
         self.intervals.push(intervals);
         self.push(id, exact);
         Ok(())
+    }
+
+    /// Whether it has to be built again before a row can be appended.
+    pub(super) fn is_full(&self) -> bool {
+        usize::from(self.len) == self.bits.words() * BLOCK_ROWS || self.intervals.is_full()
     }
 
     fn push(&mut self, id: SubscriptionId, exact: Option<&Arc<Exact>>) {

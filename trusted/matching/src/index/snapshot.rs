@@ -141,8 +141,10 @@ impl Snapshot {
         let attribute = (attribute.position() as u64) << 1;
         match value {
             ValueRef::Number(number) => {
-                let [key, excess] = [number.order_key(), number.key_excess().into()];
-                self.key.hash_numbers(attribute, key ^ excess)
+                // Each in bits of its own, so that nobody can choose numbers that are hashed alike.
+                let excess = u64::from(number.key_excess()) << 32;
+                self.key
+                    .hash_numbers(attribute | excess, number.order_key())
             }
             ValueRef::Text(text) => self.key.hash(attribute | 1, text.as_bytes()),
         }
@@ -214,7 +216,8 @@ impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
         } = self;
         met.clear();
         met.extend(snapshot.attributes.get(AttributeId::ALWAYS).rows);
-        filled.clear();
+        // Only what was left in the middle of a header has any.
+        filled.drain(..).for_each(|attribute| keys.empty(attribute));
         for (position, (key, value)) in values.iter().enumerate() {
             let Some(known) = resolve(key) else { continue };
             if !known.asked.is_none() {
@@ -233,9 +236,7 @@ impl<K, R: Fn(&K) -> Option<Known>> Job for Match<'_, '_, K, R> {
                 .get(*partition)
                 .scan(lanes, probe, scanning, found);
         }
-        for attribute in &*filled {
-            keys.empty(*attribute);
-        }
+        filled.drain(..).for_each(|attribute| keys.empty(attribute));
     }
 }
 
@@ -265,4 +266,22 @@ struct Known {
     /// Whether there are partitions of rows that only headers with a certain value of it meet.
     has_values: bool,
     asked: Asked,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn neighbouring_integers_that_no_double_is_have_hashes_of_their_own() {
+        let snapshot = Snapshot::new(1, Kernel::PORTABLE);
+        // Key and excess of these differ in the same bits.
+        let numbers = (0..1024i64).map(|n| Value::from((1 << 62) + 1025 * n));
+        let hash = |value: Value| snapshot.hash(AttributeId::ALWAYS, value.borrow());
+
+        let hashes: BTreeSet<u64> = numbers.map(hash).collect();
+
+        assert_eq!(hashes.len(), 1024);
+    }
 }

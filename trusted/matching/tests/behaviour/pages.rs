@@ -350,3 +350,40 @@ fn mixed_intervals(setting: Setting) {
 fn intervals_of_numbers_and_texts_agree_with_a_scan_on_every_kernel() {
     everywhere(mixed_intervals);
 }
+
+fn as_many_bounds_as_fit(setting: Setting) {
+    let mut held = Held::new(setting);
+    let wide: String = (0..63).map(|at| format!("i a{at} > 1 ")).collect();
+    let wide = wide.trim_end();
+    for id in 0..513 {
+        held.insert(id, wide);
+    }
+    // Each time the page of the others has room for more rows when it is built again.
+    held.remove(512);
+    for id in 512..1025 {
+        held.insert(id, wide);
+    }
+    held.remove(1024);
+    held.insert(2000, "i a0 > 1000000000000");
+    for id in 3000..3040 {
+        held.insert(id, wide);
+    }
+
+    let fields = |first: &str, others: &str| {
+        let others: String = (1..63).map(|at| format!(" i a{at} {others}")).collect();
+        publication(&format!("i a0 {first}{others}"))
+    };
+    assert_eq!(held.ask(&fields("1.5", "2")), 1064);
+    assert_eq!(held.ask(&fields("1", "2")), 0);
+    held.insert(5000, "i a62 > 5");
+    assert_eq!(held.ask(&fields("1", "0")), 0);
+    for id in (0..1024).chain(3000..3040) {
+        held.remove(id);
+    }
+    assert_eq!(held.index.len(), 2);
+}
+
+#[test]
+fn pages_of_as_many_bounds_as_fit_lose_none_on_every_kernel() {
+    everywhere(as_many_bounds_as_fit);
+}

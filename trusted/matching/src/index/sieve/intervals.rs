@@ -1,7 +1,8 @@
 //! The rows of a sieve as intervals of codes, row by row.
 //!
 //! Invariant: codes are all of one width, which holds the greatest; an interval without a bound on one
-//! side reaches to the end of all codes there.
+//! side reaches to the end of all codes there, and none ends before it begins. All rows together have
+//! fewer than 2^16.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -65,9 +66,9 @@ impl Intervals {
         }
     }
 
-    /// Whether another row may be one too many.
+    /// Whether another row may be one too many, or one more that comes when the page is built again.
     pub(super) fn is_full(&self) -> bool {
-        self.axes.len() + COLUMNS_MAX > usize::from(u16::MAX)
+        self.axes.len() + 2 * COLUMNS_MAX > usize::from(u16::MAX)
     }
 
     /// Adds a row, whose codes are no wider than was said.
@@ -79,7 +80,7 @@ impl Intervals {
                     let low = own.low.unwrap_or(0) as u32;
                     let high = own.high.map_or(u32::MAX, |high| high as u32);
                     spans.lows.push(low);
-                    // Nothing is in an interval that ends before it begins; neither has a header's code.
+                    debug_assert!(low <= high, "what contradicts itself has no row");
                     spans.widths.push(high.wrapping_sub(low));
                 }
             }
@@ -87,11 +88,13 @@ impl Intervals {
                 for own in row {
                     let low = own.low.unwrap_or(0);
                     let high = own.high.unwrap_or(u64::MAX);
+                    debug_assert!(low <= high, "what contradicts itself has no row");
                     spans.lows.push(low);
                     spans.widths.push(high.wrapping_sub(low));
                 }
             }
         }
+        debug_assert!(self.axes.len() <= usize::from(u16::MAX), "a page is full");
         self.ends.push(self.axes.len() as u16);
     }
 
