@@ -182,7 +182,8 @@ impl Group {
         laying.rows.begin(self.columns.len());
         page.drain_into(laying.rows);
         laying.rows.push(id, bounds.iter().copied(), exact.cloned());
-        if !self.form(laying.rows.len()).is_crowded(laying.rows) {
+        let form = self.form(laying.rows.len().min(PLANES_ROWS));
+        if !form.is_crowded(laying.rows) {
             self.set_page(slot, laying, 0..laying.rows.len());
             return self.numbers[slot];
         }
