@@ -173,9 +173,15 @@ impl Group {
             (*low, *high) = ((*low).min(*least), (*high).max(*least));
         }
         let slot = self.tree.find(bounds);
+        // Planes of few rows become a sieve once they are enough.
+        let has_its_form = match &*self.pages[slot] {
+            Page::Planes(planes) => self.form(planes.live().min(PLANES_ROWS)) == Form::Planes,
+            Page::Sieve(_) => true,
+        };
         let page = &mut self.pages[slot];
         // What readers share is not copied to find that it is full.
-        if !page.is_full() && Arc::make_mut(page).append(id, bounds, exact).is_ok() {
+        if has_its_form && !page.is_full() && Arc::make_mut(page).append(id, bounds, exact).is_ok()
+        {
             self.widen(slot, bounds);
             return self.numbers[slot];
         }
