@@ -16,8 +16,8 @@ use crate::recipients::{Holding, Recipients};
 /// What is kept of a subscription outside the index, in bytes, about: its holding, and its number among those of its consumer.
 const SUBSCRIPTION_OVERHEAD_BYTES: usize = 64;
 
-/// What a row of the index takes in bytes, about, that has nothing in common with others: a page to itself. In company, as most are, a
-/// row takes 16 to 25; but whoever subscribes chooses.
+/// What a row of the index takes in bytes, about, that has little in common with others. In company, as most are, a row takes 16 to 25, up
+/// to 330 among few without an equality; whoever subscribes chooses, and with tens of constraints can make a row take some 2,000.
 const ROW_BYTES: usize = 320;
 
 /// A set of more values is no way into the index.
