@@ -26,6 +26,9 @@ const ZONE_PAGES: usize = 8;
 /// Fewer rows take less memory on planes.
 const SIEVE_ROWS_MIN: usize = 64;
 
+/// With so many pages it builds no more sieves: planes take less memory, and less time to be built.
+const BYTES_MAX: usize = 192;
+
 /// A row to be laid.
 pub(super) struct NewRow<'r> {
     pub(super) id: SubscriptionId,
@@ -123,19 +126,21 @@ impl Group {
 
     /// How a page of so many rows is built.
     fn form(&self, rows: usize) -> Form {
-        let few_pages = self.pages.len() < self.sieves_max() && rows >= SIEVE_ROWS_MIN;
+        let pages = self.pages.len();
         // What was a sieve may have more rows than planes.
-        match self.is_sieved && (few_pages || rows > PLANES_ROWS) {
-            true => Form::Sieve,
+        let are_too_many = pages >= BYTES_MAX && rows <= PLANES_ROWS;
+        match self.is_sieved && rows >= SIEVE_ROWS_MIN && !are_too_many {
             false => Form::Planes,
+            true if pages < self.bitmaps_max() => Form::Bits,
+            true => Form::Bytes,
         }
     }
 
-    /// With so many pages it builds no more sieves: what a header meets of them is beyond the caches
-    /// then, and its zones leave out more of smaller pages. The more columns, of which each row has
-    /// bounds on few, the later that is.
-    fn sieves_max(&self) -> usize {
-        self.columns.len().max(8)
+    /// With so many pages it builds no more bitmaps: what a header meets of them is beyond the caches then,
+    /// and blocks leave out more rows. The more columns, the more kinds of rows are on a page, and the
+    /// later that is.
+    fn bitmaps_max(&self) -> usize {
+        (self.columns.len().pow(2) / 24).clamp(6, 64)
     }
 
     /// Whether a row with these bounds can be laid here.
@@ -173,10 +178,11 @@ impl Group {
             (*low, *high) = ((*low).min(*least), (*high).max(*least));
         }
         let slot = self.tree.find(bounds);
-        // Planes of few rows become a sieve once they are enough.
-        let has_its_form = match &*self.pages[slot] {
-            Page::Planes(planes) => self.form(planes.live().min(PLANES_ROWS)) == Form::Planes,
-            Page::Sieve(_) => true,
+        // Planes of few rows become a sieve once they are enough, bitmaps bytes once pages are many.
+        let page = &self.pages[slot];
+        let has_its_form = match page.form() {
+            Form::Bytes => true,
+            form => self.form(page.live().min(PLANES_ROWS)) == form,
         };
         let page = &mut self.pages[slot];
         // What readers share is not copied to find that it is full.
@@ -284,17 +290,22 @@ impl Group {
 
     fn build(&mut self, laying: &mut Laying<'_>, range: core::ops::Range<usize>) -> Page {
         let rows = &mut *laying.rows;
-        if self.form(range.len()) == Form::Planes {
-            return Page::planes(rows, range);
-        }
+        let by_bytes = match self.form(range.len()) {
+            Form::Planes => return Page::planes(rows, range),
+            Form::Bits => false,
+            Form::Bytes => true,
+        };
         // The first page knows best how all rows are spread.
         let is_first = self.pages.len() <= 1 && range.start == 0;
         let known = self.dictionary.as_ref().filter(|_| !is_first);
-        let page = known.and_then(|known| Page::sieve(rows, range.clone(), known));
+        let page = known.and_then(|known| Page::sieve(rows, range.clone(), known, by_bytes));
         page.unwrap_or_else(|| {
             let old = self.dictionary.take_if(|_| !is_first);
-            let new = Arc::new(Dictionary::new(&self.columns, rows, old.as_deref()));
-            let page = Page::sieve(rows, range, &new);
+            // When the first page is parted all rows are at hand, and later only some.
+            let is_fine = by_bytes || range.len() < rows.len();
+            let new = Dictionary::new(&self.columns, rows, old.as_deref(), is_fine);
+            let new = Arc::new(new);
+            let page = Page::sieve(rows, range, &new, by_bytes);
             self.dictionary = Some(new);
             page.expect("the dictionary was made for these rows")
         })
@@ -433,7 +444,7 @@ impl Group {
         }
         visits.clear();
         // Sieves look at little more of a page than its zone.
-        match self.is_sieved && self.pages.len() <= self.sieves_max() {
+        match self.is_sieved && self.pages.len() <= self.bitmaps_max() {
             true => visits.extend((0..self.pages.len() as u32).map(Visit::part)),
             false => self.visit(lanes, &keys, visits),
         }

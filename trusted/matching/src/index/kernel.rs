@@ -140,8 +140,15 @@ pub(super) trait Lanes: Copy {
     /// at its place.
     fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8;
 
+    /// A bit for each byte of `line` that is at most the one of `codes` at its place in its word.
+    fn each_at_most(self, line: &Line, codes: &[u8; 8]) -> u64;
+
     /// Holds each of the lines, the first bytes of a block column by column, against its test.
     fn pass(self, lines: &[Line], tests: &[Test]) -> Passing;
+
+    /// The same, where every row passes on the lines without a bit in `open`, so that these need not be
+    /// looked at; there are at most 64.
+    fn pass_open(self, lines: &[Line], tests: &[Test], open: u64) -> Passing;
 
     /// Joins the bitmaps that begin in `maps` where `picks` say, the first `used` words of each, which
     /// are a multiple of [`WORDS_WIDE`] or fewer.
@@ -311,7 +318,9 @@ mod tests {
         compared: Compared,
         at_most: u8,
         framed: Framed,
+        each_at_most: u64,
         passing: Passing,
+        passing_open: Passing,
         sifted: Sifted,
         tops_below: usize,
         is_within: bool,
@@ -398,13 +407,21 @@ mod tests {
                 1 => u64::MAX,
                 _ => next() & next().rotate_left(17),
             };
+            let open_tests = tests.iter().enumerate();
+            let open_tests = open_tests.map(|(column, test)| match mask >> column & 1 {
+                0 => Test::NONE,
+                _ => *test,
+            });
+            let open_tests: Vec<Test> = open_tests.collect();
             let mut room = alone([0; BLOCK_ROWS]);
             let count = lanes.compress(&ids, mask, &mut room);
             Answers {
                 compared: lanes.compare(&line, code),
                 at_most: lanes.at_most(&line, &codes),
                 framed: lanes.write(&frame, &keys),
+                each_at_most: lanes.each_at_most(&line, &codes),
                 passing: lanes.pass(black_box(&lines), &tests),
+                passing_open: lanes.pass_open(black_box(&lines), &open_tests, mask),
                 sifted,
                 tops_below,
                 is_within,
@@ -435,6 +452,15 @@ mod tests {
         fn at_most(self, line: &Line, codes: &[u8; 8]) -> u8 {
             let words = line.0.chunks(8);
             mask(words.map(|word| word.iter().zip(codes).all(|(byte, code)| byte <= code))) as u8
+        }
+
+        fn each_at_most(self, line: &Line, codes: &[u8; 8]) -> u64 {
+            let words = line.0.chunks(8);
+            mask(words.flat_map(|word| word.iter().zip(codes).map(|(byte, code)| byte <= code)))
+        }
+
+        fn pass_open(self, lines: &[Line], tests: &[Test], _: u64) -> Passing {
+            self.pass(lines, tests)
         }
 
         fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {

@@ -34,8 +34,10 @@ pub(super) const DISSOLVE_ROWS: usize = BLOCK_ROWS;
 pub(super) enum Form {
     /// As [`Planes`].
     Planes,
-    /// As a [`Sieve`].
-    Sieve,
+    /// As a [`Sieve`] behind bitmaps.
+    Bits,
+    /// As a sieve behind bytes.
+    Bytes,
 }
 
 /// Rows in one of the forms.
@@ -63,8 +65,8 @@ impl Form {
         match self {
             // A row takes a byte of every column, also of those that it has no bound on.
             Self::Planes => rows.len() > nearly(PLANES_ROWS) || places > SPLIT_BOUNDS,
-            // It takes some bits of each axis.
-            Self::Sieve => {
+            // It takes some bits of each axis, or a byte of each column.
+            Self::Bits | Self::Bytes => {
                 rows.len() > nearly(SIEVE_ROWS)
                     || rows.bound_count() > SPLIT_BOUNDS
                     || places > SPLIT_PLACES
@@ -80,14 +82,25 @@ impl Page {
         Self::Planes(Planes::build(rows, range))
     }
 
-    /// The same as a sieve; `None` if the dictionary does not serve these rows.
+    /// The same as a sieve, behind bitmaps or behind bytes; `None` if the dictionary does not serve these
+    /// rows.
     pub(super) fn sieve(
         rows: &mut Rows,
         range: Range<usize>,
         dictionary: &Arc<Dictionary>,
+        by_bytes: bool,
     ) -> Option<Self> {
         rows.arrange(range.clone());
-        Sieve::build(rows, range, dictionary).map(Self::Sieve)
+        Sieve::build(rows, range, dictionary, by_bytes).map(Self::Sieve)
+    }
+
+    /// How its rows lie.
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Planes(_) => Form::Planes,
+            Self::Sieve(sieve) if sieve.is_by_bytes() => Form::Bytes,
+            Self::Sieve(_) => Form::Bits,
+        }
     }
 
     /// Rows that are not removed.

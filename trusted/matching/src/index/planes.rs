@@ -336,17 +336,20 @@ impl Planes {
             return;
         }
         let (tests, surely) = self.tests(&reach);
+        let mut open = [[0; COLUMNS_MAX / LANES]; PAGE_BLOCKS];
+        let by_lanes = tests.as_chunks::<LANES>().0.iter().enumerate();
+        for ((at, tests), scales) in by_lanes.zip(&self.scales) {
+            let own = scales.open(lanes, &tests.each_ref().map(|test| test.sure));
+            for (open, own) in open.iter_mut().zip(own) {
+                open[at] = own;
+            }
+        }
         let tests = &tests[..self.places.len()];
         while blocks != 0 {
             let block = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
             blocks &= blocks - 1;
-            if blocks != 0 {
-                let next = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
-                lanes.prefetch(self.firsts(next));
-                lanes.prefetch(&self.rests[next * self.stride..][..self.stride]);
-                lanes.prefetch(&self.ids[next].0);
-            }
-            let passing = lanes.pass(self.firsts(block), tests);
+            let open = u64::from_le_bytes(open[block]);
+            let passing = lanes.pass_open(self.firsts(block), tests, open);
             let live = self.live_rows[block];
             let (maybe, sure) = (passing.maybe & live, passing.sure & live & surely);
             if maybe == 0 {

@@ -32,6 +32,8 @@ pub(super) struct Scales {
     frame: Frame,
     /// The least first byte of each column, block by block.
     low: [Line; PAGE_BLOCKS / LANES],
+    /// The greatest; 0 where no row of the block has a bound.
+    high: [Line; PAGE_BLOCKS / LANES],
     planes: [u8; LANES],
     /// The line of the second byte of each column within a block; its further ones follow.
     line: [u16; LANES],
@@ -215,6 +217,7 @@ impl Scales {
                 first: [0; LANES],
             },
             low: [Line([u8::MAX; BLOCK_ROWS]); PAGE_BLOCKS / LANES],
+            high: [Line([0; BLOCK_ROWS]); PAGE_BLOCKS / LANES],
             planes: [0; LANES],
             line: [0; LANES],
             longer: 0,
@@ -264,11 +267,22 @@ impl Scales {
         u32::from(first) | u32::from(second) << LANES
     }
 
+    /// By block, a bit for each column on which some row has a greater first byte than `sure` has there.
+    #[inline(always)]
+    pub(super) fn open<L: Lanes>(&self, lanes: L, sure: &[u8; LANES]) -> [u8; PAGE_BLOCKS] {
+        let mut open = [0; PAGE_BLOCKS];
+        for (high, open) in self.high.iter().zip(open.as_chunks_mut::<LANES>().0) {
+            *open = (!lanes.each_at_most(high, sure)).to_le_bytes();
+        }
+        open
+    }
+
     /// Takes down that `block` has a row with this first byte.
     #[inline]
     pub(super) fn widen(&mut self, lane: usize, block: usize, first: u8) {
-        let low = &mut self.low[block / LANES].0[block % LANES * LANES + lane];
-        *low = first.min(*low);
+        let (line, at) = (block / LANES, block % LANES * LANES + lane);
+        let (low, high) = (&mut self.low[line].0[at], &mut self.high[line].0[at]);
+        (*low, *high) = (first.min(*low), first.max(*high));
     }
 
     /// Writes a header's keys, one for each column.

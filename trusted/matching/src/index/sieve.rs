@@ -10,7 +10,9 @@
 
 mod axis;
 mod bits;
+mod bytes;
 mod dictionary;
+mod fine;
 mod intervals;
 
 use alloc::boxed::Box;
@@ -20,11 +22,12 @@ use core::ops::Range;
 
 use super::SubscriptionId;
 use super::exact::{Exact, Probe};
-use super::kernel::{BLOCK_ROWS, Ids, Lanes, Pick, SIFT_WORDS, Sifted};
+use super::kernel::{BLOCK_ROWS, Ids, Lanes, Passing, Pick, SIFT_WORDS, Sifted};
 use super::matches::Found;
 use super::page::{COLUMNS_MAX, ExactRows, NoRoom, Removed, split};
 use super::rows::{Placed, Rows};
 use bits::{Bits, Draft};
+use bytes::{Bytes, Codes};
 pub(super) use dictionary::Dictionary;
 use dictionary::Sight;
 use intervals::{Interval, Intervals};
@@ -34,6 +37,13 @@ pub(super) const SIEVE_ROWS: usize = BLOCK_ROWS * SIFT_WORDS;
 
 /// Rows for which there is room come in such steps, where a page has as many.
 const STEP_WORDS: usize = 8;
+
+/// Rows behind the sorted ones before bytes are built again, or a sixth of these if that is more: blocks of
+/// such rows leave out few.
+const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
+
+/// Rows between the one whose intervals are looked at and the one whose are asked for.
+const AHEAD: usize = 6;
 
 /// No axis of this page.
 const NONE: u8 = u8::MAX;
@@ -46,10 +56,14 @@ pub(super) struct Sieve {
     axes: Box<[u8]>,
     /// By axis, its place in `axes`, or [`NONE`].
     place_of: [u8; COLUMNS_MAX],
-    bits: Bits,
+    mesh: Mesh,
+    /// Blocks that there is room for.
+    words: usize,
     intervals: Intervals,
     /// Rows, live and dead.
     len: u16,
+    /// The first ones, in k-d order.
+    sorted: u16,
     live: u16,
     ids: Vec<Ids>,
     live_rows: Vec<u64>,
@@ -58,19 +72,30 @@ pub(super) struct Sieve {
     exact: ExactRows,
 }
 
+/// What tells most rows without looking at their intervals.
+#[derive(Clone)]
+enum Mesh {
+    /// Looks at all rows, and takes memory for each bucket: for few rows that lie near.
+    Bits(Bits),
+    /// Looks at blocks of rows that are near the header.
+    Bytes(Bytes),
+}
+
 impl Sieve {
-    /// The rows `range` of `rows`, in this order; `None` if the dictionary does not serve them.
+    /// The rows `range` of `rows`, in this order, behind bitmaps or behind bytes; `None` if the dictionary
+    /// does not serve them.
     pub(super) fn build(
         rows: &Rows,
         range: Range<usize>,
         dictionary: &Arc<Dictionary>,
+        by_bytes: bool,
     ) -> Option<Self> {
         let mut room = [Interval::all(0); COLUMNS_MAX];
-        let mut used = 0u64;
+        let (mut used, mut count) = (0u64, 0);
         for row in range.clone() {
-            for own in dictionary.encode(rows.bounds(row), &mut room)? {
-                used |= 1 << own.axis;
-            }
+            let own = dictionary.encode(rows.bounds(row), &mut room)?;
+            count += own.len();
+            used = own.iter().fold(used, |used, own| used | 1 << own.axis);
         }
         let axes: Box<[u8]> = (0..COLUMNS_MAX as u8)
             .filter(|axis| used >> axis & 1 == 1)
@@ -80,14 +105,19 @@ impl Sieve {
             place_of[usize::from(*axis)] = place;
         }
         let words = words_for(range.len());
-        let mut draft = Draft::new(axes.len(), words);
+        let mesh = match by_bytes {
+            true => Mesh::bytes(rows, range.clone(), dictionary)?,
+            false => Mesh::bits(rows, range.clone(), dictionary, &place_of, axes.len())?,
+        };
         let mut sieve = Self {
-            bits: Bits::new(0, words),
-            intervals: Intervals::new(dictionary.is_narrow(), words * BLOCK_ROWS),
+            mesh,
+            words,
+            intervals: Intervals::new(dictionary.is_narrow(), count),
             dictionary: Arc::clone(dictionary),
             axes,
             place_of,
             len: 0,
+            sorted: range.len() as u16,
             live: 0,
             ids: Vec::with_capacity(range.len().div_ceil(BLOCK_ROWS)),
             live_rows: Vec::with_capacity(words),
@@ -96,15 +126,15 @@ impl Sieve {
         };
         for row in range {
             let intervals = dictionary.encode(rows.bounds(row), &mut room)?;
-            for own in intervals {
-                let place = place_of[usize::from(own.axis)];
-                draft.mark(place.into(), dictionary.span(*own), sieve.len);
-            }
             sieve.intervals.push(intervals);
             sieve.push(rows.id(row), rows.exact(row));
         }
-        sieve.bits = draft.finish();
         Some(sieve)
+    }
+
+    /// Whether it is behind bytes.
+    pub(super) fn is_by_bytes(&self) -> bool {
+        matches!(self.mesh, Mesh::Bytes(_))
     }
 
     /// Rows that are not removed.
@@ -135,10 +165,19 @@ impl Sieve {
         if self.is_full() || intervals.iter().any(is_new) {
             return Err(NoRoom);
         }
-        for own in intervals {
-            let place = self.place_of[usize::from(own.axis)];
-            let span = self.dictionary.span(*own);
-            self.bits.add(place.into(), span, self.len);
+        match &mut self.mesh {
+            Mesh::Bytes(bytes) => {
+                let code = |own: &Placed| self.dictionary.fine_code(own.column, own.least);
+                let codes = bounds.iter().map(|own| (own.column, code(own)));
+                bytes.push(codes, self.len)?;
+            }
+            Mesh::Bits(bits) => {
+                for own in intervals {
+                    let place = self.place_of[usize::from(own.axis)];
+                    let span = self.dictionary.span(*own);
+                    bits.add(place.into(), span, self.len);
+                }
+            }
         }
         self.intervals.push(intervals);
         self.push(id, exact);
@@ -147,7 +186,11 @@ impl Sieve {
 
     /// Whether it has to be built again before a row can be appended.
     pub(super) fn is_full(&self) -> bool {
-        usize::from(self.len) == self.bits.words() * BLOCK_ROWS || self.intervals.is_full()
+        let unsorted = usize::from(self.len - self.sorted);
+        let is_unsorted = self.is_by_bytes()
+            && usize::from(self.len).is_multiple_of(BLOCK_ROWS)
+            && unsorted >= UNSORTED_MAX.max(usize::from(self.sorted) / 6);
+        usize::from(self.len) == self.words * BLOCK_ROWS || is_unsorted || self.intervals.is_full()
     }
 
     fn push(&mut self, id: SubscriptionId, exact: Option<&Arc<Exact>>) {
@@ -205,7 +248,10 @@ impl Sieve {
     /// Asks for what a scan looks at first.
     #[inline(always)]
     pub(super) fn prefetch<L: Lanes>(&self, lanes: L) {
-        lanes.prefetch(&self.axes);
+        match &self.mesh {
+            Mesh::Bits(_) => lanes.prefetch(&self.axes),
+            Mesh::Bytes(bytes) => bytes.prefetch(lanes),
+        }
         lanes.prefetch(&self.live_rows);
     }
 
@@ -231,26 +277,101 @@ impl Sieve {
         probe: Probe<'_, K>,
         found: &mut Found<'p>,
     ) {
-        let sight = &mut sighted.sight;
+        let Sighted { sight, room } = sighted;
         sight.turn_to(lanes, &self.dictionary, keys);
+        room.clear();
+        let words = self.live_rows.len().min(SIFT_WORDS);
+        match &self.mesh {
+            Mesh::Bits(bits) => {
+                let mut rows = self.sift(lanes, bits, sight, room);
+                self.decide(lanes, sight, room, keys, &mut rows);
+                if !self.exact.is_empty() {
+                    for (block, rows) in rows.iter_mut().enumerate().take(words) {
+                        *rows = self.tested(block, *rows, probe);
+                    }
+                }
+                found.blocks(&self.ids, &rows[..words]);
+            }
+            Mesh::Bytes(bytes) => {
+                let (mut rows, blocks) = self.pass(lanes, bytes, sight, room);
+                self.decide(lanes, sight, room, keys, &mut rows);
+                let mut left = blocks;
+                while left != 0 {
+                    let block = left.trailing_zeros() as usize % SIFT_WORDS;
+                    left &= left - 1;
+                    let rows = self.tested(block, rows[block], probe);
+                    found.block(&self.ids[block], rows);
+                }
+            }
+        }
+    }
+
+    /// Block by block the live rows that do not fail by `bits`; takes down those that may.
+    #[inline(always)]
+    fn sift<L: Lanes>(
+        &self,
+        lanes: L,
+        bits: &Bits,
+        sight: &Sight,
+        room: &mut Room,
+    ) -> [u64; SIFT_WORDS] {
         let mut picks = [Pick::default(); COLUMNS_MAX];
         let picks = &mut picks[..self.axes.len() % (COLUMNS_MAX + 1)];
         for (place, (pick, axis)) in picks.iter_mut().zip(&self.axes).enumerate() {
-            *pick = self.bits.pick(place, sight, *axis);
+            *pick = bits.pick(place, sight, *axis);
         }
         let mut sifted = Sifted::NONE;
-        let words = self.live_rows.len();
-        self.bits.sift(lanes, picks, &mut sifted, words);
-        let Sifted { failing, unsure } = &mut sifted;
-        // From here on the rows that are in.
-        let rows = failing;
-        let Sighted { sight, room } = sighted;
-        room.clear();
+        bits.sift(lanes, picks, &mut sifted, self.live_rows.len());
+        let Sifted {
+            failing: mut rows,
+            unsure,
+        } = sifted;
         for (block, live) in self.live_rows.iter().enumerate().take(SIFT_WORDS) {
             rows[block] = live & !rows[block];
             room.push((block * BLOCK_ROWS) as u16, rows[block] & unsure[block]);
         }
-        for row in room.all() {
+        rows
+    }
+
+    /// Block by block the live rows that do not fail by `bytes`, and which blocks may have any; takes down
+    /// the rows that may fail.
+    #[inline(always)]
+    fn pass<L: Lanes>(
+        &self,
+        lanes: L,
+        bytes: &Bytes,
+        sight: &Sight,
+        room: &mut Room,
+    ) -> ([u64; SIFT_WORDS], u32) {
+        let limits = bytes.limits(lanes, &sight.fine);
+        let blocks = limits.blocks & (u64::MAX >> (64 - self.live_rows.len() as u32 % 64)) as u32;
+        let mut rows = [0; SIFT_WORDS];
+        let mut left = blocks;
+        while left != 0 {
+            let block = left.trailing_zeros() as usize % SIFT_WORDS;
+            left &= left - 1;
+            let Passing { maybe, sure } = bytes.pass(lanes, block, &limits);
+            rows[block] = maybe & self.live_rows[block];
+            room.push((block * BLOCK_ROWS) as u16, rows[block] & !sure);
+        }
+        (rows, blocks)
+    }
+
+    /// Takes out of `rows` those of `room` that fail.
+    #[inline(always)]
+    fn decide<L: Lanes>(
+        &self,
+        lanes: L,
+        sight: &Sight,
+        room: &Room,
+        keys: &[u64; COLUMNS_MAX],
+        rows: &mut [u64; SIFT_WORDS],
+    ) {
+        let unsure = room.all();
+        for (at, row) in unsure.iter().enumerate() {
+            if let Some(ahead) = unsure.get(at + AHEAD) {
+                self.intervals.prefetch(lanes, *ahead);
+            }
             let is_in = match sight.is_torn {
                 false => self.intervals.hold(lanes, *row, sight),
                 true => self.holds_by_bounds(*row, keys),
@@ -258,12 +379,6 @@ impl Sieve {
             let (block, at) = split(*row);
             rows[block % SIFT_WORDS] &= !(u64::from(!is_in) << at);
         }
-        if !self.exact.is_empty() {
-            for (block, rows) in rows.iter_mut().enumerate().take(words) {
-                *rows = self.tested(block, *rows, probe);
-            }
-        }
-        found.blocks(&self.ids, &rows[..words.min(SIFT_WORDS)]);
     }
 
     #[inline(never)]
@@ -279,6 +394,51 @@ impl Sieve {
             0 => rows,
             exact => rows & !self.exact.failing(block, exact, probe),
         }
+    }
+}
+
+impl Mesh {
+    /// Bitmaps of these rows.
+    fn bits(
+        rows: &Rows,
+        range: Range<usize>,
+        dictionary: &Dictionary,
+        place_of: &[u8; COLUMNS_MAX],
+        axes: usize,
+    ) -> Option<Self> {
+        let mut room = [Interval::all(0); COLUMNS_MAX];
+        let mut draft = Draft::new(axes, words_for(range.len()));
+        for (row, number) in range.zip(0..) {
+            for own in dictionary.encode(rows.bounds(row), &mut room)? {
+                let place = place_of[usize::from(own.axis)];
+                draft.mark(place.into(), dictionary.span(*own), number);
+            }
+        }
+        Some(Self::Bits(draft.finish()))
+    }
+
+    /// Bytes of these rows, all of which the dictionary serves; `None` if it has no fine codes.
+    fn bytes(rows: &Rows, range: Range<usize>, dictionary: &Dictionary) -> Option<Self> {
+        if !dictionary.is_fine() {
+            return None;
+        }
+        let placed = || range.clone().flat_map(|row| rows.bounds(row));
+        let codes: Vec<u16> = placed()
+            .map(|own| dictionary.fine_code(own.column, own.least))
+            .collect();
+        let mut ends = [Codes::NONE; COLUMNS_MAX];
+        for (own, code) in placed().zip(&codes) {
+            let ends = &mut ends[usize::from(own.column)];
+            *ends = ends.with(*code);
+        }
+        let mut bytes = Bytes::new(&ends);
+        let mut codes = codes.iter();
+        for (row, number) in range.zip(0..) {
+            let bounds = rows.bounds(row).iter().zip(&mut codes);
+            let pushed = bytes.push(bounds.map(|(own, code)| (own.column, *code)), number);
+            pushed.expect("it has the columns of these rows");
+        }
+        Some(Self::Bytes(bytes))
     }
 }
 

@@ -294,6 +294,81 @@ fn bounds_of_every_magnitude_agree_with_a_scan_on_every_kernel() {
     everywhere(every_magnitude);
 }
 
+/// Two ranges on days, prices and volumes: few values that many have, decimals, and numbers of which most
+/// are small.
+fn trade(random: &mut Random, prices_below: u64) -> String {
+    let mut ranges = Vec::new();
+    let day = 86_400 * random.below(40);
+    let last = day + 86_400 * random.below(9);
+    ranges.push(format!("i day >= {day} i day <= {last} "));
+    let price = random.below(prices_below);
+    ranges.push(format!(
+        "i price >= {price}.25 i price < {}.5 ",
+        price + random.below(300)
+    ));
+    let volume = random.below(200).pow(3);
+    ranges.push(match random.below(3) {
+        0 => format!("i volume >= {volume} "),
+        1 => format!("i volume <= {volume} "),
+        _ => format!("i volume > {volume} i volume < {} ", volume * 2 + 9),
+    });
+    // A text where others have a number.
+    if random.below(50) == 0 {
+        ranges[1] = format!("i price >= \"p{}\" ", random.below(9));
+    }
+    ranges.swap_remove(random.below(3) as usize);
+    ranges.concat() + "i day exists"
+}
+
+fn ask_about_a_trade(held: &Held, random: &mut Random) -> usize {
+    let price = match random.below(9) {
+        0 => format!("\"p{}\"", random.below(9)),
+        _ => format!("{}.{}", random.below(1300), random.below(4) * 25),
+    };
+    let volume = match random.below(4) {
+        // A bound itself, or a number that is wide.
+        0 => random.below(200).pow(3),
+        1 => (1 << 60) + random.below(9),
+        _ => random.below(8_000_000),
+    };
+    let day = 86_400 * random.below(45) + random.below(2);
+    let mut fields = format!("i day {day} i price {price} i volume {volume}");
+    if random.below(7) == 0 {
+        fields = format!("i day {day} i volume {volume}");
+    }
+    held.ask(&publication(&fields))
+}
+
+fn crowds(kernel: Kernel) {
+    let mut random = Random(12);
+    let mut held = Held::new(Setting {
+        kernel,
+        share_a_value: false,
+    });
+    let mut matched = 0;
+    for id in 0..16_000 {
+        // Some prices are beyond all that the codes of the first pages were made for.
+        let prices_below = if id < 12_000 { 900 } else { 1200 };
+        held.insert(id, &trade(&mut random, prices_below));
+        if id > 10_000 && id % 100 == 0 {
+            matched += ask_about_a_trade(&held, &mut random);
+        }
+    }
+    assert!(matched > 2_000, "{matched} matches say little");
+    for step in 0..16_000 {
+        held.remove(step * 7 % 16_000);
+        if step % 500 == 0 {
+            ask_about_a_trade(&held, &mut random);
+        }
+    }
+    assert!(held.index.is_empty());
+}
+
+#[test]
+fn crowds_that_every_header_meets_agree_with_a_scan_on_every_kernel() {
+    kernels().for_each(crowds);
+}
+
 /// Intervals on a few attributes, whose values are whole, decimal, of any magnitude, or texts.
 fn mixed_row(random: &mut Random) -> String {
     let mut constraints = String::new();

@@ -45,6 +45,35 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn each_at_most(self, line: &Line, codes: &[u8; 8]) -> u64 {
+        let codes = u64::from_le_bytes(*codes);
+        let (words, _) = line.0.as_chunks::<8>();
+        let words = words.iter().enumerate();
+        words.fold(0, |mask, (at, word)| {
+            let above = less(codes, u64::from_le_bytes(*word));
+            mask | tops(!above & TOP_BITS) << (8 * at)
+        })
+    }
+
+    #[inline(always)]
+    fn pass_open(self, lines: &[Line], tests: &[Test], open: u64) -> Passing {
+        let (mut above_most, mut above_sure) = ([0; BLOCK_ROWS], [0; BLOCK_ROWS]);
+        for (column, (line, test)) in lines.iter().zip(tests).enumerate() {
+            if open >> column & 1 == 0 {
+                continue;
+            }
+            for row in 0..BLOCK_ROWS {
+                above_most[row] |= line.0[row].saturating_sub(test.most);
+                above_sure[row] |= line.0[row].saturating_sub(test.sure);
+            }
+        }
+        Passing {
+            maybe: self.compare(&Line(above_most), 0).equal,
+            sure: self.compare(&Line(above_sure), 0).equal,
+        }
+    }
+
+    #[inline(always)]
     fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
         // Bytes by which a row is above a limit; 0 while it is above none.
         let (mut most, mut sure) = ([0; BLOCK_ROWS], [0; BLOCK_ROWS]);

@@ -152,6 +152,28 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn each_at_most(self, line: &Line, codes: &[u8; 8]) -> u64 {
+        let codes = i64::from_le_bytes(*codes);
+        let mut mask = 0;
+        for half in 0..2 {
+            // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
+            let at_most = unsafe {
+                let bytes = _mm256_load_si256(line.0.as_ptr().add(32 * half).cast());
+                let least = _mm256_min_epu8(bytes, _mm256_set1_epi64x(codes));
+                _mm256_movemask_epi8(_mm256_cmpeq_epi8(least, bytes))
+            };
+            mask |= u64::from(at_most.cast_unsigned()) << (32 * half);
+        }
+        mask
+    }
+
+    #[inline(always)]
+    fn pass_open(self, lines: &[Line], tests: &[Test], _: u64) -> Passing {
+        // The lines that need not be looked at change nothing.
+        self.pass(lines, tests)
+    }
+
+    #[inline(always)]
     fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
         let mut passing = Passing { maybe: 0, sure: 0 };
         for half in 0..2 {
@@ -274,6 +296,43 @@ impl Lanes for Avx512 {
             let codes = _mm512_set1_epi64(i64::from_le_bytes(*codes));
             let least = _mm512_min_epu8(bytes, codes);
             _mm512_cmpeq_epi64_mask(least, bytes)
+        }
+    }
+
+    #[inline(always)]
+    fn each_at_most(self, line: &Line, codes: &[u8; 8]) -> u64 {
+        // SAFETY: `self` proves AVX-512 F and BW; a line is 64 aligned bytes.
+        unsafe {
+            let bytes = _mm512_load_si512(line.0.as_ptr().cast());
+            let codes = _mm512_set1_epi64(i64::from_le_bytes(*codes));
+            _mm512_cmple_epu8_mask(bytes, codes)
+        }
+    }
+
+    #[inline(always)]
+    fn pass_open(self, lines: &[Line], tests: &[Test], open: u64) -> Passing {
+        static ZEROS: Line = Line([0; BLOCK_ROWS]);
+        // SAFETY: `self` proves AVX-512 F.
+        let zero = unsafe { _mm512_setzero_si512() };
+        let (mut most, mut sure) = (zero, zero);
+        for (column, (line, test)) in lines.iter().zip(tests).enumerate() {
+            // Instead of a branch, which nobody can foretell, a line that is always near.
+            let line = core::hint::select_unpredictable(open >> column & 1 == 1, line, &ZEROS);
+            // SAFETY: `self` proves AVX-512 F and BW; a line is 64 aligned bytes.
+            unsafe {
+                let line = _mm512_load_si512(line.0.as_ptr().cast());
+                let most_of = _mm512_set1_epi8(test.most.cast_signed());
+                let sure_of = _mm512_set1_epi8(test.sure.cast_signed());
+                most = _mm512_or_si512(most, _mm512_subs_epu8(line, most_of));
+                sure = _mm512_or_si512(sure, _mm512_subs_epu8(line, sure_of));
+            }
+        }
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe {
+            Passing {
+                maybe: _mm512_testn_epi8_mask(most, most),
+                sure: _mm512_testn_epi8_mask(sure, sure),
+            }
         }
     }
 

@@ -52,11 +52,6 @@ impl Bits {
         }
     }
 
-    /// Words of a bitmap.
-    pub(super) fn words(&self) -> usize {
-        self.width
-    }
-
     fn set(&mut self, place: usize, map: usize, row: u16) {
         let map = self.start + (place * MAPS + map) * self.width;
         self.words[map + usize::from(row) / BLOCK_ROWS] |= 1 << (row % BLOCK_ROWS as u16);
@@ -235,7 +230,7 @@ mod tests {
         let mut sight = Sight::new();
         (sight.failing[3], sight.unsure[3]) = (failing, unsure);
         let picks = [0, 1].map(|place| bits.pick(place, &sight, 3));
-        Kernel::PORTABLE.run(Sift(bits, &picks, bits.words()))
+        Kernel::PORTABLE.run(Sift(bits, &picks, bits.width))
     }
 
     #[test]

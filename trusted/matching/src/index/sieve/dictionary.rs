@@ -4,6 +4,7 @@
 //! where it serves them.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr;
 
@@ -13,10 +14,14 @@ use super::super::page::COLUMNS_MAX;
 use super::super::rows::{Placed, Rows};
 use super::axis::{Axis, BUCKETS, Ends};
 use super::bits::Span;
+use super::fine::{Fine, FineCodes, complement};
 use super::intervals::Interval;
 
 /// Bounds of a column that are looked at for its buckets.
 const SAMPLE: usize = 256;
+
+/// Bounds of all columns that are looked at for fine codes, at most.
+const FINE_SAMPLE: usize = 6 << 10;
 
 /// No column.
 const NONE: u8 = u8::MAX;
@@ -24,6 +29,8 @@ const NONE: u8 = u8::MAX;
 /// The axes on which rows of a group have bounds.
 pub(in super::super) struct Dictionary {
     axes: Box<[Sides]>,
+    /// By axis; without any where only bitmaps are made.
+    fine: Box<[Arc<Fine>]>,
     /// By place of a column, its axis, or [`NONE`].
     axis_of: [u8; COLUMNS_MAX],
 }
@@ -47,6 +54,8 @@ pub(super) struct Sight {
     pub(super) failing: [u8; COLUMNS_MAX],
     /// Which ones say who may.
     pub(super) unsure: [u8; COLUMNS_MAX],
+    /// By place of a column.
+    pub(super) fine: FineCodes,
     /// Whether on some axis it is at one place for lower bounds and at another for upper ones.
     pub(super) is_torn: bool,
 }
@@ -66,6 +75,7 @@ impl Sight {
             narrow: [0; COLUMNS_MAX],
             failing: [0; COLUMNS_MAX],
             unsure: [0; COLUMNS_MAX],
+            fine: FineCodes::NONE,
             is_torn: false,
         }
     }
@@ -105,6 +115,36 @@ impl Sight {
                 self.unsure[at] = BOUND;
             }
         }
+        for (sides, fine) in dictionary.axes.iter().zip(&dictionary.fine) {
+            self.set_fine(lanes, sides, fine, keys);
+        }
+    }
+
+    #[inline(always)]
+    fn set_fine<L: Lanes>(
+        &mut self,
+        lanes: L,
+        sides: &Sides,
+        fine: &Fine,
+        keys: &[u64; COLUMNS_MAX],
+    ) {
+        let FineCodes { codes, vague } = &mut self.fine;
+        // Complements of 0 and of the greatest key are what stands for no key.
+        let low = usize::from(sides.low) % COLUMNS_MAX;
+        if sides.low != NONE {
+            let bucket = fine.bucket(lanes, keys[low]);
+            let is_there = keys[low] != 0;
+            codes[low] = fine.code(bucket, keys[low]) * u16::from(is_there);
+            vague[low] = u8::from(is_there & !bucket.ends);
+        }
+        if sides.high != NONE {
+            let high = usize::from(sides.high) % COLUMNS_MAX;
+            let key = !keys[high];
+            let bucket = fine.bucket(lanes, key);
+            let is_there = keys[high] != 0;
+            codes[high] = complement(fine.code(bucket, key)) * u16::from(is_there);
+            vague[high] = u8::from(is_there & !bucket.begins);
+        }
     }
 }
 
@@ -123,8 +163,14 @@ impl Sides {
 }
 
 impl Dictionary {
-    /// A dictionary for the rows of a group with these columns, and what `old` was made for.
-    pub(in super::super) fn new(columns: &[Column], rows: &Rows, old: Option<&Self>) -> Self {
+    /// A dictionary for the rows of a group with these columns, and what `old` was made for; with fine
+    /// codes if asked for.
+    pub(in super::super) fn new(
+        columns: &[Column],
+        rows: &Rows,
+        old: Option<&Self>,
+        is_fine: bool,
+    ) -> Self {
         let mut numbers: Vec<u32> = columns.iter().map(|column| column.axis()).collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -171,9 +217,67 @@ impl Dictionary {
             low,
             high,
         });
-        Self {
+        let mut dictionary = Self {
             axes: axes.collect(),
+            fine: Box::default(),
             axis_of,
+        };
+        if is_fine {
+            dictionary.fine = dictionary.fine(rows, old);
+        }
+        dictionary
+    }
+
+    /// Fine codes as `old` has them, and else for bounds as these rows have them.
+    fn fine(&self, rows: &Rows, old: Option<&Self>) -> Box<[Arc<Fine>]> {
+        let mut counts = [0usize; COLUMNS_MAX];
+        let placed = || (0..rows.len()).flat_map(|row| rows.bounds(row));
+        for own in placed() {
+            counts[usize::from(own.column)] += 1;
+        }
+        // Evenly over the rows, which are in some order.
+        let share = (FINE_SAMPLE / rows.columns().max(1)).max(1);
+        let steps = counts.map(|count| count.div_ceil(share).max(1));
+        let mut samples: Box<[Vec<u64>]> = self.axes.iter().map(|_| Vec::new()).collect();
+        let mut passed = [0; COLUMNS_MAX];
+        for Placed { column, least } in placed() {
+            let place = usize::from(*column);
+            if passed[place] % steps[place] == 0 {
+                let axis = usize::from(self.axis_of[place]);
+                let is_high = self.axes[axis].high == *column;
+                samples[axis].push(if is_high { !least } else { *least });
+            }
+            passed[place] += 1;
+        }
+        let known = |sides: &Sides| {
+            let place = if sides.low == NONE {
+                sides.high
+            } else {
+                sides.low
+            };
+            let old = old?;
+            old.fine.get(usize::from(old.axis_of[usize::from(place)]))
+        };
+        let axes = self.axes.iter().zip(samples);
+        let fine = axes.map(|(sides, sample)| match known(sides) {
+            Some(fine) => Arc::clone(fine),
+            None => Arc::new(Fine::new(sample)),
+        });
+        fine.collect()
+    }
+
+    /// Whether it has fine codes.
+    pub(in super::super) fn is_fine(&self) -> bool {
+        !self.fine.is_empty()
+    }
+
+    /// The fine code of a bound on the column at `place`, of which it has the axis.
+    pub(super) fn fine_code(&self, place: u8, least: u64) -> u16 {
+        let axis = usize::from(self.axis_of[usize::from(place)]);
+        let fine = &self.fine[axis];
+        match self.axes[axis].high == place {
+            true => complement(fine.code(fine.bucket_of(!least), !least)),
+            false => fine.code(fine.bucket_of(least), least),
         }
     }
 

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::super::kernel::Lanes;
+use super::super::kernel::{BLOCK_ROWS, Lanes};
 use super::super::page::COLUMNS_MAX;
 use super::dictionary::Sight;
 
@@ -36,7 +36,10 @@ impl Interval {
 pub(super) struct Intervals {
     axes: Vec<u8>,
     codes: Codes,
-    /// By row, where its intervals end.
+    rows: u16,
+    /// How many every row has, as long as all have as many, so that nothing has to be looked up.
+    each: u16,
+    /// By row, where its intervals end, once not all have as many.
     ends: Vec<u16>,
 }
 
@@ -47,22 +50,38 @@ enum Codes {
 }
 
 /// The least code of each interval, and how far it reaches from there.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Spans<T> {
     lows: Vec<T>,
     widths: Vec<T>,
 }
 
-impl Intervals {
-    /// None yet.
-    pub(super) fn new(is_narrow: bool, rows: usize) -> Self {
+impl<T> Spans<T> {
+    fn with_capacity(intervals: usize) -> Self {
         Self {
-            axes: Vec::new(),
+            lows: Vec::with_capacity(intervals),
+            widths: Vec::with_capacity(intervals),
+        }
+    }
+
+    fn reserve(&mut self, intervals: usize) {
+        self.lows.reserve_exact(intervals);
+        self.widths.reserve_exact(intervals);
+    }
+}
+
+impl Intervals {
+    /// None yet; there is room for so many.
+    pub(super) fn new(is_narrow: bool, intervals: usize) -> Self {
+        Self {
+            axes: Vec::with_capacity(intervals),
             codes: match is_narrow {
-                true => Codes::Narrow(Spans::default()),
-                false => Codes::Wide(Spans::default()),
+                true => Codes::Narrow(Spans::with_capacity(intervals)),
+                false => Codes::Wide(Spans::with_capacity(intervals)),
             },
-            ends: Vec::with_capacity(rows),
+            rows: 0,
+            each: 0,
+            ends: Vec::new(),
         }
     }
 
@@ -73,6 +92,15 @@ impl Intervals {
 
     /// Adds a row, whose codes are no wider than was said.
     pub(super) fn push(&mut self, row: &[Interval]) {
+        // Steps that are small beside what there is: most pages get few rows before they are built again.
+        if self.axes.capacity() - self.axes.len() < row.len() {
+            let step = row.len() * BLOCK_ROWS;
+            self.axes.reserve_exact(step);
+            match &mut self.codes {
+                Codes::Narrow(spans) => spans.reserve(step),
+                Codes::Wide(spans) => spans.reserve(step),
+            }
+        }
         self.axes.extend(row.iter().map(|own| own.axis));
         match &mut self.codes {
             Codes::Narrow(spans) => {
@@ -95,14 +123,38 @@ impl Intervals {
             }
         }
         debug_assert!(self.axes.len() <= usize::from(u16::MAX), "a page is full");
-        self.ends.push(self.axes.len() as u16);
+        let each = row.len() as u16;
+        if self.rows == 0 {
+            self.each = each;
+        }
+        if self.ends.is_empty() && self.each != each {
+            self.ends = (1..=self.rows).map(|rows| rows * self.each).collect();
+        }
+        if !self.ends.is_empty() || self.each != each {
+            self.ends.push(self.axes.len() as u16);
+        }
+        self.rows += 1;
     }
 
     #[inline(always)]
     fn range(&self, row: u16) -> Range<usize> {
-        let row = usize::from(row);
+        let (row, each) = (usize::from(row), usize::from(self.each));
+        if self.ends.is_empty() {
+            return row * each..(row + 1) * each;
+        }
         let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
         start.into()..self.ends[row].into()
+    }
+
+    /// Asks for the intervals of a row.
+    #[inline(always)]
+    pub(super) fn prefetch<L: Lanes>(&self, lanes: L, row: u16) {
+        let range = self.range(row);
+        lanes.prefetch(&self.axes[range.clone()]);
+        if let Codes::Narrow(spans) = &self.codes {
+            lanes.prefetch(&spans.lows[range.clone()]);
+            lanes.prefetch(&spans.widths[range]);
+        }
     }
 
     /// The intervals of a row.
