@@ -294,10 +294,11 @@ impl<C: Core> Source<C> {
             if !self.is_due() || self.publishing.publisher().is_full() {
                 break;
             }
+        let clock = self.publishing.clock();
             let Some((publication, payload)) = self.feed.next() else {
                 break;
             };
-            self.publishing.publish(publication, payload)?;
+            self.publishing.publish(clock, publication, payload)?;
             if let Some(pace) = &mut self.pace {
                 pace.count(Instant::now());
             }
