@@ -228,6 +228,9 @@ impl<C: Core> Source<C> {
                 self.publish_some()?;
             }
             let idle = !self.may_publish();
+                // Lets the socket have the batch before the next is sealed, however many receipts wait to be reported: what is
+                // sealed in a row leaves in a row, and meanwhile everybody behind has nothing to do.
+                tokio::task::yield_now().await;
             let next_due = self.pace.as_ref().and_then(Pace::next);
             tokio::select! {
                 biased;
@@ -237,8 +240,7 @@ impl<C: Core> Source<C> {
                 words = self.lonely.felt() => self.report.say(words),
                 () = self.feed.ready(), if idle && !self.feed.has_next() && self.wants_input() => {}
                 () = wait_until(next_due), if idle && self.has_room() => {}
-                // Lets the socket work between two batches.
-                () = tokio::task::yield_now(), if !idle => {}
+                () = std::future::ready(()), if !idle => {}
             }
             if let Some(metrics) = &self.metrics {
                 metrics.tell(self.progress.samples());
