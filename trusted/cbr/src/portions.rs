@@ -10,9 +10,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use sc_crypto::PayloadKey;
+use sc_crypto::{PayloadKey, Plaintext};
 use sc_matching::{Header, Headers};
-use zeroize::Zeroizing;
 
 use crate::Malformed;
 use crate::batch::Batch;
@@ -35,7 +34,7 @@ const SHARED_HEADERS_MIN: usize = if cfg!(test) { 4 } else { 256 };
 /// What is to be matched against what, and which keys the matching publications have.
 pub(crate) struct Task {
     /// The opened batch.
-    pub(crate) plaintext: Zeroizing<Vec<u8>>,
+    pub(crate) plaintext: Plaintext,
     pub(crate) plain: bool,
     pub(crate) view: Arc<View>,
     pub(crate) keys: Arc<PublisherKeys>,

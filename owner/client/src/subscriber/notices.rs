@@ -5,10 +5,9 @@
 
 use bytes::Bytes;
 use sc_cbr::{MessageKind, Notice, NoticeKind, Origin, Scope};
-use sc_crypto::PayloadKey;
 use sc_crypto::hash::sha256;
+use sc_crypto::{PayloadKey, Plaintext};
 use sc_proto::routing;
-use zeroize::Zeroizing;
 
 use super::coverage::Standing;
 use super::{Delivery, Ending, Subscriber, SubscriberEvent};
@@ -32,7 +31,7 @@ impl Subscriber {
             return self.report(SubscriberEvent::NotTaken);
         }
         let bytes = sealed.len() + payloads.len();
-        let mut sealed = Zeroizing::new(sealed.to_vec());
+        let mut sealed = Plaintext::new(sealed.to_vec());
         let opened = session.keys.notice.open(
             &session.scope,
             MessageKind::Notice,
