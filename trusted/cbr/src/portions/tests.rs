@@ -71,6 +71,8 @@ fn every_header_is_taken_once_and_in_order_however_many_match() {
 
         assert_eq!(done, Ok(()));
         assert_eq!(taken, expected(headers, subscriptions));
+        let sharing = Sharing::new(task(headers, subscriptions)).unwrap();
+        assert_eq!(led(&sharing), taken);
     }
 }
 
