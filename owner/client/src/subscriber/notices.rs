@@ -147,7 +147,8 @@ impl Subscriber {
         };
         let mut data = scope.payload_data(counter);
         let mut attached = Attached::new(head, payloads);
-        let mut ids = Vec::new();
+        // One piece of memory for the payloads of the whole notice: most are too short to be worth one each.
+        let (mut ids, mut opened) = (Vec::new(), Vec::new());
         loop {
             let entry = match notice.next_entry(&mut ids) {
                 Ok(Some(entry)) => entry,
@@ -155,11 +156,12 @@ impl Subscriber {
                 Err(_) => return self.report(SubscriberEvent::NotTaken),
             };
             let payload = attached.next().and_then(|sealed| match entry.key_and_hash {
-                None => Some(sealed.to_vec()),
+                None => Some(sealed),
                 Some((_, hash)) if sha256(sealed) != *hash => None,
                 Some((key, _)) => PayloadKey::from_bytes(*key)
-                    .open(data.of(entry.index), sealed)
-                    .ok(),
+                    .open_into(data.of(entry.index), sealed, &mut opened)
+                    .ok()
+                    .map(|()| &opened[..]),
             });
             match payload {
                 Some(payload) => deliver(Delivery {
@@ -167,7 +169,7 @@ impl Subscriber {
                     origin,
                     index: entry.index,
                     subscriptions: &ids,
-                    payload: &payload,
+                    payload,
                 }),
                 None => self.report_withheld(origin, entry.index),
             }
