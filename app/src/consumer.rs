@@ -19,6 +19,7 @@ use crate::cli::{BATCH_DEFAULT, ConsumerArgs};
 use crate::keys::{beside, read_or_make_identity, read_public};
 use crate::links::{self, Loneliness};
 use crate::matching::read_subscriptions;
+use crate::memory;
 use crate::metrics::{Metrics, Sample};
 use crate::report::{Report, quit_unless_written};
 use crate::scbr::{cpu_us, stopped};
@@ -28,6 +29,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     let report = Report::new("consumer", &arguments.verbosity);
     let owner = read_public(&arguments.key)?;
     let subscriptions = read_subscriptions(&arguments.input)?;
+    memory::make_ready();
     let identity_file = arguments
         .identity
         .clone()
@@ -345,22 +347,22 @@ impl Received {
         }
         self.is_fresh = true;
         if let Some(out) = &mut self.out {
+            let received_ns = self.json.then(now_ns);
             self.line.clear();
             write_delivery(&mut self.line, delivery, received_ns);
-            let received_ns = self.json.then(now_ns);
             quit_unless_written(out.write_all(self.line.as_bytes()));
         }
     }
 
     /// Shows what has come: only then it may be written down as taken.
     fn flush(&mut self) {
-        if let Some(metrics) = &self.metrics {
-            metrics.tell(self.samples());
         // One look at the clock for all that came together: one for each costs as much as to open a short payload's seal.
         if std::mem::take(&mut self.is_fresh) {
             self.last_ns = now_ns();
             self.first_ns.get_or_insert(self.last_ns);
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(self.samples());
         }
         if let Some(out) = &mut self.out {
             quit_unless_written(out.flush());
@@ -379,8 +381,6 @@ impl Received {
     }
 }
 
-/// One line: an event, which has the time, or else the ids of the subscriptions that matched, a tab, the payload.
-fn write_delivery(line: &mut String, delivery: &Delivery<'_>, event_ns: Option<u64>) {
 /// Subscriptions whose deliveries are counted by their place.
 const TALLY_PLACES: u64 = 1 << 16;
 
@@ -416,6 +416,8 @@ impl Tally {
     }
 }
 
+/// One line: an event, which has the time, or else the ids of the subscriptions that matched, a tab, the payload.
+fn write_delivery(line: &mut String, delivery: &Delivery<'_>, event_ns: Option<u64>) {
     let payload = String::from_utf8_lossy(delivery.payload);
     if let Some(received_ns) = event_ns {
         let event = json!({

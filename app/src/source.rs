@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::SourceArgs;
 use crate::keys::read_private;
 use crate::links::{self, Loneliness};
+use crate::memory;
 use crate::metrics::{Metrics, Sample};
 use crate::report::Report;
 use crate::scbr::{cpu_us, stopped};
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     let parsing = Instant::now();
     let feed = Feed::open(&arguments)?;
     let parse_us = parsing.elapsed().as_micros() as u64;
+    memory::make_ready();
     // Time cuts the batches of a paced input, and a stamp is never the same again: neither can be taken up in its middle.
     let takes_up = !arguments.anew && arguments.rate.is_none() && !arguments.stamp;
     let stream = feed.digest().filter(|_| takes_up);
@@ -226,11 +228,11 @@ impl<C: Core> Source<C> {
         loop {
             if self.may_publish() {
                 self.publish_some()?;
-            }
-            let idle = !self.may_publish();
                 // Lets the socket have the batch before the next is sealed, however many receipts wait to be reported: what is
                 // sealed in a row leaves in a row, and meanwhile everybody behind has nothing to do.
                 tokio::task::yield_now().await;
+            }
+            let idle = !self.may_publish();
             let next_due = self.pace.as_ref().and_then(Pace::next);
             tokio::select! {
                 biased;
@@ -292,11 +294,11 @@ impl<C: Core> Source<C> {
     /// Publishes up to one batch.
     fn publish_some(&mut self) -> anyhow::Result<()> {
         self.progress.first_ns.get_or_insert_with(now_ns);
+        let clock = self.publishing.clock();
         for _ in 0..self.arguments.batch {
             if !self.is_due() || self.publishing.publisher().is_full() {
                 break;
             }
-        let clock = self.publishing.clock();
             let Some((publication, payload)) = self.feed.next() else {
                 break;
             };
