@@ -302,8 +302,7 @@ impl Outgoing {
             number: released.number,
         };
         self.publications += released.publications;
-        // The first, too: short inputs are over before it is due, and their end is written down anyway.
-        let earliest = self.noted_at.unwrap_or(now) + NOTE_INTERVAL;
+        let earliest = self.noted_at.map_or(now, |at| at + NOTE_INTERVAL);
         self.note_at.get_or_insert(earliest.max(now));
     }
 
