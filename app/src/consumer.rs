@@ -19,6 +19,7 @@ use crate::cli::{BATCH_DEFAULT, ConsumerArgs};
 use crate::keys::{beside, read_or_make_identity, read_public};
 use crate::links::{self, Loneliness};
 use crate::matching::read_subscriptions;
+use crate::memory;
 use crate::metrics::{Metrics, Sample};
 use crate::report::{Report, quit_unless_written};
 use crate::scbr::{cpu_us, stopped};
@@ -28,6 +29,7 @@ pub(crate) async fn run(arguments: Box<ConsumerArgs>) -> anyhow::Result<()> {
     let report = Report::new("consumer", &arguments.verbosity);
     let owner = read_public(&arguments.key)?;
     let subscriptions = read_subscriptions(&arguments.input)?;
+    memory::make_ready();
     let identity_file = arguments
         .identity
         .clone()
@@ -266,7 +268,9 @@ struct Received {
     line: String,
     publications: u64,
     deliveries: u64,
-    by_subscription: BTreeMap<u64, u64>,
+    by_subscription: Tally,
+    /// Whether something has come since the last flush.
+    is_fresh: bool,
     first_ns: Option<u64>,
     last_ns: u64,
     /// Notices that are missing, publications that were not kept, reports that something is not accounted for.
@@ -285,7 +289,8 @@ impl Received {
             line: String::new(),
             publications: 0,
             deliveries: 0,
-            by_subscription: BTreeMap::new(),
+            by_subscription: Tally::default(),
+            is_fresh: false,
             first_ns: None,
             last_ns: 0,
             missing: 0,
@@ -338,19 +343,24 @@ impl Received {
         self.publications += 1;
         self.deliveries += delivery.subscriptions.len() as u64;
         for id in delivery.subscriptions {
-            *self.by_subscription.entry(*id).or_default() += 1;
+            self.by_subscription.count(*id);
         }
-        self.last_ns = now_ns();
-        self.first_ns.get_or_insert(self.last_ns);
+        self.is_fresh = true;
         if let Some(out) = &mut self.out {
+            let received_ns = self.json.then(now_ns);
             self.line.clear();
-            write_delivery(&mut self.line, delivery, self.json.then_some(self.last_ns));
+            write_delivery(&mut self.line, delivery, received_ns);
             quit_unless_written(out.write_all(self.line.as_bytes()));
         }
     }
 
     /// Shows what has come: only then it may be written down as taken.
     fn flush(&mut self) {
+        // One look at the clock for all that came together: one for each costs as much as to open a short payload's seal.
+        if std::mem::take(&mut self.is_fresh) {
+            self.last_ns = now_ns();
+            self.first_ns.get_or_insert(self.last_ns);
+        }
         if let Some(metrics) = &self.metrics {
             metrics.tell(self.samples());
         }
@@ -366,8 +376,43 @@ impl Received {
         ));
         report.event(&json!({
             "event": "summary", "publications": self.publications, "deliveries": self.deliveries, "first_ns": self.first_ns,
-            "last_ns": self.last_ns, "by_subscription": self.by_subscription, "cpu_us": cpu_us(),
+            "last_ns": self.last_ns, "by_subscription": self.by_subscription.all(), "cpu_us": cpu_us(),
         }));
+    }
+}
+
+/// Subscriptions whose deliveries are counted by their place.
+const TALLY_PLACES: u64 = 1 << 16;
+
+/// How often each subscription was delivered. Ids of a file count from zero, and to find one's place costs nothing then; the map has all
+/// others, of which there are no more than there are subscriptions.
+#[derive(Default)]
+struct Tally {
+    places: Vec<u64>,
+    others: BTreeMap<u64, u64>,
+}
+
+impl Tally {
+    fn count(&mut self, id: u64) {
+        if id >= TALLY_PLACES {
+            *self.others.entry(id).or_default() += 1;
+            return;
+        }
+        let place = id as usize;
+        if place >= self.places.len() {
+            self.places.resize(place + 1, 0);
+        }
+        self.places[place] += 1;
+    }
+
+    /// Those that were delivered at all.
+    fn all(&self) -> BTreeMap<u64, u64> {
+        let places = (0..).zip(self.places.iter().copied());
+        let others = self.others.iter().map(|(id, count)| (*id, *count));
+        places
+            .filter(|(_, count)| *count > 0)
+            .chain(others)
+            .collect()
     }
 }
 
@@ -391,4 +436,26 @@ fn write_delivery(line: &mut String, delivery: &Delivery<'_>, event_ns: Option<u
         "\t{}",
         payload.escape_debug().to_string().replace("\\\"", "\"")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_counted_wherever_it_lies_and_no_other_is_told() {
+        let mut tally = Tally::default();
+        let ids = [3, 0, 3, TALLY_PLACES, u64::MAX, TALLY_PLACES - 1, u64::MAX];
+
+        ids.into_iter().for_each(|id| tally.count(id));
+
+        let expected = [
+            (0, 1),
+            (3, 2),
+            (TALLY_PLACES - 1, 1),
+            (TALLY_PLACES, 1),
+            (u64::MAX, 2),
+        ];
+        assert_eq!(tally.all(), BTreeMap::from(expected));
+    }
 }

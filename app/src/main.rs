@@ -8,6 +8,7 @@ mod keygen;
 mod keys;
 mod links;
 mod matching;
+mod memory;
 mod metrics;
 mod platform;
 mod quotes;

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{PlatformName, ScbrArgs};
 use crate::keys::read_public;
 use crate::links;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::platform::platform;
 use crate::report::Report;
@@ -47,6 +48,7 @@ pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
         oblivious: arguments.oblivious,
         oblivious_matches: arguments.oblivious_matches,
     };
+    memory::make_ready();
     let platform = platform(arguments.platform, arguments.program.as_deref(), &choice)?;
     let driver = links::accept(
         &arguments.link,

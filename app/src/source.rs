@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::SourceArgs;
 use crate::keys::read_private;
 use crate::links::{self, Loneliness};
+use crate::memory;
 use crate::metrics::{Metrics, Sample};
 use crate::report::Report;
 use crate::scbr::{cpu_us, stopped};
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Box<SourceArgs>) -> anyhow::Result<()> {
     let parsing = Instant::now();
     let feed = Feed::open(&arguments)?;
     let parse_us = parsing.elapsed().as_micros() as u64;
+    memory::make_ready();
     // Time cuts the batches of a paced input, and a stamp is never the same again: neither can be taken up in its middle.
     let takes_up = !arguments.anew && arguments.rate.is_none() && !arguments.stamp;
     let stream = feed.digest().filter(|_| takes_up);
@@ -226,6 +228,9 @@ impl<C: Core> Source<C> {
         loop {
             if self.may_publish() {
                 self.publish_some()?;
+                // Lets the socket have the batch before the next is sealed, however many receipts wait to be reported: what is
+                // sealed in a row leaves in a row, and meanwhile everybody behind has nothing to do.
+                tokio::task::yield_now().await;
             }
             let idle = !self.may_publish();
             let next_due = self.pace.as_ref().and_then(Pace::next);
@@ -237,8 +242,7 @@ impl<C: Core> Source<C> {
                 words = self.lonely.felt() => self.report.say(words),
                 () = self.feed.ready(), if idle && !self.feed.has_next() && self.wants_input() => {}
                 () = wait_until(next_due), if idle && self.has_room() => {}
-                // Lets the socket work between two batches.
-                () = tokio::task::yield_now(), if !idle => {}
+                () = std::future::ready(()), if !idle => {}
             }
             if let Some(metrics) = &self.metrics {
                 metrics.tell(self.progress.samples());
@@ -290,6 +294,7 @@ impl<C: Core> Source<C> {
     /// Publishes up to one batch.
     fn publish_some(&mut self) -> anyhow::Result<()> {
         self.progress.first_ns.get_or_insert_with(now_ns);
+        let clock = self.publishing.clock();
         for _ in 0..self.arguments.batch {
             if !self.is_due() || self.publishing.publisher().is_full() {
                 break;
@@ -297,7 +302,7 @@ impl<C: Core> Source<C> {
             let Some((publication, payload)) = self.feed.next() else {
                 break;
             };
-            self.publishing.publish(publication, payload)?;
+            self.publishing.publish(clock, publication, payload)?;
             if let Some(pace) = &mut self.pace {
                 pace.count(Instant::now());
             }

@@ -89,15 +89,15 @@ fn walk(
 ) -> anyhow::Result<[Values; STEPS.len()]> {
     let payload = bytes::Bytes::from(vec![b'.'; arguments.data.payload_bytes]);
     let publications = workload.publications()?;
+    let items: Vec<_> = publications
+        .into_iter()
+        .map(|publication| (publication, payload.clone()))
+        .collect();
     let mut path = Path::open(mode, workload.subscriptions()?, arguments.batch as usize)?;
     let mut values: [Values; STEPS.len()] = Default::default();
     for _ in 0..arguments.passes {
-        for batch in publications.chunks(arguments.batch as usize) {
-            let items: Vec<_> = batch
-                .iter()
-                .map(|publication| (publication.clone(), payload.clone()))
-                .collect();
-            let times = path.publish(items)?;
+        for batch in items.chunks(arguments.batch as usize) {
+            let times = path.publish(batch)?;
             for (values, time) in values.iter_mut().zip(times) {
                 values.push(time.as_nanos() as f64 / batch.len() as f64);
             }

@@ -19,7 +19,7 @@ pub(crate) trait SourceCore {
     fn publish(
         &mut self,
         clock: Clock,
-        header: Publication,
+        header: &Publication,
         payload: Bytes,
     ) -> Result<(), PublishError>;
     fn finish(&mut self);
@@ -35,7 +35,7 @@ macro_rules! source_core {
             fn publish(
                 &mut self,
                 clock: Clock,
-                header: Publication,
+                header: &Publication,
                 payload: Bytes,
             ) -> Result<(), PublishError> {
                 self.$field.publish(clock, header, payload)

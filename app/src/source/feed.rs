@@ -1,6 +1,7 @@
 //! Where publications come from: a file, read and parsed beforehand, or standard input, as it comes.
 //!
-//! Invariant: no item is larger than a message may be; what is wrong is named by its line.
+//! Invariants: no item is larger than a message may be; what is wrong is named by its line. The items of a file are kept to the end and
+//! lent for each pass: to take them apart one by one while they are published would cost as much as to encode them.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -32,7 +33,16 @@ struct Payloads {
 }
 
 pub(crate) struct Feed {
+    /// Of a file.
+    items: Vec<Item>,
+    /// How many of its items, over all passes, were taken or left out.
+    taken: u64,
+    /// How many there are, over all passes.
+    count: u64,
+    /// Of standard input.
     parsed: VecDeque<Item>,
+    /// The one of those that was taken last.
+    lent: Option<Item>,
     stream: Option<mpsc::Receiver<anyhow::Result<Item>>>,
     failure: Option<anyhow::Error>,
     digest: Option<[u8; 32]>,
@@ -69,7 +79,11 @@ impl Feed {
             },
         };
         let mut feed = Self {
+            items: Vec::new(),
+            taken: 0,
+            count: 0,
             parsed: VecDeque::new(),
+            lent: None,
             stream: None,
             failure: None,
             digest: None,
@@ -79,15 +93,13 @@ impl Feed {
             feed.stream = Some(stream(payloads));
             return Ok(feed);
         }
-        let mut parsed = Vec::new();
         for_each_publication(path, |line, publication, _| {
-            parsed.push(payloads.item(path, line, publication)?);
+            feed.items.push(payloads.item(path, line, publication)?);
             Ok(())
         })?;
-        feed.parsed = std::iter::repeat_n(parsed, arguments.repeat as usize)
-            .flatten()
-            .collect();
-        feed.digest = Some(digest(&feed.parsed));
+        let passes = std::iter::repeat_n(&feed.items, arguments.repeat as usize);
+        feed.digest = Some(digest(passes.flatten()));
+        feed.count = feed.items.len() as u64 * u64::from(arguments.repeat);
         Ok(feed)
     }
 
@@ -98,31 +110,36 @@ impl Feed {
 
     /// Leaves out the first `count` items; returns how many there were of them.
     pub(crate) fn skip(&mut self, count: u64) -> u64 {
-        let left_out =
-            usize::try_from(count).map_or(self.parsed.len(), |count| count.min(self.parsed.len()));
-        self.parsed.drain(..left_out);
-        left_out as u64
+        let left_out = count.min(self.count - self.taken);
+        self.taken += left_out;
+        left_out
     }
 
     /// Whether an item is at hand.
     pub(crate) fn has_next(&self) -> bool {
-        !self.parsed.is_empty()
+        self.taken < self.count || !self.parsed.is_empty()
     }
 
     /// The next item; if asked for, with the present time in its payload.
-    pub(crate) fn next(&mut self) -> Option<Item> {
-        let (publication, payload) = self.parsed.pop_front()?;
-        let payload = if self.stamps {
-            stamped(now_ns(), &payload)
+    pub(crate) fn next(&mut self) -> Option<(&Publication, Bytes)> {
+        let (publication, payload) = if self.taken < self.count {
+            let place = self.taken % self.items.len() as u64;
+            self.taken += 1;
+            &self.items[place as usize]
         } else {
-            payload
+            self.lent.insert(self.parsed.pop_front()?)
+        };
+        let payload = if self.stamps {
+            stamped(now_ns(), payload)
+        } else {
+            payload.clone()
         };
         Some((publication, payload))
     }
 
     /// Whether nothing will come any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.parsed.is_empty() && self.stream.is_none()
+        !self.has_next() && self.stream.is_none()
     }
 
     /// Why it was over before its end.
@@ -132,7 +149,7 @@ impl Feed {
 
     /// Waits until something is at hand, or the stream has ended.
     pub(crate) async fn ready(&mut self) {
-        if !self.parsed.is_empty() {
+        if self.has_next() {
             return;
         }
         let Some(stream) = &mut self.stream else {
@@ -166,7 +183,7 @@ fn stamped(time_ns: u64, payload: &[u8]) -> Bytes {
 }
 
 /// SHA-256 of all items in their order, each part with its length.
-fn digest(items: &VecDeque<Item>) -> [u8; 32] {
+fn digest<'a>(items: impl Iterator<Item = &'a Item>) -> [u8; 32] {
     let mut bytes = Vec::new();
     let mut digest = [0; 32];
     for (publication, payload) in items {

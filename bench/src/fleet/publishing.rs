@@ -166,8 +166,9 @@ impl Source {
 }
 
 fn publish(publishing: &mut PublisherLoop, batch: Batch) -> anyhow::Result<()> {
+    let clock = publishing.clock();
     for (publication, payload) in batch {
-        publishing.publish(publication, payload)?;
+        publishing.publish(clock, &publication, payload)?;
     }
     publishing.publisher().flush();
     Ok(publishing.work()?)

@@ -150,12 +150,13 @@ impl Path {
     /// # Errors
     /// Something of it was refused, or has no receipt.
     #[inline(never)]
-    pub(super) fn publish(&mut self, items: Vec<(Publication, Bytes)>) -> anyhow::Result<Times> {
+    pub(super) fn publish(&mut self, items: &[(Publication, Bytes)]) -> anyhow::Result<Times> {
         self.times = Times::default();
         let clock = self.clock();
         let begin = Instant::now();
         for (publication, payload) in items {
-            self.publisher.publish(clock, publication, payload)?;
+            self.publisher
+                .publish(clock, publication, payload.clone())?;
         }
         self.publisher.flush();
         self.times[SEAL] = begin.elapsed();
@@ -317,7 +318,7 @@ mod tests {
     fn delivers_what_matches_and_times_every_step(mode: Mode) {
         let (mut path, items, expected) = path(mode);
 
-        let times = path.publish(items).unwrap();
+        let times = path.publish(&items).unwrap();
 
         assert!(expected > 0);
         assert_eq!(path.deliveries(), expected);
@@ -338,8 +339,8 @@ mod tests {
     fn batches_follow_one_another_on_one_path() {
         let (mut path, items, expected) = path(Mode::Encrypted);
 
-        path.publish(items.clone()).unwrap();
-        path.publish(items).unwrap();
+        path.publish(&items).unwrap();
+        path.publish(&items).unwrap();
 
         assert_eq!(path.deliveries(), 2 * expected);
     }

@@ -20,9 +20,17 @@ pub struct TooLong;
 /// For a body of 4 GiB: calls are far shorter.
 pub fn push(buffer: &mut BytesMut, token: u64, body: &[u8]) {
     buffer.reserve(HEADER_BYTES + body.len());
-    buffer.put_u32_le(u32::try_from(body.len()).expect("calls are shorter than FRAME_MAX"));
-    buffer.put_u64_le(token);
+    push_header(buffer, token, body.len());
     buffer.put_slice(body);
+}
+
+/// Appends the header of a frame, which a body of so many bytes follows.
+///
+/// # Panics
+/// As [`push`].
+pub(crate) fn push_header(buffer: &mut BytesMut, token: u64, body_bytes: usize) {
+    buffer.put_u32_le(u32::try_from(body_bytes).expect("calls are shorter than FRAME_MAX"));
+    buffer.put_u64_le(token);
 }
 
 /// Takes the first whole frame out of `buffer`, if there is one yet.

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::pipe::fcntl_setpipe_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
@@ -16,6 +17,10 @@ use crate::{LaunchError, frame};
 
 /// Bytes that one write to the pipe gathers at most.
 const WRITE_BYTES: usize = 1 << 20;
+/// From so many bytes on a body is not copied to stand with others in one piece.
+const LARGE_BYTES: usize = 1 << 13;
+/// What each pipe holds, in bytes. The system's 64 KiB are one call of a full batch: host and program would wait for each other in turn.
+const PIPE_BYTES: usize = 1 << 20;
 
 /// The path of the trusted program `name`: beside the running executable.
 ///
@@ -50,6 +55,9 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
         })?;
     let stdin = child.stdin.take().expect("stdin is piped");
     let stdout = child.stdout.take().expect("stdout is piped");
+    // A system that grants less has slower pipes, and no others.
+    let _ = fcntl_setpipe_size(&stdin, PIPE_BYTES);
+    let _ = fcntl_setpipe_size(&stdout, PIPE_BYTES);
     let (calls, incoming) = mpsc::channel(IN_FLIGHT_MAX);
     let (outgoing, replies) = mpsc::channel(IN_FLIGHT_MAX);
     tokio::spawn(write_calls(stdin, incoming));
@@ -60,19 +68,31 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
 /// Writes calls as they come, as many as are waiting in one write; closing the pipe asks the program to end.
 async fn write_calls(mut stdin: ChildStdin, mut calls: mpsc::Receiver<(u64, Bytes)>) {
     let mut buffer = BytesMut::new();
-    while let Some((token, request)) = calls.recv().await {
-        frame::push(&mut buffer, token, &request);
-        while buffer.len() < WRITE_BYTES
-            && let Ok((token, request)) = calls.try_recv()
+    while let Some(call) = calls.recv().await {
+        let mut large = gather(&mut buffer, call);
+        while large.is_empty()
+            && buffer.len() < WRITE_BYTES
+            && let Ok(call) = calls.try_recv()
         {
-            frame::push(&mut buffer, token, &request);
+            large = gather(&mut buffer, call);
         }
-        if let Err(error) = stdin.write_all(&buffer).await {
+        let mut bytes = Buf::chain(&buffer[..], large);
+        if let Err(error) = stdin.write_all_buf(&mut bytes).await {
             tracing::error!(%error, "the trusted program takes no more calls");
             return;
         }
         buffer.clear();
     }
+}
+
+/// Appends a call's frame to `buffer`; a large body is returned, to be written behind it from where it is.
+fn gather(buffer: &mut BytesMut, (token, request): (u64, Bytes)) -> Bytes {
+    if request.len() < LARGE_BYTES {
+        frame::push(buffer, token, &request);
+        return Bytes::new();
+    }
+    frame::push_header(buffer, token, request.len());
+    request
 }
 
 async fn read_replies(

@@ -130,7 +130,7 @@ impl Grantee {
     pub fn publish(
         &mut self,
         clock: Clock,
-        publication: Publication,
+        publication: &Publication,
         payload: Bytes,
     ) -> Result<(), PublishError> {
         self.outgoing.publish(clock.now, publication, payload)

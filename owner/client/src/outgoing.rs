@@ -23,7 +23,7 @@ pub(crate) use progress::{Progress, Step};
 pub(crate) use sequence::Sequence;
 
 use crate::link::{Clock, Credit, Output};
-use batches::{Batches, publication_bytes};
+use batches::{Batches, PublicationSize};
 use progress::StreamId;
 
 /// How far batches are settled is written down so often at most: what a crash forgets of it is published again and passed over.
@@ -163,21 +163,24 @@ impl Outgoing {
     pub(crate) fn publish(
         &mut self,
         now: Duration,
-        publication: Publication,
+        publication: &Publication,
         payload: Bytes,
     ) -> Result<(), PublishError> {
         if self.is_finished {
             return Err(PublishError::Finished);
         }
-        let size = publication_bytes(&publication, &payload);
+        let size = PublicationSize::of(publication, &payload);
         let max = self.bounds.publication_bytes;
-        if size > max {
-            return Err(PublishError::TooLarge { size, max });
+        if size.alone() > max {
+            return Err(PublishError::TooLarge {
+                size: size.alone(),
+                max,
+            });
         }
         if self.is_full() {
             return Err(PublishError::Full);
         }
-        self.batches.push(now, publication, payload);
+        self.batches.push(now, publication, size, payload);
         Ok(())
     }
 
@@ -235,7 +238,7 @@ impl Outgoing {
     pub(crate) fn next_cost(&self) -> Option<u64> {
         self.batches
             .next()
-            .map(|pending| Credit::cost(pending.bytes + 4 * pending.items.len()))
+            .map(|pending| Credit::cost(pending.bytes + 4 * pending.publications()))
     }
 
     /// Sends the next batch, if there is one and the credit in hand carries it.
@@ -249,7 +252,7 @@ impl Outgoing {
         let (Some(pending), Some(start)) = (self.batches.next(), self.start) else {
             return false;
         };
-        if sequence.is_full() || !left.take_data(pending.bytes + 4 * pending.items.len()) {
+        if sequence.is_full() || !left.take_data(pending.bytes + 4 * pending.publications()) {
             return false;
         }
         let scope = sequence.scope;

@@ -182,7 +182,7 @@ impl Publisher {
     pub fn publish(
         &mut self,
         clock: Clock,
-        publication: Publication,
+        publication: &Publication,
         payload: Bytes,
     ) -> Result<(), PublishError> {
         self.outgoing.publish(clock.now, publication, payload)

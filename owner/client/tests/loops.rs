@@ -70,8 +70,9 @@ async fn a_publisher_with_batches_in_hand_survives_that_it_closes_its_link() {
     let roll = Roll::default();
     let publisher = Publisher::new(Arc::clone(&identity), settings, roll, Box::new(OsEntropy));
     let mut publishing = PublisherLoop::new(publisher, driver, journal);
+    let clock = publishing.clock();
     publishing
-        .publish(Publication::new(), vec![7; 100].into())
+        .publish(clock, &Publication::new(), vec![7; 100].into())
         .unwrap();
     publishing.publisher().flush();
 

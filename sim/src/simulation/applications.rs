@@ -166,7 +166,7 @@ impl Simulation {
         let article = &self.ledger.workload().sources[source].articles[serial];
         let (header, payload) = (article.header.clone(), article.payload.clone());
         let clock = self.world.clock(party);
-        let taken = self.source_mut(source).publish(clock, header, payload);
+        let taken = self.source_mut(source).publish(clock, &header, payload);
         let next = if taken.is_ok() {
             note!(self.world, party, "publishes {serial}");
             let article = Article { source, serial };

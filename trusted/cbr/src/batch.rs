@@ -80,17 +80,22 @@ impl BatchWriter {
     /// Closes the batch: the bytes to be sealed.
     #[must_use]
     pub fn finish(mut self, origin: Origin, time_ms: u64) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.encoded_len() + 16);
-        out.push(VERSION);
-        out.extend_from_slice(&time_ms.to_le_bytes());
-        out.extend_from_slice(&origin.start.to_le_bytes());
-        out.extend_from_slice(&origin.number.to_le_bytes());
-        let block = self.headers.finish();
-        out.extend_from_slice(&(block.len() as u32).to_le_bytes());
-        out.extend_from_slice(&block);
-        out.extend_from_slice(&self.hashes);
-        out
+        encode_batch(&self.headers.finish(), &self.hashes, origin, time_ms)
     }
+}
+
+/// The batch of a finished header block and the hashes of its payloads, one behind another: the bytes to be sealed. For whoever keeps the
+/// block to seal it again.
+#[must_use]
+pub fn encode_batch(headers: &[u8], hashes: &[u8], origin: Origin, time_ms: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + 8 + 16 + 4 + headers.len() + hashes.len());
+    out.push(VERSION);
+    out.extend_from_slice(&time_ms.to_le_bytes());
+    origin.encode(&mut out);
+    out.extend_from_slice(&(headers.len() as u32).to_le_bytes());
+    out.extend_from_slice(headers);
+    out.extend_from_slice(hashes);
+    out
 }
 
 /// An opened batch.

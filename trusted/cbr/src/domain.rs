@@ -8,9 +8,8 @@ mod control;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sc_crypto::{DomainId, PayloadKey, VerifyingKey};
+use sc_crypto::{DomainId, PayloadKey, Plaintext, VerifyingKey};
 use sc_proto::cbr;
-use zeroize::Zeroizing;
 
 use crate::Malformed;
 use crate::batch::{Batch, Origin};
@@ -106,7 +105,7 @@ impl Domain {
         message: &cbr::Sealed,
     ) -> Result<cbr::Outcome, NotTaken> {
         let source = self.publishers.source(kind, message)?;
-        let mut opened = Zeroizing::new(message.ciphertext.to_vec());
+        let mut opened = Plaintext::new(message.ciphertext.to_vec());
         let length = self.publishers.open(source, kind, &mut opened)?.len();
         // The plaintext stands where the ciphertext began; its tag follows it.
         opened.truncate(length);
@@ -234,7 +233,7 @@ impl Domain {
         &mut self,
         source: Source,
         counter: u64,
-        plaintext: Zeroizing<Vec<u8>>,
+        plaintext: Plaintext,
     ) -> Result<Effect, Malformed> {
         let Batch {
             time_ms, origin, ..
@@ -265,7 +264,7 @@ impl Domain {
         &mut self,
         source: Source,
         counter: u64,
-        plaintext: Zeroizing<Vec<u8>>,
+        plaintext: Plaintext,
     ) -> Result<u32, Malformed> {
         let task = Task {
             plaintext,
@@ -328,7 +327,7 @@ impl Domain {
         effect: &mut Effect,
     ) {
         let payloads = entries.take_payloads();
-        let mut plaintext = Zeroizing::new(Vec::new());
+        let mut plaintext = Plaintext::default();
         entries.finish(kind, self.time_ms, self.plain, &mut plaintext);
         let consumer = self.consumers.get_mut(place);
         let (counter, ciphertext) = consumer.seal_notice(&plaintext);

@@ -20,7 +20,7 @@ mod recipients;
 mod secrets;
 mod workers;
 
-pub use batch::{Batch, BatchWriter, Origin};
+pub use batch::{Batch, BatchWriter, Origin, encode_batch};
 pub use bytes::{Reader, push_bytes};
 pub use control::{Control, ControlBody, SlowPolicy};
 pub use domain::{CONSUMERS_MAX, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTIONS_PER_CONSUMER_MAX};

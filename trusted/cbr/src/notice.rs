@@ -3,7 +3,7 @@
 //! An entry gives the consumer what it needs to open one payload and nothing about the others. In the unencrypted mode an entry has
 //! neither key nor hash.
 
-use sc_crypto::VerifyingKey;
+use sc_crypto::{VerifyingKey, wipe};
 
 use crate::Malformed;
 use crate::batch::Origin;
@@ -272,7 +272,7 @@ impl NoticeWriter {
 
     /// Forgets the entries, keys and all.
     pub(crate) fn discard(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.entries);
+        wipe(&mut self.entries);
         let mut entries = core::mem::take(&mut self.entries);
         entries.shrink_to(ROOM_KEPT_MAX);
         *self = Self {

@@ -10,9 +10,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use sc_crypto::PayloadKey;
+use sc_crypto::{PayloadKey, Plaintext};
 use sc_matching::{Header, Headers};
-use zeroize::Zeroizing;
 
 use crate::Malformed;
 use crate::batch::Batch;
@@ -31,11 +30,14 @@ const PORTION_ROWS_MAX: usize = if cfg!(test) { 8 } else { 1 << 16 };
 const WAITING_ROWS_MAX: usize = 1 << 20;
 /// With fewer headers than this the caller is done before a worker has woken, if subscriptions are few.
 const SHARED_HEADERS_MIN: usize = if cfg!(test) { 4 } else { 256 };
+/// With less work for each header than this the caller does all of it: whoever helps reads every header, its own or not, which is half of
+/// what few subscriptions cost, and to wake it costs too. It pays where matching is most of the work.
+const SHARED_WORK_MIN: usize = if cfg!(test) { 1 } else { 4 };
 
 /// What is to be matched against what, and which keys the matching publications have.
 pub(crate) struct Task {
     /// The opened batch.
-    pub(crate) plaintext: Zeroizing<Vec<u8>>,
+    pub(crate) plaintext: Plaintext,
     pub(crate) plain: bool,
     pub(crate) view: Arc<View>,
     pub(crate) keys: Arc<PublisherKeys>,
@@ -93,6 +95,8 @@ struct Desk {
     waiting_rows: usize,
     /// Portions whose memory waits for its next use.
     spare: Vec<Portion>,
+    /// Those who wait for a change: where nobody does, nobody is told, for that is a call of the system.
+    waiting: usize,
     /// The caller wants nothing more.
     is_over: bool,
 }
@@ -115,10 +119,10 @@ pub(crate) fn match_batch(
     task: Task,
     mut take: impl FnMut(&Batch<'_>, &Portion),
 ) -> Result<(), Malformed> {
-    let sharing = Arc::new(Sharing::new(task)?);
-    if workers.count() == 0 || !sharing.is_worth_sharing() {
-        return sharing.lead(&mut take);
+    if workers.count() == 0 || !task.is_worth_sharing()? {
+        return task.match_alone(&mut take);
     }
+    let sharing = Arc::new(Sharing::new(task)?);
     let mut done = Ok(());
     workers.beside(helping(&sharing), &mut || {
         done = sharing.lead(&mut take);
@@ -138,6 +142,30 @@ impl Task {
     fn batch(&self) -> Result<Batch<'_>, Malformed> {
         Batch::decode(&self.plaintext, self.plain)
     }
+
+    fn is_worth_sharing(&self) -> Result<bool, Malformed> {
+        let work = self.view.work();
+        let count = self.batch()?.headers.count();
+        Ok(count > PORTION_HEADERS as usize
+            && work >= SHARED_WORK_MIN
+            && count * work >= SHARED_HEADERS_MIN)
+    }
+
+    /// Matches all portions in order, in the memory of one.
+    fn match_alone(&self, take: &mut impl FnMut(&Batch<'_>, &Portion)) -> Result<(), Malformed> {
+        let batch = self.batch()?;
+        let count = batch.headers.count() as u32;
+        let mut matcher = Matcher::new(self, &batch);
+        let mut portion = Portion::default();
+        loop {
+            let end = count.min(portion.end + PORTION_HEADERS);
+            matcher.match_headers(portion.end..end, &mut portion)?;
+            take(&batch, &portion);
+            if portion.end == count {
+                return Ok(());
+            }
+        }
+    }
 }
 
 impl Sharing {
@@ -151,6 +179,7 @@ impl Sharing {
                 ahead: VecDeque::new(),
                 waiting_rows: 0,
                 spare: Vec::new(),
+                waiting: 0,
                 is_over: false,
             }),
             changed: Condvar::new(),
@@ -185,11 +214,6 @@ impl Sharing {
         Ok(())
     }
 
-    fn is_worth_sharing(&self) -> bool {
-        let work = self.task.view.work();
-        self.portions() > 1 && self.count as usize * work >= SHARED_HEADERS_MIN
-    }
-
     fn portions(&self) -> u32 {
         // One for a batch without headers, too: that nothing follows them is checked at their end.
         self.count.div_ceil(PORTION_HEADERS).max(1)
@@ -203,9 +227,21 @@ impl Sharing {
         self.desk.lock().expect("no holder of this lock panics")
     }
 
-    fn wait<'d>(&self, desk: MutexGuard<'d, Desk>) -> MutexGuard<'d, Desk> {
+    fn wait<'d>(&self, mut desk: MutexGuard<'d, Desk>) -> MutexGuard<'d, Desk> {
+        desk.waiting += 1;
         let woken = self.changed.wait(desk);
-        woken.expect("no holder of this lock panics")
+        let mut desk = woken.expect("no holder of this lock panics");
+        desk.waiting -= 1;
+        desk
+    }
+
+    /// Tells whoever waits that something has changed.
+    fn tell(&self, desk: MutexGuard<'_, Desk>) {
+        let is_awaited = desk.waiting > 0;
+        drop(desk);
+        if is_awaited {
+            self.changed.notify_all();
+        }
     }
 
     /// The portion at `place`, which is the next; while another is at it, matches those behind it.
@@ -235,8 +271,7 @@ impl Sharing {
         if let Ok(portion) = &portion {
             desk.waiting_rows -= portion.recipients.len();
         }
-        drop(desk);
-        self.changed.notify_all();
+        self.tell(desk);
         portion
     }
 
@@ -286,8 +321,7 @@ impl Sharing {
         }
         let at = (place - desk.first) as usize;
         desk.ahead[at] = state;
-        drop(desk);
-        self.changed.notify_all();
+        self.tell(desk);
     }
 }
 
@@ -296,8 +330,9 @@ struct Over<'s>(&'s Sharing);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.desk().is_over = true;
-        self.0.changed.notify_all();
+        let mut desk = self.0.desk();
+        desk.is_over = true;
+        self.0.tell(desk);
     }
 }
 

@@ -83,18 +83,33 @@ impl AeadKey {
     /// # Errors
     /// [`NotAuthentic`] unless these very bytes were sealed under this key, nonce and `aad`.
     pub fn open(&self, nonce: Nonce, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, NotAuthentic> {
+        let mut plaintext = Vec::new();
+        self.open_into(nonce, aad, sealed, &mut plaintext)?;
+        Ok(plaintext)
+    }
+
+    /// Decrypts `sealed` into `plaintext`, in place of what was there. After a failure its bytes are unspecified.
+    ///
+    /// # Errors
+    /// [`NotAuthentic`], as for [`AeadKey::open`].
+    pub fn open_into(
+        &self,
+        nonce: Nonce,
+        aad: &[u8],
+        sealed: &[u8],
+        plaintext: &mut Vec<u8>,
+    ) -> Result<(), NotAuthentic> {
         let (ciphertext, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(NotAuthentic)?;
-        let mut plaintext = vec![0; ciphertext.len()];
+        plaintext.resize(ciphertext.len(), 0);
         self.0
             .open_separate_gather(
                 nonce.assume_unique(),
                 Aad::from(aad),
                 ciphertext,
                 tag,
-                &mut plaintext,
+                plaintext,
             )
-            .map_err(|_| NotAuthentic)?;
-        Ok(plaintext)
+            .map_err(|_| NotAuthentic)
     }
 
     /// Decrypts `sealed` where it is and returns the part that is plaintext. After a failure its bytes are unspecified.
@@ -183,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_ways_to_open_agree() {
+    fn all_ways_to_open_agree() {
         let nonce = Nonce::counter(5);
         let mut message = sealed(nonce, b"aad", b"plaintext");
 
@@ -191,6 +206,12 @@ mod tests {
             key().open(nonce, b"aad", &message),
             Ok(b"plaintext".to_vec())
         );
+        let mut plaintext = b"what was there before".to_vec();
+        assert_eq!(
+            key().open_into(nonce, b"aad", &message, &mut plaintext),
+            Ok(())
+        );
+        assert_eq!(plaintext, b"plaintext");
         assert_eq!(
             key().open_in_place(nonce, b"aad", &mut message),
             Ok(b"plaintext".to_vec().as_mut_slice())

@@ -19,6 +19,7 @@ pub mod kdf;
 mod keyfile;
 mod payload;
 mod pem;
+mod plaintext;
 mod rsa;
 mod secret;
 mod sign;
@@ -33,6 +34,7 @@ pub use hpke::{
 pub use identity::{DomainId, OwnerPublic, OwnerSecret};
 pub use keyfile::KEY_FILE_MAX;
 pub use payload::{PayloadKey, PayloadSecret};
+pub use plaintext::{Plaintext, wipe};
 pub use rsa::{RSA_BITS_MAX, RSA_BITS_MIN, RsaPrivate, RsaPublic};
 pub use secret::{SECRET_BYTES, Secret};
 pub use sign::{SIGNATURE_BYTES, SigningKey, VERIFYING_KEY_BYTES, VerifyingKey};

@@ -86,6 +86,19 @@ impl PayloadKey {
         self.cipher().open(Nonce::ONCE, aad, sealed)
     }
 
+    /// Decrypts a payload into `plaintext`, in place of what was there. After a failure its bytes are unspecified.
+    ///
+    /// # Errors
+    /// [`NotAuthentic`], as for [`PayloadKey::open`].
+    pub fn open_into(
+        &self,
+        aad: &[u8],
+        sealed: &[u8],
+        plaintext: &mut Vec<u8>,
+    ) -> Result<(), NotAuthentic> {
+        self.cipher().open_into(Nonce::ONCE, aad, sealed, plaintext)
+    }
+
     fn cipher(&self) -> AeadKey {
         AeadKey::from_key_bytes(&self.0)
     }

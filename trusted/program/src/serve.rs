@@ -12,11 +12,13 @@ use sc_enclave::Program;
 pub const FRAME_MAX: usize = 256 << 20;
 const HEADER_BYTES: usize = 12;
 const BUFFER_BYTES: usize = 1 << 18;
+/// Replies of so many bytes together are written at once: the host has enough to do with them, and whoever waits for them has, too.
+const REPLIES_BYTES: usize = 1 << 14;
 
 /// Serves `program` over a pair of streams; returns when the input ends.
 ///
-/// Replies are written when no further call is buffered whole, so that calls that come together are answered together, and none waits
-/// for bytes that the host has yet to send.
+/// Replies are written when no further call is buffered whole, or when they are worth a write, so that small calls that come together are
+/// answered together, and no reply waits for bytes that the host has yet to send.
 ///
 /// # Errors
 /// Any error of a stream; `InvalidData` for a frame beyond [`FRAME_MAX`]; `UnexpectedEof` for one cut short.
@@ -46,7 +48,7 @@ pub fn serve(
         replies.extend_from_slice(&length.to_le_bytes());
         replies.extend_from_slice(token);
         replies.extend_from_slice(&reply);
-        if !holds_a_call(input.buffer()) || replies.len() >= BUFFER_BYTES {
+        if !holds_a_call(input.buffer()) || replies.len() >= REPLIES_BYTES {
             output.write_all(&replies)?;
             output.flush()?;
             replies.clear();

@@ -1,19 +1,22 @@
 //! Publications on their way: collected into batches, sealed when credit is in hand, kept until they are receipted and settled.
 //!
 //! Invariant: batches keep the order of their publications; what is not both receipted and settled is still held, so that it can be
-//! sealed anew into the next session under the same origin.
+//! sealed anew into the next session under the same origin. What is held is encoded already: a batch is a few pieces of memory, and
+//! to let go of it costs the same however many publications and names it has.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_cbr::{BatchWriter, MessageKind, Origin, PublisherKeys, Scope};
+use sc_cbr::{MessageKind, Origin, PublisherKeys, Scope, encode_batch};
 use sc_crypto::hash::sha256;
 use sc_matching::bound::BLOCK_NAMES_MAX;
-use sc_matching::{Name, Publication, ValueRef};
+use sc_matching::{HeaderBlockWriter, Name, Publication, ValueRef};
 
 /// Length in bytes that the seal adds to a payload.
 const TAG_BYTES: usize = 16;
+/// Length in bytes of a payload's hash.
+const HASH_BYTES: usize = 32;
 /// Most publications of one batch, whatever its bounds say: their payloads' sizes fit the head of a frame.
 const PUBLICATIONS_MAX: usize = 32_768;
 
@@ -42,7 +45,9 @@ impl Default for BatchBounds {
 pub(crate) struct Pending {
     /// 1, 2, 3 … within its start.
     pub(crate) number: u64,
-    pub(crate) items: Vec<(Publication, Bytes)>,
+    /// The header block of its publications.
+    headers: Vec<u8>,
+    payloads: Vec<Bytes>,
     /// About how many bytes its frame will have.
     pub(crate) bytes: usize,
 }
@@ -55,6 +60,11 @@ pub(crate) struct SealedBatch {
 }
 
 impl Pending {
+    /// How many publications it has.
+    pub(crate) fn publications(&self) -> usize {
+        self.payloads.len()
+    }
+
     /// Seals headers and payloads as message `counter`, with its origin under `start`.
     pub(crate) fn seal(
         &self,
@@ -68,33 +78,27 @@ impl Pending {
             start,
             number: self.number,
         };
-        let mut writer = BatchWriter::default();
         let mut payloads = Vec::with_capacity(self.bytes);
-        let mut payload_sizes = Vec::with_capacity(self.items.len());
+        let mut payload_sizes = Vec::with_capacity(self.payloads.len());
+        let mut hashes = Vec::with_capacity(HASH_BYTES * self.payloads.len());
         let mut data = scope.payload_data(counter);
-        for (index, (publication, payload)) in (0..).zip(&self.items) {
+        for (index, payload) in (0..).zip(&self.payloads) {
             let begin = payloads.len();
-            let hash = match keys.payload_key(counter, index) {
+            match keys.payload_key(counter, index) {
                 Some(key) => {
                     key.seal(data.of(index), payload, &mut payloads);
-                    Some(sha256(&payloads[begin..]))
+                    hashes.extend_from_slice(&sha256(&payloads[begin..]));
                 }
-                None => {
-                    payloads.extend_from_slice(payload);
-                    None
-                }
-            };
+                None => payloads.extend_from_slice(payload),
+            }
             payload_sizes.push((payloads.len() - begin) as u32);
-            writer
-                .push(publication, hash.as_ref())
-                .expect("batches are closed before a header block is full");
         }
         let mut ciphertext = Vec::new();
         keys.batch.seal(
             scope,
             MessageKind::Batch,
             counter,
-            &writer.finish(origin, time_ms),
+            &encode_batch(&self.headers, &hashes, origin, time_ms),
             &mut ciphertext,
         );
         SealedBatch {
@@ -126,10 +130,14 @@ pub(crate) struct Batches {
     lingers: bool,
     /// Of the last batch closed.
     last: u64,
-    open: Vec<(Publication, Bytes)>,
+    /// Headers and payloads of the open batch.
+    open: HeaderBlockWriter,
+    open_payloads: Vec<Bytes>,
     open_bytes: usize,
     /// Names in the open batch's table, at most.
     open_names: usize,
+    /// Those of its last publication.
+    last_names: Vec<Name>,
     open_since: Duration,
     /// Closed, not sent in this session.
     waiting: VecDeque<Pending>,
@@ -149,9 +157,11 @@ impl Batches {
             bounds,
             lingers,
             last,
-            open: Vec::new(),
+            open: HeaderBlockWriter::new(),
+            open_payloads: Vec::new(),
             open_bytes: 0,
             open_names: 0,
+            last_names: Vec::new(),
             open_since: Duration::ZERO,
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
@@ -167,7 +177,7 @@ impl Batches {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.is_settled()
+        self.open_payloads.is_empty() && self.is_settled()
     }
 
     /// Whether every closed batch was let go.
@@ -175,33 +185,62 @@ impl Batches {
         self.waiting.is_empty() && self.sent.is_empty()
     }
 
-    pub(crate) fn push(&mut self, now: Duration, publication: Publication, payload: Bytes) {
-        let mut bytes = wire_bytes(&publication, &payload);
-        let last = self.open.last().map(|(last, _)| last);
-        let (mut names, mut name_bytes) = new_names(&publication, last);
+    /// Adds a publication that takes so much.
+    pub(crate) fn push(
+        &mut self,
+        now: Duration,
+        publication: &Publication,
+        size: PublicationSize,
+        payload: Bytes,
+    ) {
+        let (mut names, mut name_bytes) = self.new_names(publication);
         // The table wants room for all names of a publication before it looks which of them it has.
-        if self.open_bytes + bytes + name_bytes > self.bounds.bytes
+        if self.open_bytes + size.bytes + name_bytes > self.bounds.bytes
             || self.open_names + publication.attributes().len() > BLOCK_NAMES_MAX
         {
             self.close();
-            (names, name_bytes) = new_names(&publication, None);
+            (names, name_bytes) = self.new_names(publication);
         }
-        bytes += name_bytes;
-        if self.open.is_empty() {
+        if self.open_payloads.is_empty() {
             self.open_since = now;
         }
+        match names {
+            0 => self.last_names.truncate(publication.attributes().len()),
+            _ => {
+                let all = publication.attributes().iter();
+                self.last_names = all.map(|(name, _)| name.clone()).collect();
+            }
+        }
+        let bytes = size.bytes + name_bytes;
         self.open_names += names;
         self.open_bytes += bytes;
         self.held_bytes += bytes;
-        self.open.push((publication, payload));
-        if self.open.len() >= self.bounds.publications.min(PUBLICATIONS_MAX) {
+        self.open
+            .push(publication)
+            .expect("batches are closed before a header block is full");
+        self.open_payloads.push(payload);
+        if self.open_payloads.len() >= self.bounds.publications.min(PUBLICATIONS_MAX) {
             self.close();
         }
     }
 
+    /// How many names a publication adds to the table of the open batch, and their bytes, at most. Publications tend to name their
+    /// attributes as the last one did, so one comparison each tells most of what the table would.
+    fn new_names(&self, publication: &Publication) -> (usize, usize) {
+        let names = publication.attributes().iter().map(|(name, _)| name);
+        let is_new = |(place, name): &(usize, &Name)| self.last_names.get(*place) != Some(*name);
+        names
+            .enumerate()
+            .filter(is_new)
+            .fold((0, 0), |(count, bytes), (_, name)| {
+                (count + 1, bytes + name_bytes(name))
+            })
+    }
+
     /// When the open batch has to be closed.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        (self.lingers && !self.open.is_empty()).then(|| self.open_since + self.bounds.linger)
+        (self.lingers && !self.open_payloads.is_empty())
+            .then(|| self.open_since + self.bounds.linger)
     }
 
     pub(crate) fn close_due(&mut self, now: Duration) {
@@ -211,14 +250,18 @@ impl Batches {
     }
 
     pub(crate) fn close(&mut self) {
-        if self.open.is_empty() {
+        if self.open_payloads.is_empty() {
             return;
         }
         self.last += 1;
         self.open_names = 0;
+        self.last_names.clear();
+        // The next batch likely has as many.
+        let room = Vec::with_capacity(self.open_payloads.len());
         self.waiting.push_back(Pending {
             number: self.last,
-            items: core::mem::take(&mut self.open),
+            headers: self.open.finish(),
+            payloads: core::mem::replace(&mut self.open_payloads, room),
             bytes: core::mem::take(&mut self.open_bytes),
         });
     }
@@ -241,7 +284,7 @@ impl Batches {
             return None;
         }
         self.receipted += 1;
-        Some(sent.pending.items.len())
+        Some(sent.pending.publications())
     }
 
     /// Every message of this session up to `counter` is settled.
@@ -259,7 +302,7 @@ impl Batches {
             let before = released.map_or(0, |released| released.publications);
             released = Some(Released {
                 number: pending.number,
-                publications: before + pending.items.len() as u64,
+                publications: before + pending.publications() as u64,
             });
         }
         released
@@ -274,37 +317,84 @@ impl Batches {
     }
 }
 
-/// How many bytes a publication with its payload adds to a batch of its own, at most.
-pub(crate) fn publication_bytes(publication: &Publication, payload: &Bytes) -> usize {
-    wire_bytes(publication, payload) + new_names(publication, None).1
+/// How much a publication with its payload takes on the wire, at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PublicationSize {
+    /// Bytes without the names of its attributes.
+    bytes: usize,
+    /// Bytes of those.
+    name_bytes: usize,
 }
 
-/// How many bytes a publication takes on the wire, at most, without the names of its attributes.
-fn wire_bytes(publication: &Publication, payload: &Bytes) -> usize {
-    let headers: usize = publication
-        .attributes()
-        .iter()
-        .map(|(_, value)| match value.borrow() {
-            ValueRef::Number(_) => 11,
-            ValueRef::Text(text) => 5 + text.len(),
-        })
-        .sum();
-    headers + payload.len() + TAG_BYTES + 32 + 8
+impl PublicationSize {
+    pub(crate) fn of(publication: &Publication, payload: &Bytes) -> Self {
+        let mut size = Self {
+            bytes: payload.len() + TAG_BYTES + HASH_BYTES + 8,
+            name_bytes: 0,
+        };
+        for (name, value) in publication.attributes() {
+            size.name_bytes += name_bytes(name);
+            size.bytes += match value.borrow() {
+                ValueRef::Number(_) => 11,
+                ValueRef::Text(text) => 5 + text.len(),
+            };
+        }
+        size
+    }
+
+    /// Bytes that it adds to a batch of its own.
+    pub(crate) fn alone(self) -> usize {
+        self.bytes + self.name_bytes
+    }
 }
 
-/// How many names a publication adds to the table of a batch whose last publication is `last`, and their bytes, at most. Publications tend
-/// to name their attributes as the last one did, so one comparison each tells most of what the table would.
-fn new_names(publication: &Publication, last: Option<&Publication>) -> (usize, usize) {
-    let known = last.map_or(&[][..], Publication::attributes);
-    let is_new =
-        |(place, name): &(usize, &Name)| known.get(*place).is_none_or(|(known, _)| known != *name);
-    publication
-        .attributes()
-        .iter()
-        .map(|(name, _)| name)
-        .enumerate()
-        .filter(is_new)
-        .fold((0, 0), |(count, bytes), (_, name)| {
-            (count + 1, bytes + 1 + name.as_str().len())
-        })
+/// Bytes of a name in the table of a batch.
+fn name_bytes(name: &Name) -> usize {
+    1 + name.as_str().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(names: &[&str]) -> Publication {
+        let mut publication = Publication::new();
+        for name in names {
+            publication
+                .push(Name::new(name).unwrap(), 1.into())
+                .unwrap();
+        }
+        publication
+    }
+
+    fn push(batches: &mut Batches, names: &[&str]) {
+        let (publication, payload) = (publication(names), Bytes::new());
+        let size = PublicationSize::of(&publication, &payload);
+        batches.push(Duration::ZERO, &publication, size, payload);
+    }
+
+    #[test]
+    fn names_are_held_against_those_of_the_last_publication_alone() {
+        let mut batches = Batches::new(BatchBounds::default(), true, 0);
+
+        let names = [&["a", "b"][..], &["a"], &["a", "b"], &["b", "a"], &["b"]];
+        let counts = names.map(|names| {
+            push(&mut batches, names);
+            batches.open_names
+        });
+
+        assert_eq!(counts, [2, 2, 3, 5, 5]);
+    }
+
+    #[test]
+    fn a_batch_begins_without_names() {
+        let mut batches = Batches::new(BatchBounds::default(), true, 0);
+        push(&mut batches, &["a", "b"]);
+        batches.close();
+
+        push(&mut batches, &["a", "b"]);
+
+        assert_eq!(batches.open_names, 2);
+        assert_eq!(batches.next().map(Pending::publications), Some(1));
+    }
 }

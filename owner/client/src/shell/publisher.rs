@@ -42,7 +42,7 @@ pub trait PublishingCore {
     fn publish(
         &mut self,
         clock: Clock,
-        publication: Publication,
+        publication: &Publication,
         payload: Bytes,
     ) -> Result<(), PublishError>;
     /// Whether everything published is settled, and every report was taken.
@@ -86,7 +86,7 @@ macro_rules! publishing_core {
             fn publish(
                 &mut self,
                 clock: Clock,
-                publication: Publication,
+                publication: &Publication,
                 payload: Bytes,
             ) -> Result<(), PublishError> {
                 self.publish(clock, publication, payload)
@@ -142,17 +142,24 @@ impl<C: PublishingCore> PublishingLoop<C> {
         &mut self.publisher
     }
 
-    /// Publishes; what is published leaves within the batch's linger, while [`PublishingLoop::next`] is called.
+    /// The present time. One reading serves all publications that are at hand together: the clock costs as much as the rest of what
+    /// takes one.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.shell.clock()
+    }
+
+    /// Publishes at the time `clock`; what is published leaves within the batch's linger, while [`PublishingLoop::next`] is called.
     ///
     /// # Errors
     /// [`PublishError`]; when it is full, call [`PublishingLoop::next`] until more is settled.
     pub fn publish(
         &mut self,
-        publication: Publication,
+        clock: Clock,
+        publication: &Publication,
         payload: Bytes,
     ) -> Result<(), PublishError> {
-        self.publisher
-            .publish(self.shell.clock(), publication, payload)
+        self.publisher.publish(clock, publication, payload)
     }
 
     /// The next thing that happened. May be dropped at any time without losing anything.

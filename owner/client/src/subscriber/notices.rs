@@ -5,10 +5,9 @@
 
 use bytes::Bytes;
 use sc_cbr::{MessageKind, Notice, NoticeKind, Origin, Scope};
-use sc_crypto::PayloadKey;
 use sc_crypto::hash::sha256;
+use sc_crypto::{PayloadKey, Plaintext};
 use sc_proto::routing;
-use zeroize::Zeroizing;
 
 use super::coverage::Standing;
 use super::{Delivery, Ending, Subscriber, SubscriberEvent};
@@ -32,7 +31,7 @@ impl Subscriber {
             return self.report(SubscriberEvent::NotTaken);
         }
         let bytes = sealed.len() + payloads.len();
-        let mut sealed = Zeroizing::new(sealed.to_vec());
+        let mut sealed = Plaintext::new(sealed.to_vec());
         let opened = session.keys.notice.open(
             &session.scope,
             MessageKind::Notice,
@@ -148,7 +147,8 @@ impl Subscriber {
         };
         let mut data = scope.payload_data(counter);
         let mut attached = Attached::new(head, payloads);
-        let mut ids = Vec::new();
+        // One piece of memory for the payloads of the whole notice: most are too short to be worth one each.
+        let (mut ids, mut opened) = (Vec::new(), Vec::new());
         loop {
             let entry = match notice.next_entry(&mut ids) {
                 Ok(Some(entry)) => entry,
@@ -156,11 +156,12 @@ impl Subscriber {
                 Err(_) => return self.report(SubscriberEvent::NotTaken),
             };
             let payload = attached.next().and_then(|sealed| match entry.key_and_hash {
-                None => Some(sealed.to_vec()),
+                None => Some(sealed),
                 Some((_, hash)) if sha256(sealed) != *hash => None,
                 Some((key, _)) => PayloadKey::from_bytes(*key)
-                    .open(data.of(entry.index), sealed)
-                    .ok(),
+                    .open_into(data.of(entry.index), sealed, &mut opened)
+                    .ok()
+                    .map(|()| &opened[..]),
             });
             match payload {
                 Some(payload) => deliver(Delivery {
@@ -168,7 +169,7 @@ impl Subscriber {
                     origin,
                     index: entry.index,
                     subscriptions: &ids,
-                    payload: &payload,
+                    payload,
                 }),
                 None => self.report_withheld(origin, entry.index),
             }

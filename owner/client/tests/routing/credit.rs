@@ -102,7 +102,11 @@ fn no_batch_costs_more_than_the_credit_it_was_sent_with() {
             };
             world
                 .publisher
-                .publish(world.clock, publication, Bytes::from(vec![7; 100 * number]))
+                .publish(
+                    world.clock,
+                    &publication,
+                    Bytes::from(vec![7; 100 * number]),
+                )
                 .unwrap();
         }
         world.publisher.flush();
@@ -171,7 +175,7 @@ fn a_publisher_that_holds_as_much_as_it_may_says_so_and_loses_nothing() {
     let payload = |number: u32| Bytes::from(format!("payload {number}"));
     while world
         .publisher
-        .publish(world.clock, publication(IBM), payload(taken))
+        .publish(world.clock, &publication(IBM), payload(taken))
         .is_ok()
     {
         taken += 1;
@@ -181,7 +185,7 @@ fn a_publisher_that_holds_as_much_as_it_may_says_so_and_loses_nothing() {
     assert_eq!(
         world
             .publisher
-            .publish(world.clock, publication(IBM), payload(taken)),
+            .publish(world.clock, &publication(IBM), payload(taken)),
         Err(PublishError::Full)
     );
 
@@ -255,7 +259,7 @@ fn bounds_beyond_what_a_batch_can_hold_do_no_harm() {
         };
         world
             .publisher
-            .publish(world.clock, publication, Bytes::new())
+            .publish(world.clock, &publication, Bytes::new())
             .unwrap();
     }
     world.publisher.flush();
@@ -302,7 +306,7 @@ fn a_table_of_names_is_never_overfilled_by_publications_that_repeat_them() {
         for _ in 0..2 {
             world
                 .publisher
-                .publish(world.clock, wide_names(number), Bytes::new())
+                .publish(world.clock, &wide_names(number), Bytes::new())
                 .unwrap();
         }
     }

@@ -71,7 +71,7 @@ impl Guest {
     pub(crate) fn publish(&mut self, clock: Clock, attributes: &str, payload: &str) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         self.grantee
-            .publish(clock, publication(attributes), payload)
+            .publish(clock, &publication(attributes), payload)
             .unwrap();
     }
 

@@ -192,7 +192,7 @@ fn nothing_is_published_after_the_end_was_announced() {
 
     let refused = world.publisher.publish(
         world.clock,
-        crate::world::publication(IBM),
+        &crate::world::publication(IBM),
         bytes::Bytes::new(),
     );
 
@@ -208,7 +208,7 @@ fn a_publication_that_no_frame_carries_is_refused_and_the_others_go_on() {
 
     let refused = world.publisher.publish(
         world.clock,
-        crate::world::publication(IBM),
+        &crate::world::publication(IBM),
         vec![7; 1000].into(),
     );
     world.publish_and_run(IBM, "small");

@@ -227,7 +227,7 @@ impl World {
     pub(crate) fn publish(&mut self, attributes: &str, payload: &str) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         self.publisher
-            .publish(self.clock, publication(attributes), payload)
+            .publish(self.clock, &publication(attributes), payload)
             .unwrap();
     }
 

@@ -79,7 +79,7 @@ fn publish(domain: &mut Domain, count: u32) -> Effect {
         number: 1,
     };
     let batch = writer.finish(origin, 1);
-    let batch = Zeroizing::new(batch);
+    let batch = Plaintext::new(batch);
     domain.publish(Source::OWNER, 1, batch).unwrap()
 }
 

@@ -27,7 +27,7 @@ fn task(headers: u32, subscriptions: u64) -> Task {
         recipients.insert(&Subscription::new([]).unwrap(), holding);
     }
     Task {
-        plaintext: Zeroizing::new(writer.finish(Origin::default(), 1)),
+        plaintext: Plaintext::new(writer.finish(Origin::default(), 1)),
         plain: false,
         view: recipients.view(),
         keys: Arc::new(PublisherKeys::new(&Secret::from_bytes([1; 32]), false)),
@@ -71,6 +71,8 @@ fn every_header_is_taken_once_and_in_order_however_many_match() {
 
         assert_eq!(done, Ok(()));
         assert_eq!(taken, expected(headers, subscriptions));
+        let sharing = Sharing::new(task(headers, subscriptions)).unwrap();
+        assert_eq!(led(&sharing), taken);
     }
 }
 

@@ -9,7 +9,7 @@ use sc_matching::{Kernel, Publication};
 use sc_proto::cbr::{self, call::Call};
 
 use crate::consumer::Consumer;
-use crate::owner::{Enclave, Entropy, Session, identity, publication};
+use crate::owner::{Enclave, Entropy, Session, identity, publication, subscription};
 
 /// Version, time and origin of a batch: a clock that leaps would end all leases.
 const HEAD_BYTES: usize = 25;
@@ -150,5 +150,36 @@ fn a_batch_that_breaks_off_is_refused_whoever_finds_it() {
         let status = session.receipt(session.next_counter - 2, &refused).status;
         assert_eq!((status, refused.notices.len()), (Status::Malformed, 0));
         assert_eq!(taken.notices.len(), 1);
+    }
+}
+
+/// What an engine answers in a domain of so many subscriptions that workers are asked for help with an index, too.
+fn answers_of_many(workers: usize) -> Vec<cbr::Outcome> {
+    let processors = Processors {
+        workers: Arc::new(Threads(workers)),
+        ..Processors::default()
+    };
+    let mut enclave = Enclave::with_processors(processors);
+    let mut session = Session::open(&mut enclave, &identity(1), 1);
+    for number in [1, 2] {
+        let filters = (0..8192).map(|id| {
+            let filter = format!("i a = {id} i b >= {}", id % 3);
+            (id, subscription(&filter))
+        });
+        let admission = Consumer::new(number).admission_of(false, filters.collect());
+        session.tell(&mut enclave, admission);
+    }
+    let mut numbers = Numbers(Entropy::new(1));
+    let batches = [33, 400].map(|count| session.batch(&publications(&mut numbers, count)).0);
+    batches.map(|batch| enclave.outcome(batch)).into()
+}
+
+#[test]
+fn workers_change_nothing_of_what_a_domain_of_many_subscriptions_answers() {
+    let expected = answers_of_many(0);
+    assert_eq!(expected[1].notices.len(), 2);
+
+    for workers in [1, 4] {
+        assert!(answers_of_many(workers) == expected, "{workers} workers");
     }
 }
