@@ -1,7 +1,7 @@
 //! The program as a child process behind two pipes.
 //!
-//! The child has a process group of its own, so that ^C reaches the host alone, which closes the pipe when it has drained; an empty
-//! environment; and no open file but the pipes and standard error.
+//! The child has a process group of its own, so that ^C reaches the host alone, which closes the pipe when it has drained; nothing
+//! of the host's environment; and no open file but the pipes and standard error.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -21,6 +21,10 @@ const WRITE_BYTES: usize = 1 << 20;
 const LARGE_BYTES: usize = 1 << 13;
 /// What each pipe holds, in bytes. The system's 64 KiB are one call of a full batch: host and program would wait for each other in turn.
 const PIPE_BYTES: usize = 1 << 20;
+
+/// Has the allocator of the GNU C library ask for large pages where the system gives them on request: with a
+/// million subscriptions a program without an enclave loses a fifth of its time to looking pages up.
+const ALLOCATOR: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
 /// The path of the trusted program `name`: beside the running executable.
 ///
@@ -43,6 +47,7 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
     let mut child = Command::new(binary)
         .args(arguments)
         .env_clear()
+        .env(ALLOCATOR.0, ALLOCATOR.1)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
