@@ -157,7 +157,7 @@ pub(crate) struct ScbrArgs {
     /// Threads that it matches with; as many as this machine runs at once, if not given
     #[arg(long, value_name = "N", env = "SECURECLOUD_SCBR_THREADS", value_parser = parse_threads)]
     pub(crate) threads: Option<usize>,
-    /// Matches so that the memory which is touched does not show what matches; costs a full pass for each publication
+    /// Matches so that the memory which is touched does not show what matches; costs a full pass for up to eight publications
     #[arg(long, env = "SECURECLOUD_SCBR_OBLIVIOUS", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) oblivious: bool,
     /// With --oblivious: to how many matches the answer to a publication is padded, 64 if not given; one that matches more takes another

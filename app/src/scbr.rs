@@ -115,7 +115,7 @@ fn announce(arguments: &ScbrArgs, report: &Report) {
         report.say("PLAIN: publishers may choose to run unencrypted; this router would then read what they send. For measurement only");
     }
     if arguments.oblivious {
-        report.say("OBLIVIOUS: the memory that matching touches does not show what matches, at the cost of a full pass for each publication; docs/THREAT_MODEL.md says what stays visible");
+        report.say("OBLIVIOUS: the memory that matching touches does not show what matches, at the cost of a full pass for up to eight publications; docs/THREAT_MODEL.md says what stays visible");
     }
     if arguments.platform == PlatformName::Inline {
         report.say("INLINE: the trusted program runs in this very process; no claim of confidentiality holds. For tests and measurement only");

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use sc_program::THREADS_MAX;
+
 use crate::peers::Peer;
 use crate::peers::consumer::PeerConsumerArgs;
 use crate::peers::publisher::PeerPublisherArgs;
@@ -128,7 +130,7 @@ pub(crate) struct ThreadsArgs {
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 1000], value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub(crate) consumers: Vec<u32>,
     /// With how many threads; may be repeated; the others are compared with the first
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2])]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2], value_parser = parse_threads)]
     pub(crate) threads: Vec<usize>,
     /// Passes over the publications
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -188,7 +190,7 @@ pub(crate) struct MatchingArgs {
     /// Runs of each engine, taken in turn; the table has their medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
-    /// The vector instructions that the index uses; if not given, the fastest that there are
+    /// The vector instructions that index and oblivious use; if not given, the fastest that there are
     #[arg(long, value_enum)]
     pub(crate) kernel: Option<KernelName>,
     /// Writes the table as comma-separated values, too
@@ -305,6 +307,12 @@ impl fmt::Display for Mode {
             Self::Encrypted => "encrypted",
         })
     }
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok();
+    let threads = threads.filter(|threads| (1..=THREADS_MAX).contains(threads));
+    threads.ok_or_else(|| format!("expected a number from 1 to {THREADS_MAX}"))
 }
 
 impl fmt::Display for Platform {

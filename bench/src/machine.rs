@@ -24,7 +24,8 @@ fn machine() -> String {
         "{model}, {processors} processors, {:.1} GiB; {} {}; load {}",
         memory_kb as f64 / (1 << 20) as f64,
         std::env::consts::OS,
-        kernel.trim(),
+        // Without the marks of whoever built it.
+        kernel.trim().split('-').next().unwrap_or_default(),
         load()
     )
 }

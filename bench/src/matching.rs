@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
     let engines = all_unless_named(&arguments.engine);
     let kernel = kernel(arguments.kernel)?;
     line(&machine::describe());
-    line(&format!("the index works by: {}", kernel.name()));
+    line(&format!("index and oblivious work by: {}", kernel.name()));
     let mut rows = Vec::new();
     for name in all_unless_named(&arguments.workload) {
         let Some(workload) = Workload::named(name, &data)? else {
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the index works by: what was asked for, or the fastest that this processor has.
+/// What index and oblivious work by: what was asked for, or the fastest that this processor has.
 fn kernel(asked: Option<KernelName>) -> anyhow::Result<Kernel> {
     let Some(asked) = asked else {
         return Ok(Kernel::fastest(Features::ALL));

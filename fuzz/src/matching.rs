@@ -3,8 +3,19 @@
 //! Invariant: whatever the bytes, a decoder refuses them or yields an item that encodes and decodes
 //! to itself; it never panics.
 
+use sc_matching::ascii::Line;
 use sc_matching::binary::{decode_subscription, encode_subscription};
-use sc_matching::{Header, HeaderBlock, Index, Matches, ascii};
+use sc_matching::{Header, HeaderBlock, Index, Matches, SubscriptionId, ascii};
+
+/// One of each kind, on attributes that the seeds have.
+const FILTERS: [&str; 6] = [
+    "0 0 S i symbol = \"IBM\" i open >= 80",
+    "0 0 S i symbol in {\"IBM\", \"\u{e9}\", 29} i volume < 1e7",
+    "0 0 S i symbol ^= \"I\" i open != 83.9",
+    "0 0 S i open > 1 i open < 200 i volume >= 0",
+    "0 0 S i id > 9007199254740992 i low != 1",
+    "0 0 S i volume exists",
+];
 
 /// One ASCII line.
 ///
@@ -41,7 +52,7 @@ pub fn ascii_lines(bytes: &[u8]) {
 pub fn subscription(bytes: &[u8]) {
     if let Ok(subscription) = decode_subscription(bytes) {
         assert_eq!(encode_subscription(&subscription), bytes);
-        Index::new(1).insert(sc_matching::SubscriptionId(0), &subscription);
+        Index::new(1).insert(SubscriptionId(0), &subscription);
     }
 }
 
@@ -53,7 +64,12 @@ pub fn header_block(bytes: &[u8]) {
     let Ok(block) = HeaderBlock::decode(bytes) else {
         return;
     };
-    let index = Index::new(1);
+    let mut index = Index::new(1);
+    for (id, filter) in (0..).zip(FILTERS) {
+        if let Ok(Line::Subscription { subscription, .. }) = ascii::parse(filter) {
+            index.insert(SubscriptionId(id), &subscription);
+        }
+    }
     let (names, mut matched) = (index.names(&block), Matches::new());
     let (mut headers, mut header, mut count) = (block.headers(), Header::new(), 0);
     loop {
@@ -70,7 +86,6 @@ pub fn header_block(bytes: &[u8]) {
 mod tests {
     use super::*;
     use sc_matching::HeaderBlockWriter;
-    use sc_matching::ascii::Line;
 
     const LINES: &str = "0 0 P i symbol \"IBM\" i open 83.9 i volume 7250000 i \"\\u{e9}\" \"\"\n\
                          0 0 P i id 9007199254740993 i low -9223372036854775807\n\
@@ -88,6 +103,16 @@ mod tests {
                 target(&damaged);
             }
         }
+    }
+
+    #[test]
+    fn the_filters_that_headers_are_matched_against_are_some() {
+        let are_filters = FILTERS.map(|filter| match ascii::parse(filter) {
+            Ok(Line::Subscription { .. }) => true,
+            Ok(Line::Publication(_)) | Err(_) => false,
+        });
+
+        assert_eq!(are_filters, [true; FILTERS.len()]);
     }
 
     #[test]

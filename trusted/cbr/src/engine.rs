@@ -44,7 +44,7 @@ impl Engine {
         Self::with_processors(attester, Processors::default())
     }
 
-    /// As [`Self::new`], with these processors. They change how fast it answers, and nothing else.
+    /// As [`Self::new`], with these processors. They change how fast it answers, and what it admits: oblivious matching has bounds of its own.
     #[must_use]
     pub fn with_processors(attester: Box<dyn Attester>, processors: Processors) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! The processors that a program may use, and how it matches on them, as it is told.
 //!
 //! Invariant: nothing here starts a thread or asks a processor. What the engine answers is the same, byte for byte, with one worker and
-//! with many, by an index and by full passes.
+//! with many, by an index and by full passes, as far as these admit the subscriptions.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -83,10 +83,8 @@ enum Access {
 /// An `in` of more values than this is no access key, so that one subscription takes few rows.
 const ACCESS_VALUES_MAX: usize = 64;
 
-/// A partition of a value with more rows than this is passed over for an attribute that is rare.
-const CROWDED: usize = 1024;
-
-/// An attribute is rare when fewer than one in so many subscriptions mention it.
+/// An attribute is rare when fewer than one in so many subscriptions mention it. A partition of a value
+/// with more rows than so many for each that mentions such an attribute is passed over for it.
 const RARE: usize = 1024;
 
 impl Index {
@@ -144,7 +142,7 @@ impl Index {
 
     /// Removes the subscription `id`; `false` when there is none.
     ///
-    /// Cost: as [`Self::insert`].
+    /// Cost: as [`Self::insert`]; now and then the up to 63 rows that a page has left are laid anew.
     pub fn remove(&mut self, id: SubscriptionId) -> bool {
         match self.places.take(id) {
             None => return false,
@@ -248,7 +246,7 @@ impl Index {
         });
         match (best, rare) {
             (Some((attribute, values)), Some(rare))
-                if rows(attribute, values) <= CROWDED.max(RARE * uses(rare)) =>
+                if rows(attribute, values) <= RARE * uses(rare).max(1) =>
             {
                 Access::Values(attribute, values.clone())
             }

@@ -6,7 +6,7 @@
 //! Source: D4.2 §2.1 for the message format; SCBR (Pires et al., Middleware '16) for the task.
 //!
 //! [`Subscription::matches`] is the meaning of the language, written plainly. [`Index`] gives the
-//! same answers for many subscriptions at once, and a property test holds it to that.
+//! same answers for many subscriptions at once, and long runs of random changes hold it to that.
 
 #![no_std]
 #![deny(unsafe_code)]

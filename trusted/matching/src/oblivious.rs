@@ -65,8 +65,8 @@ impl Default for Shape {
     }
 }
 
-/// What a matcher has grown to. Tests and bytes are powers of two; rows, names and bounds are 64 times
-/// a number of three significant bits, or 0. Public, as is the call with which one of them grew.
+/// What a matcher has grown to. Tests and bytes are powers of two; rows and bounds are 64 times a number
+/// of three significant bits, names are such a number themselves; each may be 0. Public, as is the call with which one of them grew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Room for subscriptions: beyond the greatest id that there was.

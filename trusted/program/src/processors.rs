@@ -1,7 +1,7 @@
 //! Which processors a trusted program uses, and how.
 //!
-//! Invariant: what is chosen here changes nothing of a program's answers. It changes how fast they come and, with `--oblivious`, what the
-//! memory that is touched shows of what matches; nobody but the host can tell which was chosen, for arguments are not measured.
+//! Invariant: what is chosen here changes nothing of a program's answers to what it admits. It changes how fast they come and, with
+//! `--oblivious`, what the memory that is touched shows of what matches, and how wide filters may be; nobody but the host can tell which was chosen, for arguments are not measured.
 
 use std::ffi::OsString;
 use std::io;

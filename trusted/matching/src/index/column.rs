@@ -168,7 +168,7 @@ fn spaced(steps: i64) -> u64 {
 impl Column {
     pub(super) fn new(attribute: AttributeId, side: Side) -> Self {
         let position = attribute.position() * SIDES + side as usize;
-        Self(u32::try_from(position).expect("AttributeId::MAX times four fits 32 bits"))
+        Self(u32::try_from(position).expect("AttributeId::MAX times eight fits 32 bits"))
     }
 
     pub(super) fn attribute(self) -> AttributeId {

@@ -75,8 +75,10 @@ impl Batch {
         if cuts.names_capacity() <= NAMES {
             let headers = self.ranks.chunks_exact(self.width);
             let headers = headers.zip(self.sections.chunks_exact(self.width));
-            self.by_name
-                .extend(headers.map(|(ranks, sections)| by_name(ranks, sections)));
+            let headers = (0..).step_by(self.width).zip(headers);
+            let tables =
+                headers.map(|(first, (ranks, sections))| by_name(trace, first, ranks, sections));
+            self.by_name.extend(tables);
         }
         Ranks {
             ranks: &self.ranks,
@@ -86,10 +88,12 @@ impl Batch {
     }
 }
 
-/// Puts each rank where its name is, by a pass over all places; one without a name is nowhere.
-fn by_name(ranks: &[u32], sections: &[u32]) -> ByName {
+/// Puts each rank of a header, whose first value is number `first` of all, where its name is, by a pass over
+/// all places; one without a name is nowhere.
+fn by_name(trace: &mut impl Trace, first: usize, ranks: &[u32], sections: &[u32]) -> ByName {
     let mut table = ByName([0; NAMES]);
-    for (rank, section) in ranks.iter().zip(sections) {
+    for ((rank, section), value) in ranks.iter().zip(sections).zip(first..) {
+        trace.touch(Region::Values, value);
         for (place, own) in (1..).zip(1..=NAMES) {
             table.0[own % NAMES] |= rank & equal(section_of(place), *section);
         }

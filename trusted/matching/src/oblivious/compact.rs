@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use super::mask::{equal64, opaque, select64};
 use super::matches::NO_SUBSCRIPTION;
-use super::trace::{Region, Trace};
+use super::trace::{Region, Trace, read};
 use crate::index::kernel::pass::BLOCK;
 use crate::index::{Kernel, SubscriptionId};
 
@@ -114,7 +114,9 @@ impl Compact {
             distances[index] = before.wrapping_sub(index as u64) & any(bits) & fits;
             before += u64::from(bits.count_ones());
         }
-        matched.iter().map(|bits| bits.count_ones() as usize).sum()
+        let blocks = 0..matched.len();
+        let counts = blocks.map(|index| read(trace, Region::Matched, matched, index).count_ones());
+        counts.map(|count| count as usize).sum()
     }
 
     /// Moves each item to the slot of its first row.

@@ -219,6 +219,9 @@ impl Dictionary {
     pub(super) fn find(&self, trace: &mut impl Trace, key: &[u64]) -> (u32, u32) {
         let mut counts = [Counts::default()];
         self.rank(trace, key, &mut counts);
+        for block in 0..self.columns.len() / self.stride() {
+            trace.touch(self.region, block);
+        }
         let missing = self.kernel.plainly(
             #[inline(always)]
             || {
@@ -490,7 +493,7 @@ mod tests {
             assert!(needed <= room && 4 * room <= 5 * needed, "{needed}");
             assert!(
                 room.checked_ilog2()
-                    .map_or(0, |bits| room % (1 << bits.saturating_sub(3)))
+                    .map_or(0, |bits| room % (1 << bits.saturating_sub(2)))
                     == 0
             );
         }
