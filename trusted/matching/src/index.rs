@@ -15,6 +15,7 @@ mod attribute;
 mod column;
 mod exact;
 mod few;
+mod grid;
 mod group;
 mod homes;
 pub(crate) mod kernel;
@@ -31,6 +32,7 @@ mod sieve;
 mod slab;
 mod snapshot;
 mod tree;
+mod zones;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

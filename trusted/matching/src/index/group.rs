@@ -1,8 +1,8 @@
 //! Rows that share up to [`COLUMNS_MAX`] columns, on pages under one tree.
 //!
-//! Invariant: the zone of a page holds every bound of its rows, so that a header whose key is below
-//! the zone misses the page, and one that reaches the zone's end need not look at the column. A page
-//! may have fewer columns than its group: its rows have no bound on the others.
+//! Invariant: tree and zones know every page. A header whose key is below the zone of a page misses it,
+//! and one that reaches the zone's end need not look at the column. A page may have fewer columns than
+//! its group: its rows have no bound on the others.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -19,9 +19,7 @@ use super::planes::PLANES_ROWS;
 use super::rows::Placed;
 use super::sieve::{Dictionary, Sighted};
 use super::tree::Tree;
-
-/// Pages whose zones lie together.
-const ZONE_PAGES: usize = 8;
+use super::zones::{Visit, Zones};
 
 /// Fewer rows take less memory on planes.
 const SIEVE_ROWS_MIN: usize = 64;
@@ -43,37 +41,6 @@ pub(super) struct Scanning {
     sighted: Box<Sighted>,
 }
 
-/// A page that a header meets.
-#[derive(Clone, Copy)]
-struct Visit {
-    slot: u32,
-    /// Whether the header reaches all bounds there.
-    is_whole: bool,
-}
-
-impl Visit {
-    /// Of a page of which no more is known.
-    fn part(slot: u32) -> Self {
-        Self {
-            slot,
-            is_whole: false,
-        }
-    }
-}
-
-/// One column's zones of [`ZONE_PAGES`] pages.
-#[derive(Clone, Copy)]
-struct Zones {
-    low: [u64; ZONE_PAGES],
-    high: [u64; ZONE_PAGES],
-}
-
-/// Where there is no page: a zone that no key reaches.
-const NO_ZONES: Zones = Zones {
-    low: [u64::MAX; ZONE_PAGES],
-    high: [u64::MAX; ZONE_PAGES],
-};
-
 /// Rows on pages.
 #[derive(Clone)]
 pub(super) struct Group {
@@ -86,8 +53,7 @@ pub(super) struct Group {
     pages: Vec<Arc<Page>>,
     /// The numbers of the pages among all homes.
     numbers: Vec<u32>,
-    /// [`COLUMNS_MAX`] at most for each eight pages.
-    zones: Vec<Vec<Zones>>,
+    zones: Zones,
     tree: Tree,
 }
 
@@ -110,7 +76,7 @@ impl Group {
                 .collect(),
             pages: Vec::new(),
             numbers: Vec::new(),
-            zones: Vec::new(),
+            zones: Zones::new(row.bounds.len()),
             tree: Tree::new(),
         };
         laying.rows.begin(group.columns.len());
@@ -188,7 +154,7 @@ impl Group {
         // What readers share is not copied to find that it is full.
         if has_its_form && !page.is_full() && Arc::make_mut(page).append(id, bounds, exact).is_ok()
         {
-            self.widen(slot, bounds);
+            self.zones.widen(slot, bounds);
             return self.numbers[slot];
         }
         laying.rows.begin(self.columns.len());
@@ -220,14 +186,7 @@ impl Group {
     fn add_column(&mut self, column: Column) -> usize {
         self.columns.push(column);
         self.spreads.push((u64::MAX, 0));
-        let pages = self.pages.len();
-        for (at, zones) in self.zones.iter_mut().enumerate() {
-            let mut none = NO_ZONES;
-            for place in 0..ZONE_PAGES.min(pages - at * ZONE_PAGES) {
-                (none.low[place], none.high[place]) = (0, 0);
-            }
-            zones.push(none);
-        }
+        self.zones.add_column();
         self.columns.len() - 1
     }
 
@@ -273,10 +232,6 @@ impl Group {
         home: Home,
     ) -> u32 {
         let slot = self.pages.len();
-        if slot.is_multiple_of(ZONE_PAGES) {
-            self.zones
-                .push(self.columns.iter().map(|_| NO_ZONES).collect());
-        }
         let number = laying.homes.insert(Home {
             slot: slot as u32,
             ..home
@@ -284,7 +239,8 @@ impl Group {
         self.numbers.push(number);
         let page = self.build(laying, range.clone());
         self.pages.push(Arc::new(page));
-        self.set_zones(slot, laying, range);
+        self.zones.push();
+        self.zones.set(slot, &laying.rows.zones(range));
         number
     }
 
@@ -313,26 +269,7 @@ impl Group {
 
     fn set_page(&mut self, slot: usize, laying: &mut Laying<'_>, range: core::ops::Range<usize>) {
         self.pages[slot] = Arc::new(self.build(laying, range.clone()));
-        self.set_zones(slot, laying, range);
-    }
-
-    fn set_zones(&mut self, slot: usize, laying: &Laying<'_>, range: core::ops::Range<usize>) {
-        let place = slot % ZONE_PAGES;
-        let own = laying.rows.zones(range);
-        for (zones, own) in self.zones[slot / ZONE_PAGES].iter_mut().zip(own) {
-            (zones.low[place], zones.high[place]) = (own.least(), own.greatest);
-        }
-    }
-
-    fn widen(&mut self, slot: usize, bounds: &[Placed]) {
-        let place = slot % ZONE_PAGES;
-        let mut bounds = bounds.iter().peekable();
-        for (column, zones) in self.zones[slot / ZONE_PAGES].iter_mut().enumerate() {
-            let own = bounds.next_if(|own| usize::from(own.column) == column);
-            let bound = own.map_or(0, |own| own.least);
-            zones.low[place] = zones.low[place].min(bound);
-            zones.high[place] = zones.high[place].max(bound);
-        }
+        self.zones.set(slot, &laying.rows.zones(range));
     }
 
     /// The row of `id`, or one of them, on the page at `slot`.
@@ -388,20 +325,7 @@ impl Group {
         if let Some(moved) = self.numbers.get(slot) {
             laying.homes.get_mut(*moved).slot = slot as u32;
         }
-        for column in 0..self.columns.len() {
-            let from = &mut self.zones[last / ZONE_PAGES][column];
-            let place = last % ZONE_PAGES;
-            let zone = (from.low[place], from.high[place]);
-            (from.low[place], from.high[place]) = (u64::MAX, u64::MAX);
-            if slot < last {
-                let to = &mut self.zones[slot / ZONE_PAGES][column];
-                let place = slot % ZONE_PAGES;
-                (to.low[place], to.high[place]) = zone;
-            }
-        }
-        if last.is_multiple_of(ZONE_PAGES) {
-            self.zones.pop();
-        }
+        self.zones.swap_remove(slot);
     }
 
     /// Whether it has no page left.
@@ -446,7 +370,7 @@ impl Group {
         // Sieves look at little more of a page than its zone.
         match self.is_sieved && self.pages.len() <= self.bitmaps_max() {
             true => visits.extend((0..self.pages.len() as u32).map(Visit::part)),
-            false => self.visit(lanes, &keys, visits),
+            false => self.zones.visit(lanes, &keys, visits),
         }
         for (at, visit) in visits.iter().enumerate() {
             // What is far away is asked for while something else is looked at: first where it is, then it.
@@ -466,32 +390,5 @@ impl Group {
     #[inline(always)]
     fn page(&self, visit: Visit) -> &Arc<Page> {
         &self.pages[visit.slot as usize]
-    }
-
-    /// Appends the pages whose zones a header with these keys meets.
-    #[inline(always)]
-    fn visit<L: Lanes>(&self, lanes: L, keys: &[u64; COLUMNS_MAX], visits: &mut Vec<Visit>) {
-        for (at, zones) in self.zones.iter().enumerate() {
-            let (mut met, mut whole) = (u8::MAX, u8::MAX);
-            for (zones, key) in zones.iter().zip(keys) {
-                met &= lanes.reached(&zones.low, *key);
-                whole &= lanes.reached(&zones.high, *key);
-                if met == 0 {
-                    break;
-                }
-            }
-            let pages = self.pages.len() - at * ZONE_PAGES;
-            if pages < ZONE_PAGES {
-                met &= (1 << pages) - 1;
-            }
-            while met != 0 {
-                let place = met.trailing_zeros();
-                met &= met - 1;
-                visits.push(Visit {
-                    slot: (at * ZONE_PAGES) as u32 + place,
-                    is_whole: whole >> place & 1 == 1,
-                });
-            }
-        }
     }
 }

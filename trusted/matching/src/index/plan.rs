@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::attribute::AttributeId;
-use super::column::{Bound, Column, Grid, Keys, PRESENT, Side, TEXT_KEY_BYTES, text_key};
+use super::column::{Bound, Column, Keys, PRESENT, Side, TEXT_KEY_BYTES, text_key};
 use super::exact::Test;
+use super::grid::Grid;
 use crate::name::Name;
 use crate::subscription::{Predicate, Subscription};
 use crate::value::{Number, Value, ValueRef};

@@ -1,12 +1,10 @@
-//! Rows behind bitmaps, which tell for each axis and each bucket of its values who fails there, and who
-//! may.
+//! Rows behind a mesh, which tells of most of them whether a header is in all their intervals.
 //!
-//! Invariant: a header lies in one bucket of each axis. Rows that fail on some axis are out, those that
-//! may fail on none are in, and all others are compared exactly; each row has its bounds exactly, side
-//! by side. The first rows lie in k-d order; those that came later stand behind them. Dead rows stay
-//! until the page is built again.
-//! Source: REIN, Qian et al., INFOCOM '14, which marks what fails; with bitmaps of those that it would
-//! compare beside it.
+//! Invariant: rows that fail by the mesh are out, those that pass by it are in, and all others are
+//! compared exactly; each row has its bounds exactly, as intervals side by side. The first rows lie in k-d
+//! order; those that came later stand behind them. Dead rows stay until the page is built again.
+//! Source: REIN, Qian et al., INFOCOM '14, which marks what fails, for bitmaps; with marks of those that it
+//! would compare beside it.
 
 mod axis;
 mod bits;
@@ -14,6 +12,8 @@ mod bytes;
 mod dictionary;
 mod fine;
 mod intervals;
+mod mesh;
+mod room;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -26,11 +26,13 @@ use super::kernel::{BLOCK_ROWS, Ids, Lanes, Passing, Pick, SIFT_WORDS, Sifted};
 use super::matches::Found;
 use super::page::{COLUMNS_MAX, ExactRows, NoRoom, Removed, split};
 use super::rows::{Placed, Rows};
-use bits::{Bits, Draft};
-use bytes::{Bytes, Codes};
+use bits::Bits;
+use bytes::Bytes;
 pub(super) use dictionary::Dictionary;
 use dictionary::Sight;
 use intervals::{Interval, Intervals};
+use mesh::Mesh;
+use room::Room;
 
 /// Rows of a page at most.
 pub(super) const SIEVE_ROWS: usize = BLOCK_ROWS * SIFT_WORDS;
@@ -72,15 +74,6 @@ pub(super) struct Sieve {
     exact: ExactRows,
 }
 
-/// What tells most rows without looking at their intervals.
-#[derive(Clone)]
-enum Mesh {
-    /// Looks at all rows, and takes memory for each bucket: for few rows that lie near.
-    Bits(Bits),
-    /// Looks at blocks of rows that are near the header.
-    Bytes(Bytes),
-}
-
 impl Sieve {
     /// The rows `range` of `rows`, in this order, behind bitmaps or behind bytes; `None` if the dictionary
     /// does not serve them.
@@ -107,7 +100,13 @@ impl Sieve {
         let words = words_for(range.len());
         let mesh = match by_bytes {
             true => Mesh::bytes(rows, range.clone(), dictionary)?,
-            false => Mesh::bits(rows, range.clone(), dictionary, &place_of, axes.len())?,
+            false => Mesh::bits(
+                rows,
+                range.clone(),
+                dictionary,
+                &place_of,
+                (axes.len(), words),
+            )?,
         };
         let mut sieve = Self {
             mesh,
@@ -397,51 +396,6 @@ impl Sieve {
     }
 }
 
-impl Mesh {
-    /// Bitmaps of these rows.
-    fn bits(
-        rows: &Rows,
-        range: Range<usize>,
-        dictionary: &Dictionary,
-        place_of: &[u8; COLUMNS_MAX],
-        axes: usize,
-    ) -> Option<Self> {
-        let mut room = [Interval::all(0); COLUMNS_MAX];
-        let mut draft = Draft::new(axes, words_for(range.len()));
-        for (row, number) in range.zip(0..) {
-            for own in dictionary.encode(rows.bounds(row), &mut room)? {
-                let place = place_of[usize::from(own.axis)];
-                draft.mark(place.into(), dictionary.span(*own), number);
-            }
-        }
-        Some(Self::Bits(draft.finish()))
-    }
-
-    /// Bytes of these rows, all of which the dictionary serves; `None` if it has no fine codes.
-    fn bytes(rows: &Rows, range: Range<usize>, dictionary: &Dictionary) -> Option<Self> {
-        if !dictionary.is_fine() {
-            return None;
-        }
-        let placed = || range.clone().flat_map(|row| rows.bounds(row));
-        let codes: Vec<u16> = placed()
-            .map(|own| dictionary.fine_code(own.column, own.least))
-            .collect();
-        let mut ends = [Codes::NONE; COLUMNS_MAX];
-        for (own, code) in placed().zip(&codes) {
-            let ends = &mut ends[usize::from(own.column)];
-            *ends = ends.with(*code);
-        }
-        let mut bytes = Bytes::new(&ends);
-        let mut codes = codes.iter();
-        for (row, number) in range.zip(0..) {
-            let bounds = rows.bounds(row).iter().zip(&mut codes);
-            let pushed = bytes.push(bounds.map(|(own, code)| (own.column, *code)), number);
-            pushed.expect("it has the columns of these rows");
-        }
-        Some(Self::Bytes(bytes))
-    }
-}
-
 /// The header at hand, and room; reuse it.
 #[derive(Clone)]
 pub(super) struct Sighted {
@@ -462,54 +416,6 @@ impl Default for Sighted {
             sight: Sight::new(),
             room: Room::new(),
         }
-    }
-}
-
-/// Room for the numbers of rows.
-#[derive(Clone)]
-struct Room {
-    rows: [u16; SIEVE_ROWS + Self::EACH],
-    used: usize,
-}
-
-impl Room {
-    /// Numbers that are written for each block whether there are so many or not: to write too many
-    /// costs less than to decide.
-    const EACH: usize = 4;
-
-    fn new() -> Self {
-        Self {
-            rows: [0; SIEVE_ROWS + Self::EACH],
-            used: 0,
-        }
-    }
-
-    #[inline(always)]
-    fn clear(&mut self) {
-        self.used = 0;
-    }
-
-    /// Adds the rows of a block, which begins with row `first`, that `mask` names.
-    #[inline(always)]
-    fn push(&mut self, first: u16, mask: u64) {
-        let (mut left, count) = (mask, mask.count_ones() as usize);
-        let room = &mut self.rows[self.used..][..Self::EACH];
-        for place in room {
-            *place = first + left.trailing_zeros() as u16;
-            left &= left.wrapping_sub(1);
-        }
-        let mut at = self.used + Self::EACH;
-        while left != 0 {
-            self.rows[at] = first + left.trailing_zeros() as u16;
-            left &= left - 1;
-            at += 1;
-        }
-        self.used += count;
-    }
-
-    #[inline(always)]
-    fn all(&self) -> &[u16] {
-        &self.rows[..self.used]
     }
 }
 
