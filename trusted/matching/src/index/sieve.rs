@@ -44,9 +44,6 @@ const STEP_WORDS: usize = 8;
 /// such rows leave out few.
 const UNSORTED_MAX: usize = 3 * BLOCK_ROWS;
 
-/// Rows between the one whose intervals are looked at and the one whose are asked for.
-const AHEAD: usize = 6;
-
 /// No axis of this page.
 const NONE: u8 = u8::MAX;
 
@@ -292,7 +289,7 @@ impl Sieve {
                 found.blocks(&self.ids, &rows[..words]);
             }
             Mesh::Bytes(bytes) => {
-                let (mut rows, blocks) = self.pass(lanes, bytes, sight, room);
+                let (mut rows, blocks) = self.pass(lanes, bytes, (&mut *sight, &mut *room), keys);
                 self.decide(lanes, sight, room, keys, &mut rows);
                 let mut left = blocks;
                 while left != 0 {
@@ -339,10 +336,10 @@ impl Sieve {
         &self,
         lanes: L,
         bytes: &Bytes,
-        sight: &Sight,
-        room: &mut Room,
+        (sight, room): (&mut Sight, &mut Room),
+        keys: &[u64; COLUMNS_MAX],
     ) -> ([u64; SIFT_WORDS], u32) {
-        let limits = bytes.limits(lanes, &sight.fine);
+        let limits = bytes.limits(lanes, sight.fine(lanes, &self.dictionary, keys));
         let blocks = limits.blocks & (u64::MAX >> (64 - self.live_rows.len() as u32 % 64)) as u32;
         let mut rows = [0; SIFT_WORDS];
         let mut left = blocks;
@@ -366,11 +363,7 @@ impl Sieve {
         keys: &[u64; COLUMNS_MAX],
         rows: &mut [u64; SIFT_WORDS],
     ) {
-        let unsure = room.all();
-        for (at, row) in unsure.iter().enumerate() {
-            if let Some(ahead) = unsure.get(at + AHEAD) {
-                self.intervals.prefetch(lanes, *ahead);
-            }
+        for row in room.all() {
             let is_in = match sight.is_torn {
                 false => self.intervals.hold(lanes, *row, sight),
                 true => self.holds_by_bounds(*row, keys),

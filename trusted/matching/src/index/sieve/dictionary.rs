@@ -54,8 +54,9 @@ pub(super) struct Sight {
     pub(super) failing: [u8; COLUMNS_MAX],
     /// Which ones say who may.
     pub(super) unsure: [u8; COLUMNS_MAX],
-    /// By place of a column.
-    pub(super) fine: FineCodes,
+    /// By place of a column, if they were asked for.
+    fine: FineCodes,
+    has_fine: bool,
     /// Whether on some axis it is at one place for lower bounds and at another for upper ones.
     pub(super) is_torn: bool,
 }
@@ -76,6 +77,7 @@ impl Sight {
             failing: [0; COLUMNS_MAX],
             unsure: [0; COLUMNS_MAX],
             fine: FineCodes::NONE,
+            has_fine: false,
             is_torn: false,
         }
     }
@@ -98,6 +100,7 @@ impl Sight {
             return;
         }
         self.dictionary = address;
+        self.has_fine = false;
         self.is_torn = false;
         for (at, sides) in dictionary.axes.iter().enumerate() {
             let at = at % COLUMNS_MAX;
@@ -115,9 +118,23 @@ impl Sight {
                 self.unsure[at] = BOUND;
             }
         }
-        for (sides, fine) in dictionary.axes.iter().zip(&dictionary.fine) {
-            self.set_fine(lanes, sides, fine, keys);
+    }
+
+    /// The fine codes of the header with these keys, which was put on the axes of `dictionary`.
+    #[inline(always)]
+    pub(super) fn fine<L: Lanes>(
+        &mut self,
+        lanes: L,
+        dictionary: &Dictionary,
+        keys: &[u64; COLUMNS_MAX],
+    ) -> &FineCodes {
+        if !self.has_fine {
+            self.has_fine = true;
+            for (sides, fine) in dictionary.axes.iter().zip(&dictionary.fine) {
+                self.set_fine(lanes, sides, fine, keys);
+            }
         }
+        &self.fine
     }
 
     #[inline(always)]

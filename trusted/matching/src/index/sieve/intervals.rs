@@ -146,17 +146,6 @@ impl Intervals {
         start.into()..self.ends[row].into()
     }
 
-    /// Asks for the intervals of a row.
-    #[inline(always)]
-    pub(super) fn prefetch<L: Lanes>(&self, lanes: L, row: u16) {
-        let range = self.range(row);
-        lanes.prefetch(&self.axes[range.clone()]);
-        if let Codes::Narrow(spans) = &self.codes {
-            lanes.prefetch(&spans.lows[range.clone()]);
-            lanes.prefetch(&spans.widths[range]);
-        }
-    }
-
     /// The intervals of a row.
     pub(super) fn of(&self, row: u16) -> impl Iterator<Item = Interval> + '_ {
         self.range(row).map(|at| {
