@@ -56,7 +56,7 @@ fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 
 fn hint(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::NotFound {
-        ": make a pair of keys with `securecloud keygen`"
+        ": an owner makes a pair of keys with `securecloud keygen`, and gives everybody else the public one"
     } else {
         ""
     }

@@ -74,6 +74,10 @@ pub(crate) async fn accept(
 ) -> anyhow::Result<Driver<Links>> {
     let keys = read_link_keys(link.link_keys.as_deref())?;
     let attach = attach(address, connect)?;
+    let admits_any = keys.as_ref().is_some_and(|keys| keys.peers.is_empty());
+    if admits_any && matches!(attach, Attach::Bind(_)) {
+        report.say("link keys without a peer: whoever has this router's public link key may connect; admit each by a line `peer = \"...\"` there");
+    }
     let key = LinkKey::generate(&mut os_entropy());
     let driver = Driver::acceptor(&attach, keys.as_ref(), settings(link, 0), key)
         .await

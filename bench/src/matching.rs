@@ -38,9 +38,17 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
     line(&machine::describe());
     line(&format!("index and oblivious work by: {}", kernel.name()));
     let mut rows = Vec::new();
+    // What cannot be written shall be known before hours are spent.
+    write_csv(arguments, &rows)?;
+    if let Some(folder) = &arguments.svg {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
     for name in all_unless_named(&arguments.workload) {
         let Some(workload) = Workload::named(name, &data)? else {
-            note(&format!("{}: the sample is not there", name.name()));
+            note(&format!(
+                "{}: the sample is not there; --data names the folder that has p10k and s1k",
+                name.name()
+            ));
             continue;
         };
         for subscriptions in sizes(&workload, &arguments.subscriptions) {
@@ -61,10 +69,10 @@ pub(crate) fn run(arguments: &MatchingArgs) -> anyhow::Result<()> {
         }
     }
     anyhow::ensure!(!rows.is_empty(), "none of these workloads is there");
+    table::print(&rows, arguments.runs);
     if let Some(folder) = &arguments.svg {
         plot::draw(&rows, folder).with_context(|| folder.display().to_string())?;
     }
-    table::print(&rows, arguments.runs);
     Ok(())
 }
 

@@ -158,7 +158,7 @@ fn one_identity_serves_one_consumer_at_a_time() {
         1,
         &[
             "me.journal is in use by another process",
-            "end the other, or give this one another key",
+            "end the other, or give this one another key (a consumer: --identity with another file)",
         ],
     );
     source.write(&numbers(0..1));

@@ -43,7 +43,7 @@ pub enum Platform {
 pub enum LaunchError {
     /// No binary is where it should be.
     #[error(
-        "the trusted program {name} is not beside {looked_in}: build it there with `cargo build --release --bin {name}`, or name it with --program"
+        "the trusted program {name} is not beside {looked_in}: build everything with `cargo build --release --workspace`, or name it with --program"
     )]
     NotFound {
         /// The binary's name.

@@ -27,7 +27,7 @@ const OPEN_ATTEMPTS: u32 = 16;
 #[non_exhaustive]
 pub enum JournalError {
     /// Another process holds it.
-    #[error("{} is in use by another process: one process at a time may act under a key; end the other, or give this one another key", .0.display())]
+    #[error("{} is in use by another process: one process at a time may act under a key; end the other, or give this one another key (a consumer: --identity with another file)", .0.display())]
     InUse(PathBuf),
     /// It cannot be read or written.
     #[error("{}: {source}", path.display())]

@@ -39,7 +39,7 @@ pub enum KeyError {
     )]
     Encrypted,
     /// A public key was given where a private one is needed.
-    #[error("this is a public key file, and the private one is needed: give key.prv")]
+    #[error("this is a public key file, and the private one is needed, which ends in .prv")]
     PublicForPrivate,
     /// A private key was given where a public one is needed.
     #[error(

@@ -208,13 +208,109 @@ impl Side {
             let (code, base) = (codes[lane], self.base[lane]);
             let steps = code.saturating_sub(base) >> self.moves[lane];
             let is_there = u8::from(code != 0);
-            let is_outside = u8::from(code < base) | u8::from(steps > STEPS_MAX);
+            // The greatest byte stands for all bounds beyond, too, of which rows that came later may have any.
+            let is_outside = u8::from(code < base) | u8::from(steps >= STEPS_MAX);
             let most = (steps.min(STEPS_MAX) as u8 + 1) * is_there;
-            // A byte at an end stands for all that lies beyond, too.
             let sure = most - ((vague[lane] | is_outside) & is_there);
             *test = Test { most, sure };
             (all.0[lane], all.1[lane]) = (most, sure);
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::kernel::{Job, Kernel};
+    use super::*;
+
+    struct Pass<'b>(&'b Bytes, &'b FineCodes);
+
+    impl Job for Pass<'_> {
+        type Output = Passing;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, lanes: L) -> Passing {
+            let limits = self.0.limits(lanes, self.1);
+            match limits.blocks & 1 {
+                0 => Passing { maybe: 0, sure: 0 },
+                _ => self.0.pass(lanes, 0, &limits),
+            }
+        }
+    }
+
+    /// A page built for codes between these ends, of one column.
+    fn page(least: u16, greatest: u16, rows: &[u16]) -> Bytes {
+        let mut codes = [Codes::NONE; COLUMNS_MAX];
+        codes[0] = Codes::NONE.with(least).with(greatest);
+        let mut bytes = Bytes::new(&codes);
+        for (number, code) in (0..).zip(rows) {
+            let pushed = bytes.push([(0, *code)].into_iter(), number);
+            pushed.expect("it has this column");
+        }
+        bytes
+    }
+
+    fn header(code: u16, is_vague: bool) -> FineCodes {
+        let mut fine = FineCodes::NONE;
+        (fine.codes[0], fine.vague[0]) = (code, is_vague.into());
+        fine
+    }
+
+    #[test]
+    fn what_is_sure_is_so_and_what_is_out_fails() {
+        let ends: [(u16, u16); 4] = [
+            (0x1234, 0x1234 + 253),
+            (0x1200, 0x1280),
+            (300, 40_000),
+            (9, 9),
+        ];
+        for (least, greatest) in ends {
+            let span = greatest - least;
+            // Later rows lie beyond the ends, too.
+            let rows: Vec<u16> = (0..60u16)
+                .map(|n| {
+                    least.saturating_sub(30) + (u32::from(n) * (u32::from(span) + 300) / 50) as u16
+                })
+                .collect();
+            let bytes = page(least, greatest, &rows);
+            let near = rows.iter().flat_map(|row| row.saturating_sub(2)..row + 3);
+            let ends = (least..least + 3).chain(greatest - 3..greatest + 9);
+            for code in near.chain(ends).filter(|code| *code > 0) {
+                for is_vague in [false, true] {
+                    let fine = header(code, is_vague);
+                    for name in ["portable", "avx2", "avx512"] {
+                        let Some(kernel) = Kernel::named(name) else {
+                            continue;
+                        };
+                        let Passing { maybe, sure } = kernel.run(Pass(&bytes, &fine));
+                        for (number, row) in rows.iter().enumerate() {
+                            // A key that ends its bucket reaches all bounds there.
+                            let is_reached = match is_vague {
+                                true => *row < code,
+                                false => row >> 8 <= code >> 8,
+                            };
+                            let is_sure = sure >> number & 1 == 1;
+                            assert!(is_reached || !is_sure, "{name} {row:x} {code:x} {is_vague}");
+                            let may_pass = maybe >> number & 1 == 1;
+                            assert!(
+                                may_pass || *row > code,
+                                "{name} {row:x} {code:x} {is_vague}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_the_attribute_only_rows_without_a_bound_pass() {
+        let mut bytes = page(100, 200, &[100, 150]);
+        bytes.push([].into_iter(), 2).expect("it has no bound");
+
+        let Passing { sure, maybe } = Kernel::PORTABLE.run(Pass(&bytes, &FineCodes::NONE));
+
+        assert_eq!((sure & 7, maybe & 7), (4, 4));
     }
 }
