@@ -146,9 +146,10 @@ impl Group {
         let slot = self.tree.find(bounds);
         // Planes of few rows become a sieve once they are enough, bitmaps bytes once pages are many.
         let page = &self.pages[slot];
-        let has_its_form = match page.form() {
-            Form::Bytes => true,
-            form => self.form(page.live().min(PLANES_ROWS)) == form,
+        let has_its_form = match (page.form(), self.form(page.live().min(PLANES_ROWS))) {
+            // What is there already serves well enough until it has to be built again.
+            (Form::Bytes, _) | (Form::Planes, Form::Bytes) => true,
+            (own, best) => own == best,
         };
         let page = &mut self.pages[slot];
         // What readers share is not copied to find that it is full.
@@ -254,12 +255,16 @@ impl Group {
         // The first page knows best how all rows are spread.
         let is_first = self.pages.len() <= 1 && range.start == 0;
         let known = self.dictionary.as_ref().filter(|_| !is_first);
-        let page = known.and_then(|known| Page::sieve(rows, range.clone(), known, by_bytes));
+        // Those that it was made for may have been few, or far from these.
+        let is_blurred = |known: &&Arc<Dictionary>| by_bytes && known.blurs(rows, range.clone());
+        let blurred = known.filter(is_blurred).is_some();
+        let serving = known.filter(|_| !blurred).cloned();
+        let page = serving.and_then(|own| Page::sieve(rows, range.clone(), &own, by_bytes));
         page.unwrap_or_else(|| {
             let old = self.dictionary.take_if(|_| !is_first);
             // When the first page is parted all rows are at hand, and later only some.
             let is_fine = by_bytes || range.len() < rows.len();
-            let new = Dictionary::new(&self.columns, rows, old.as_deref(), is_fine);
+            let new = Dictionary::new(&self.columns, rows, old.as_deref(), is_fine, blurred);
             let new = Arc::new(new);
             let page = Page::sieve(rows, range, &new, by_bytes);
             self.dictionary = Some(new);

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::ptr;
 
 use super::super::column::Column;
@@ -22,6 +23,9 @@ const SAMPLE: usize = 256;
 
 /// Bounds of all columns that are looked at for fine codes, at most.
 const FINE_SAMPLE: usize = 6 << 10;
+
+/// Bounds of a page whose fine codes are no further apart are not told apart.
+const BLURRED: u16 = 8;
 
 /// No column.
 const NONE: u8 = u8::MAX;
@@ -181,12 +185,13 @@ impl Sides {
 
 impl Dictionary {
     /// A dictionary for the rows of a group with these columns, and what `old` was made for; with fine
-    /// codes if asked for.
+    /// codes if asked for, which are those of `old` unless these are blurred.
     pub(in super::super) fn new(
         columns: &[Column],
         rows: &Rows,
         old: Option<&Self>,
         is_fine: bool,
+        are_blurred: bool,
     ) -> Self {
         let mut numbers: Vec<u32> = columns.iter().map(|column| column.axis()).collect();
         numbers.sort_unstable();
@@ -240,13 +245,14 @@ impl Dictionary {
             axis_of,
         };
         if is_fine {
-            dictionary.fine = dictionary.fine(rows, old);
+            dictionary.fine = dictionary.fine(rows, old, are_blurred);
         }
         dictionary
     }
 
-    /// Fine codes as `old` has them, and else for bounds as these rows have them.
-    fn fine(&self, rows: &Rows, old: Option<&Self>) -> Box<[Arc<Fine>]> {
+    /// Fine codes as `old` has them, and else for bounds as these rows have them; for both if those of
+    /// `old` are blurred.
+    fn fine(&self, rows: &Rows, old: Option<&Self>, are_blurred: bool) -> Box<[Arc<Fine>]> {
         let mut counts = [0usize; COLUMNS_MAX];
         let placed = || (0..rows.len()).flat_map(|row| rows.bounds(row));
         for own in placed() {
@@ -276,11 +282,46 @@ impl Dictionary {
             old.fine.get(usize::from(old.axis_of[usize::from(place)]))
         };
         let axes = self.axes.iter().zip(samples);
-        let fine = axes.map(|(sides, sample)| match known(sides) {
-            Some(fine) => Arc::clone(fine),
+        let fine = axes.map(|(sides, mut sample)| match known(sides) {
+            Some(fine) if !are_blurred => Arc::clone(fine),
+            Some(fine) => {
+                // As many of both, so that pages to come are told apart wherever they are.
+                let values: Vec<u64> = fine.values().collect();
+                let more = sample.len().max(values.len());
+                sample.extend(values.into_iter().cycle().take(more));
+                Arc::new(Fine::new(sample))
+            }
             None => Arc::new(Fine::new(sample)),
         });
         fine.collect()
+    }
+
+    /// Whether most columns on which these rows differ have fine codes that tell next to none of them
+    /// apart.
+    pub(in super::super) fn blurs(&self, rows: &Rows, range: Range<usize>) -> bool {
+        if !self.is_fine() {
+            return false;
+        }
+        let mut ends = [None::<(u64, u64)>; COLUMNS_MAX];
+        for Placed { column, least } in range.flat_map(|row| rows.bounds(row)) {
+            let own = &mut ends[usize::from(*column)];
+            let (low, high) = own.get_or_insert((*least, *least));
+            (*low, *high) = ((*low).min(*least), (*high).max(*least));
+        }
+        let differing = (0..).zip(ends).filter_map(|(place, own)| {
+            let (low, high) = own.filter(|(low, high)| low < high)?;
+            // Without an axis it has to be made anew anyhow.
+            let has_axis = self.axis_of[usize::from(place)] != NONE;
+            let steps = has_axis.then(|| {
+                let (low, high) = (self.fine_code(place, low), self.fine_code(place, high));
+                high.abs_diff(low)
+            });
+            Some(steps.is_some_and(|steps| steps < BLURRED))
+        });
+        let (all, blurred) = differing.fold((0, 0), |(all, blurred), is_blurred: bool| {
+            (all + 1, blurred + usize::from(is_blurred))
+        });
+        2 * blurred > all
     }
 
     /// Whether it has fine codes.
@@ -358,5 +399,41 @@ impl Dictionary {
     pub(super) fn holds(&self, interval: Interval, keys: &[u64; COLUMNS_MAX]) -> bool {
         self.decode(interval)
             .all(|own| own.least <= keys[usize::from(own.column) % COLUMNS_MAX])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::SubscriptionId;
+    use super::super::super::attribute::AttributeId;
+    use super::super::super::column::Side;
+    use super::*;
+
+    /// Rows with two lower bounds each.
+    fn rows(bounds: impl Iterator<Item = [u64; 2]>) -> Rows {
+        let mut rows = Rows::default();
+        rows.begin(2);
+        for (id, bounds) in (0..).zip(bounds) {
+            let placed = (0..).zip(bounds);
+            let placed = placed.map(|(column, least)| Placed { column, least });
+            rows.push(SubscriptionId(id), placed, None);
+        }
+        rows
+    }
+
+    #[test]
+    fn codes_that_far_rows_blur_are_made_anew_for_both() {
+        let columns = [1, 2].map(|at| Column::new(AttributeId::at(at), Side::WholeLow));
+        let far = rows((1..2000).map(|n| [(1 << 50) + 77 * n, (1 << 51) + 99 * n]));
+        let near = rows((1..2000).map(|n| [10_000 + 7 * n, 20_000 + 9 * n]));
+        let of_far = Dictionary::new(&columns, &far, None, true, false);
+
+        assert!(!of_far.blurs(&far, 0..1999));
+        assert!(of_far.blurs(&near, 0..1999));
+        let kept = Dictionary::new(&columns, &near, Some(&of_far), true, false);
+        assert!(kept.blurs(&near, 0..1999));
+        let anew = Dictionary::new(&columns, &near, Some(&of_far), true, true);
+        assert!(!anew.blurs(&near, 0..1999));
+        assert!(!anew.blurs(&far, 0..1999));
     }
 }

@@ -94,6 +94,13 @@ impl Fine {
         }
     }
 
+    /// Some of the values that it was made for.
+    pub(super) fn values(&self) -> impl Iterator<Item = u64> + '_ {
+        let borders = self.borders.iter().flatten().copied();
+        // Each other border lies right behind one.
+        borders.filter(|border| *border != u64::MAX).step_by(2)
+    }
+
     /// The bucket of a key.
     #[inline(always)]
     pub(super) fn bucket<L: Lanes>(&self, lanes: L, key: u64) -> Bucket {
