@@ -145,12 +145,10 @@ pub(super) trait Lanes: Copy {
     /// A bit for each byte of `line` that is at most the one of `codes` at its place in its word.
     fn each_at_most(self, line: &Line, codes: &[u8; 8]) -> u64;
 
-    /// Holds each of the lines, the first bytes of a block column by column, against its test.
-    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing;
-
-    /// The same, where every row passes on the lines without a bit in `open`, so that these need not be
-    /// looked at; there are at most 64.
-    fn pass_open(self, lines: &[Line], tests: &[Test], open: u64) -> Passing;
+    /// Holds each of the lines, the first bytes of a block column by column, against its test. On lines
+    /// without a bit in `open` every row passes, so that these need not be looked at; there are at most
+    /// 64 lines.
+    fn pass(self, lines: &[Line], tests: &[Test], open: u64) -> Passing;
 
     /// Joins the bitmaps that begin in `maps` where `picks` say, the first `used` words of each, which
     /// are a multiple of [`WORDS_WIDE`] or fewer.

@@ -349,7 +349,7 @@ impl Planes {
             let block = blocks.trailing_zeros() as usize % PAGE_BLOCKS;
             blocks &= blocks - 1;
             let open = u64::from_le_bytes(open[block]);
-            let passing = lanes.pass_open(self.firsts(block), tests, open);
+            let passing = lanes.pass(self.firsts(block), tests, open);
             let live = self.live_rows[block];
             let (maybe, sure) = (passing.maybe & live, passing.sure & live & surely);
             if maybe == 0 {

@@ -56,7 +56,8 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn pass_open(self, lines: &[Line], tests: &[Test], open: u64) -> Passing {
+    fn pass(self, lines: &[Line], tests: &[Test], open: u64) -> Passing {
+        // Bytes by which a row is above a limit; 0 while it is above none.
         let (mut above_most, mut above_sure) = ([0; BLOCK_ROWS], [0; BLOCK_ROWS]);
         for (column, (line, test)) in lines.iter().zip(tests).enumerate() {
             if open >> column & 1 == 0 {
@@ -70,22 +71,6 @@ impl Lanes for Portable {
         Passing {
             maybe: self.compare(&Line(above_most), 0).equal,
             sure: self.compare(&Line(above_sure), 0).equal,
-        }
-    }
-
-    #[inline(always)]
-    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
-        // Bytes by which a row is above a limit; 0 while it is above none.
-        let (mut most, mut sure) = ([0; BLOCK_ROWS], [0; BLOCK_ROWS]);
-        for (line, test) in lines.iter().zip(tests) {
-            for row in 0..BLOCK_ROWS {
-                most[row] |= line.0[row].saturating_sub(test.most);
-                sure[row] |= line.0[row].saturating_sub(test.sure);
-            }
-        }
-        Passing {
-            maybe: self.compare(&Line(most), 0).equal,
-            sure: self.compare(&Line(sure), 0).equal,
         }
     }
 

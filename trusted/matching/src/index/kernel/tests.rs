@@ -53,7 +53,6 @@ struct Bytes {
     tests: Vec<Test>,
     /// A bit for each line that may have rows which fail.
     open: u64,
-    open_tests: Vec<Test>,
 }
 
 impl Bytes {
@@ -62,16 +61,14 @@ impl Bytes {
         let used = seed as u32 % 4;
         let lines = (0..used).map(|by| Line(line.0.map(|byte| byte.rotate_left(by))));
         let lines: Vec<Line> = lines.collect();
-        let tests = lines.iter().map(|line| Test {
-            most: line.0[1].max(line.0[2]),
-            sure: line.0[1].min(line.0[2]),
-        });
-        let tests: Vec<Test> = tests.collect();
         let open = dice.next();
-        let open_tests = tests.iter().enumerate();
-        let open_tests = open_tests.map(|(column, test)| match open >> column & 1 {
+        let tests = lines.iter().enumerate();
+        let tests = tests.map(|(column, line)| match open >> column & 1 {
             0 => Test::NONE,
-            _ => *test,
+            _ => Test {
+                most: line.0[1].max(line.0[2]),
+                sure: line.0[1].min(line.0[2]),
+            },
         });
         Self {
             code: dice.byte(),
@@ -79,10 +76,9 @@ impl Bytes {
                 true => [254; 8],
                 false => core::array::from_fn(|_| dice.byte()),
             },
-            open_tests: open_tests.collect(),
+            tests: tests.collect(),
             line,
             lines,
-            tests,
             open,
         }
     }
@@ -172,7 +168,6 @@ struct Answers {
     framed: Framed,
     each_at_most: u64,
     passing: Passing,
-    passing_open: Passing,
     sifted: Sifted,
     tops_below: usize,
     is_within: bool,
@@ -213,8 +208,7 @@ impl Job for Everything {
             at_most: lanes.at_most(&bytes.line, &bytes.codes),
             framed: lanes.write(&words.frame, &words.keys),
             each_at_most: lanes.each_at_most(&bytes.line, &bytes.codes),
-            passing: lanes.pass(lines, &bytes.tests),
-            passing_open: lanes.pass_open(lines, &bytes.open_tests, bytes.open),
+            passing: lanes.pass(lines, &bytes.tests, bytes.open),
             sifted,
             tops_below: lanes.below(&sieved.tops, sieved.key),
             is_within: lanes.within(
@@ -257,11 +251,7 @@ impl Lanes for Plain {
         mask(words.flat_map(|word| word.iter().zip(codes).map(|(byte, code)| byte <= code)))
     }
 
-    fn pass_open(self, lines: &[Line], tests: &[Test], _: u64) -> Passing {
-        self.pass(lines, tests)
-    }
-
-    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
+    fn pass(self, lines: &[Line], tests: &[Test], _: u64) -> Passing {
         let within = |limit: fn(&Test) -> u8| {
             mask((0..BLOCK_ROWS).map(|row| {
                 let mut columns = lines.iter().zip(tests);

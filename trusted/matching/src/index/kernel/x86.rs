@@ -168,13 +168,7 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn pass_open(self, lines: &[Line], tests: &[Test], _: u64) -> Passing {
-        // The lines that need not be looked at change nothing.
-        self.pass(lines, tests)
-    }
-
-    #[inline(always)]
-    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
+    fn pass(self, lines: &[Line], tests: &[Test], _: u64) -> Passing {
         let mut passing = Passing { maybe: 0, sure: 0 };
         for half in 0..2 {
             // SAFETY: `self` proves AVX2; a line is 64 aligned bytes, of which these are 32.
@@ -310,10 +304,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn pass_open(self, lines: &[Line], tests: &[Test], open: u64) -> Passing {
+    fn pass(self, lines: &[Line], tests: &[Test], open: u64) -> Passing {
         static ZEROS: Line = Line([0; BLOCK_ROWS]);
         // SAFETY: `self` proves AVX-512 F.
         let zero = unsafe { _mm512_setzero_si512() };
+        // Bytes by which a row is above a limit; 0 while it is above none.
         let (mut most, mut sure) = (zero, zero);
         for (column, (line, test)) in lines.iter().zip(tests).enumerate() {
             // Instead of a branch, which nobody can foretell, a line that is always near.
@@ -321,33 +316,6 @@ impl Lanes for Avx512 {
             // SAFETY: `self` proves AVX-512 F and BW; a line is 64 aligned bytes.
             unsafe {
                 let line = _mm512_load_si512(line.0.as_ptr().cast());
-                let most_of = _mm512_set1_epi8(test.most.cast_signed());
-                let sure_of = _mm512_set1_epi8(test.sure.cast_signed());
-                most = _mm512_or_si512(most, _mm512_subs_epu8(line, most_of));
-                sure = _mm512_or_si512(sure, _mm512_subs_epu8(line, sure_of));
-            }
-        }
-        // SAFETY: `self` proves AVX-512 BW.
-        unsafe {
-            Passing {
-                maybe: _mm512_testn_epi8_mask(most, most),
-                sure: _mm512_testn_epi8_mask(sure, sure),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn pass(self, lines: &[Line], tests: &[Test]) -> Passing {
-        // SAFETY: `self` proves AVX-512 F; a line is 64 aligned bytes.
-        let load = |line: &Line| unsafe { _mm512_load_si512(line.0.as_ptr().cast()) };
-        // SAFETY: `self` proves AVX-512 F.
-        let zero = unsafe { _mm512_setzero_si512() };
-        // Bytes by which a row is above a limit; 0 while it is above none.
-        let (mut most, mut sure) = (zero, zero);
-        for (line, test) in lines.iter().zip(tests) {
-            let line = load(line);
-            // SAFETY: `self` proves AVX-512 BW.
-            unsafe {
                 let most_of = _mm512_set1_epi8(test.most.cast_signed());
                 let sure_of = _mm512_set1_epi8(test.sure.cast_signed());
                 most = _mm512_or_si512(most, _mm512_subs_epu8(line, most_of));

@@ -160,7 +160,7 @@ impl Bytes {
         let columns = self.places.len();
         let lines = &self.lines[block * columns..][..columns];
         let open = u64::from_le_bytes(limits.open[block % SIFT_WORDS]);
-        lanes.pass_open(lines, &limits.tests, open)
+        lanes.pass(lines, &limits.tests, open)
     }
 }
 
