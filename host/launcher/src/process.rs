@@ -23,7 +23,7 @@ const LARGE_BYTES: usize = 1 << 13;
 const PIPE_BYTES: usize = 1 << 20;
 
 /// Has the allocator of the GNU C library ask for large pages where the system gives them on request: with a
-/// million subscriptions a program without an enclave loses a fifth of its time to looking pages up.
+/// million subscriptions a program without an enclave loses up to a fifth of its time to looking pages up.
 const ALLOCATOR: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
 /// The path of the trusted program `name`: beside the running executable.
