@@ -1,0 +1,1 @@
+//! The untrusted store: datastores, policies, placement, quorum.

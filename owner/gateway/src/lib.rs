@@ -1,0 +1,1 @@
+//! The gateway: translates REST into sealed requests, nothing more.
