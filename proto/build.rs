@@ -1,8 +1,16 @@
 //! Compiles the `.proto` files with protox, so that no `protoc` is needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files =
-        ["link", "provision", "cbr", "routing"].map(|name| format!("securecloud/{name}.proto"));
+    let files = [
+        "link",
+        "provision",
+        "cbr",
+        "routing",
+        "storage",
+        "coder",
+        "store",
+    ]
+    .map(|name| format!("securecloud/{name}.proto"));
     println!("cargo::rerun-if-changed=securecloud");
     let descriptors = protox::compile(files, ["."])?;
     prost_build::Config::new()

@@ -18,5 +18,8 @@ package!(link, "securecloud.link.v1.rs");
 package!(provision, "securecloud.provision.v1.rs");
 package!(cbr, "securecloud.cbr.v1.rs");
 package!(routing, "securecloud.routing.v1.rs");
+package!(storage, "securecloud.storage.v1.rs");
+package!(coder, "securecloud.coder.v1.rs");
+package!(store, "securecloud.store.v1.rs");
 
 pub use prost::{DecodeError, Message};
