@@ -8,10 +8,12 @@
 
 mod backend;
 mod error;
+mod fs;
 mod memory;
 mod name;
 
 pub use backend::{Backend, Capabilities, FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Reply, Usage};
 pub use error::BackendError;
+pub use fs::{Fs, FsError, FsSettings};
 pub use memory::{Faults, Memory};
 pub use name::{FragmentName, NAME_BYTES_MAX, NameError};
