@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::{
-    Catalog, CatalogError, Condition, DatastoreId, Key, VersionId, transaction::Transaction,
-};
+use crate::current::{self, Latest};
+use crate::datastores::{self, Change};
+use crate::transaction::Transaction;
+use crate::versions::{self, NewVersion};
+use crate::{Catalog, CatalogError, Condition, DatastoreId, Key, VersionId, keys};
 
 /// A delete marker to be put on top of an object's versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,26 +79,107 @@ impl Catalog {
     }
 }
 
-// STUB
 async fn delete_current(
-    _: &mut dyn Transaction,
-    _: &DatastoreId,
-    _: &Key,
-    _: Condition,
-    _: Option<&NewMarker>,
-    _: u64,
-    _: u64,
+    tx: &mut dyn Transaction,
+    datastore: &DatastoreId,
+    key: &Key,
+    condition: Condition,
+    marker: Option<&NewMarker>,
+    now_ms: u64,
+    due_ms: u64,
 ) -> Result<Removed, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
+    keys::check(key)?;
+    let (number, versioning) = datastores::draw_number(tx, datastore).await?;
+    let before = current::latest(tx, datastore, key).await?;
+    if !current::holds(condition, before.as_ref()) {
+        return Err(CatalogError::ConditionFailed);
+    }
+    let (versions, mut change, now) = if versioning {
+        let marker = marker.ok_or(CatalogError::MarkerNeeded)?;
+        let change = Change {
+            versions: 1,
+            ..Change::default()
+        };
+        let now = insert_marker(tx, datastore, key, number, marker, now_ms).await?;
+        (Vec::new(), change, Some(now))
+    } else {
+        overtake_intents(tx, datastore, key).await?;
+        let (versions, change) = versions::remove(tx, datastore, key, None, due_ms).await?;
+        (versions, change, None)
+    };
+    change.objects += current::follow(tx, datastore, key, before.as_ref(), now.as_ref()).await?;
+    change.apply(tx, datastore).await?;
+    Ok(Removed {
+        number,
+        versions,
+        marker: now.map(|marker| marker.id),
+    })
 }
 
-// STUB
+async fn insert_marker(
+    tx: &mut dyn Transaction,
+    datastore: &DatastoreId,
+    key: &Key,
+    number: u64,
+    marker: &NewMarker,
+    now_ms: u64,
+) -> Result<Latest, CatalogError> {
+    let version = NewVersion {
+        id: &marker.id,
+        datastore,
+        key,
+        number,
+        size: 0,
+        stored_bytes: 0,
+        created_ms: now_ms,
+        policy: "",
+        policy_version: 0,
+        is_marker: true,
+        head: &marker.head,
+        tags: &[],
+        body: &[],
+    };
+    version.insert(tx).await?;
+    Ok(Latest {
+        id: marker.id,
+        number,
+        is_marker: true,
+        tags: Bytes::new(),
+    })
+}
+
+/// The PUTs of a key that are under way drew their numbers before the deletion did: what removes everything up to its number removes
+/// them too, now and in a catalogue that is rebuilt.
+async fn overtake_intents(
+    tx: &mut dyn Transaction,
+    datastore: &DatastoreId,
+    key: &Key,
+) -> Result<(), CatalogError> {
+    let sql = "UPDATE intent SET is_overtaken = 1 WHERE datastore = $1 AND key = $2";
+    tx.execute(sql, &[datastore.into(), key.into()]).await?;
+    Ok(())
+}
+
 async fn delete_version(
-    _: &mut dyn Transaction,
-    _: &DatastoreId,
-    _: &Key,
-    _: &VersionId,
-    _: u64,
+    tx: &mut dyn Transaction,
+    datastore: &DatastoreId,
+    key: &Key,
+    version: &VersionId,
+    due_ms: u64,
 ) -> Result<Removed, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
+    let (number, _) = datastores::draw_number(tx, datastore).await?;
+    let before = current::latest(tx, datastore, key).await?;
+    let (versions, mut change) =
+        versions::remove(tx, datastore, key, Some(version), due_ms).await?;
+    if before.as_ref().is_some_and(|before| before.id == *version) {
+        let now = current::latest(tx, datastore, key).await?;
+        change.objects +=
+            current::follow(tx, datastore, key, before.as_ref(), now.as_ref()).await?;
+    }
+    change.apply(tx, datastore).await?;
+    Ok(Removed {
+        number,
+        versions,
+        marker: None,
+    })
 }

@@ -1,16 +1,8 @@
-//! The names of things: fixed lengths of bytes that say nothing, and keys.
+//! Ids: fixed lengths of bytes that say nothing.
 
 use core::fmt;
 
-use bytes::Bytes;
-
 use crate::CatalogError;
-
-/// The name of an object: bytes of no meaning to the host, compared bytewise; 1 to [`KEY_BYTES_MAX`] of them.
-pub type Key = Bytes;
-
-/// Bytes that a key may have.
-pub const KEY_BYTES_MAX: usize = 1024;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
@@ -56,11 +48,3 @@ id!(
     SegmentId,
     32
 );
-
-/// Refuses a key that no object can have.
-pub(crate) fn check_key(key: &[u8]) -> Result<(), CatalogError> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(CatalogError::Invalid("a key has 1 to 1024 bytes"));
-    }
-    Ok(())
-}

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::transaction::{Param, Row, Transaction};
 use crate::{
-    Catalog, CatalogError, DatastoreId, Key, Segment, VersionId, catalog::Reach, ids::check_key,
-    segments,
+    Catalog, CatalogError, DatastoreId, Key, Segment, VersionId, catalog::Reach, datastores,
+    garbage, keys, segments, uploads,
 };
 
 /// A PUT, or an upload in parts, about to begin.
@@ -163,52 +163,161 @@ impl Catalog {
     }
 }
 
-// STUB
-async fn begin(_: &mut dyn Transaction, _: &NewIntent, _: &[Segment]) -> Result<u64, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
+/// The columns of an intent, in the order of [`Intent::from_row`].
+macro_rules! select_intent {
+    ($rest:literal) => {
+        concat!(
+            "SELECT version, datastore, key, lease_until_ms, upload, policy, policy_version, created_ms, number FROM intent ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_intent;
+
+impl Intent {
+    pub(crate) fn from_row(mut row: Row) -> Result<Self, CatalogError> {
+        Ok(Self {
+            version: row.take()?,
+            datastore: row.take()?,
+            key: row.take()?,
+            lease_until_ms: row.take()?,
+            upload: row.optional()?,
+            policy: row.take()?,
+            policy_version: row.take()?,
+            created_ms: row.take()?,
+            number: row.take()?,
+        })
+    }
 }
 
-// STUB
-async fn add_segments(
-    _: &mut dyn Transaction,
-    _: &VersionId,
-    _: &[Segment],
-    _: u64,
-    _: u64,
-) -> Result<(), CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
+async fn begin(
+    tx: &mut dyn Transaction,
+    intent: &NewIntent,
+    segments: &[Segment],
+) -> Result<u64, CatalogError> {
+    keys::check(&intent.key)?;
+    let (number, _) = datastores::draw_number(tx, &intent.datastore).await?;
+    let committed = "SELECT 1 FROM version WHERE id = $1";
+    if !tx
+        .query(committed, &[(&intent.version).into()])
+        .await?
+        .is_empty()
+    {
+        return Err(CatalogError::VersionExists);
+    }
+    let sql = "INSERT INTO intent (version, datastore, key, number, lease_until_ms, upload, policy, policy_version, created_ms, \
+            is_overtaken) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT DO NOTHING";
+    let params: [Param<'_>; 9] = [
+        (&intent.version).into(),
+        (&intent.datastore).into(),
+        (&intent.key).into(),
+        number.into(),
+        intent.lease_until_ms.into(),
+        intent.upload.as_ref().into(),
+        (&*intent.policy).into(),
+        intent.policy_version.into(),
+        intent.created_ms.into(),
+    ];
+    if tx.execute(sql, &params).await? == 0 {
+        return Err(CatalogError::Exists("intent"));
+    }
+    segments::insert(tx, &intent.version, intent.upload.is_some(), segments).await?;
+    Ok(number)
 }
 
-// STUB
-async fn renew(_: &mut dyn Transaction, _: &VersionId, _: u64, _: u64) -> Result<(), CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
-}
-
-// STUB
-async fn abandon(_: &mut dyn Transaction, _: &VersionId, _: u64) -> Result<(), CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
-}
-
-// STUB
-async fn intent(_: &mut dyn Transaction, _: &VersionId) -> Result<Option<Intent>, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
-}
-
-// STUB
-async fn expired_intents(
-    _: &mut dyn Transaction,
-    _: u64,
-    _: usize,
-) -> Result<Vec<VersionId>, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
-}
-
-// STUB
-async fn expire_intent(
-    _: &mut dyn Transaction,
-    _: &VersionId,
-    _: u64,
-    _: u64,
+/// Locks the intent of a version and extends its lease, if it is live; returns whether it is an upload.
+pub(crate) async fn keep(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    lease_until_ms: u64,
+    now_ms: u64,
 ) -> Result<bool, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
+    let sql = "UPDATE intent \
+        SET lease_until_ms = CASE WHEN lease_until_ms < $2 THEN $2 ELSE lease_until_ms END \
+        WHERE version = $1 AND lease_until_ms > $3 \
+        RETURNING CASE WHEN upload IS NULL THEN 0 ELSE 1 END";
+    let params = [version.into(), lease_until_ms.into(), now_ms.into()];
+    let mut rows = tx.query(sql, &params).await?;
+    rows.pop().ok_or(CatalogError::IntentGone)?.take()
+}
+
+async fn renew(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    lease_until_ms: u64,
+    now_ms: u64,
+) -> Result<(), CatalogError> {
+    keep(tx, version, lease_until_ms, now_ms).await?;
+    Ok(())
+}
+
+async fn add_segments(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    segments: &[Segment],
+    lease_until_ms: u64,
+    now_ms: u64,
+) -> Result<(), CatalogError> {
+    let is_upload = keep(tx, version, lease_until_ms, now_ms).await?;
+    if !is_upload {
+        segments::push_out(tx, version, segments).await?;
+    }
+    segments::insert(tx, version, is_upload, segments).await
+}
+
+async fn abandon(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    due_ms: u64,
+) -> Result<(), CatalogError> {
+    let sql = "DELETE FROM intent WHERE version = $1";
+    if tx.execute(sql, &[version.into()]).await? > 0 {
+        drop_remains(tx, version, due_ms).await?;
+    }
+    Ok(())
+}
+
+async fn expire_intent(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    now_ms: u64,
+    due_ms: u64,
+) -> Result<bool, CatalogError> {
+    let sql = "DELETE FROM intent WHERE version = $1 AND lease_until_ms <= $2";
+    if tx.execute(sql, &[version.into(), now_ms.into()]).await? == 0 {
+        return Ok(false);
+    }
+    drop_remains(tx, version, due_ms).await?;
+    Ok(true)
+}
+
+/// What an intent leaves behind that ended without a version.
+async fn drop_remains(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    due_ms: u64,
+) -> Result<(), CatalogError> {
+    garbage::discard(tx, version, due_ms).await?;
+    uploads::drop_parts(tx, version).await
+}
+
+async fn intent(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+) -> Result<Option<Intent>, CatalogError> {
+    let sql = select_intent!("WHERE version = $1");
+    let rows = tx.query(sql, &[version.into()]).await?;
+    rows.into_iter().next().map(Intent::from_row).transpose()
+}
+
+async fn expired_intents(
+    tx: &mut dyn Transaction,
+    now_ms: u64,
+    limit: usize,
+) -> Result<Vec<VersionId>, CatalogError> {
+    let sql = "SELECT version FROM intent WHERE lease_until_ms <= $1 \
+        ORDER BY lease_until_ms, version LIMIT $2";
+    let rows = tx.query(sql, &[now_ms.into(), limit.into()]).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
 }

@@ -3,7 +3,8 @@
 //! Invariant: the index has the tags of current objects and no others; a version keeps its own, for the day it is current again.
 
 use crate::transaction::Transaction;
-use crate::{Catalog, CatalogError, DatastoreId, Key, Version, catalog::Reach, versions};
+use crate::versions::version_columns;
+use crate::{Catalog, CatalogError, DatastoreId, Key, Version, catalog::Reach};
 
 impl Catalog {
     /// At most `limit` current objects that carry `tag`, with keys after `after`, by key.
@@ -25,13 +26,20 @@ impl Catalog {
     }
 }
 
-// STUB
 async fn search(
-    _: &mut dyn Transaction,
-    _: &DatastoreId,
-    _: &[u8; 16],
-    _: Option<&Key>,
-    _: usize,
+    tx: &mut dyn Transaction,
+    datastore: &DatastoreId,
+    tag: &[u8; 16],
+    after: Option<&Key>,
+    limit: usize,
 ) -> Result<Vec<Version>, CatalogError> {
-    Err(CatalogError::Unavailable("not there yet".to_owned()))
+    let sql = concat!(
+        "SELECT ",
+        version_columns!("1"),
+        " FROM tag t JOIN object o ON o.datastore = t.datastore AND o.key = t.key JOIN version v ON v.id = o.version \
+            WHERE t.datastore = $1 AND t.tag = $2 AND t.key > $3 ORDER BY t.key LIMIT $4"
+    );
+    let after: &[u8] = after.map_or(&[], |after| after);
+    let params = [datastore.into(), tag.into(), after.into(), limit.into()];
+    Version::from_rows(tx.query(sql, &params).await?)
 }

@@ -127,6 +127,11 @@ impl Row {
             .ok_or_else(|| wrong("a row with another column"))
     }
 
+    /// Whether the next column is this number.
+    pub(crate) fn is_integer(&self, number: i64) -> bool {
+        self.0.as_slice().first() == Some(&Value::Integer(number))
+    }
+
     /// Leaves out the next `columns` columns.
     pub(crate) fn skip(&mut self, columns: usize) {
         self.0.by_ref().take(columns).for_each(drop);
