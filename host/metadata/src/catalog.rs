@@ -1,0 +1,114 @@
+//! The catalogue as its callers hold it: an engine, and the way to have it run an operation.
+
+use core::future::Future;
+use core::pin::Pin;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::CatalogError;
+use crate::postgres::Postgres;
+use crate::sqlite::{Memory, Sqlite};
+use crate::transaction::Transaction;
+
+/// The catalogue of one store, or of several that share a PostgreSQL server. Cheap to clone.
+///
+/// Every method is one transaction, and what it did is durable when it returns. A method whose future is dropped before it has returned
+/// was done or was not, and never in part. Times are milliseconds of a clock that the callers share; nothing here reads one.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    engine: Arc<Engine>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Sqlite),
+    Memory(Memory),
+    Postgres(Postgres),
+}
+
+/// A running operation.
+pub(crate) type Running<'a, R> = Pin<Box<dyn Future<Output = Result<R, CatalogError>> + Send + 'a>>;
+
+/// An operation over its arguments. It may be run again from the start when the database asks for that, so it changes nothing but the
+/// transaction.
+pub(crate) type Operation<A, R> = for<'a> fn(&'a mut dyn Transaction, &'a A) -> Running<'a, R>;
+
+/// How much an operation reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A few rows by their keys, in one statement: microseconds.
+    Point,
+    /// Many rows, or several statements that must see one state.
+    Scan,
+}
+
+impl Catalog {
+    /// Opens the database in the file `path`, and makes it if it is not there. One process at a time should write to it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be opened or another process holds it for more than five seconds, `NewerSchema`.
+    pub async fn sqlite(path: &Path) -> Result<Self, CatalogError> {
+        Ok(Self::of(Engine::Sqlite(Sqlite::open(path)?)))
+    }
+
+    /// Connects to a PostgreSQL server (15 or newer), `postgresql://user:password@host:port/database`, and makes the tables in the
+    /// schema that comes first in its search path if they are not there.
+    ///
+    /// The connections are not encrypted yet: use a unix socket, the loopback, or a network that keeps others out.
+    ///
+    /// # Errors
+    /// `Unavailable` if the server cannot be reached or refuses, `NewerSchema`.
+    pub async fn postgres(url: &str) -> Result<Self, CatalogError> {
+        Ok(Self::of(Engine::Postgres(Postgres::connect(url).await?)))
+    }
+
+    /// An empty catalogue in memory, gone with its last clone. Each operation runs at once on the calling task, so that a simulation
+    /// that makes the same calls sees the same answers.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no memory left.
+    pub fn sqlite_in_memory() -> Result<Self, CatalogError> {
+        Ok(Self::of(Engine::Memory(Memory::open()?)))
+    }
+
+    fn of(engine: Engine) -> Self {
+        Self {
+            engine: Arc::new(engine),
+        }
+    }
+
+    /// Runs an operation that changes something.
+    pub(crate) async fn write<A, R>(
+        &self,
+        args: A,
+        operation: Operation<A, R>,
+    ) -> Result<R, CatalogError>
+    where
+        A: Send + Sync + 'static,
+        R: Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(engine) => engine.write(args, operation).await,
+            Engine::Memory(engine) => engine.run(&args, operation),
+            Engine::Postgres(engine) => engine.write(&args, operation).await,
+        }
+    }
+
+    /// Runs an operation that only reads.
+    pub(crate) async fn read<A, R>(
+        &self,
+        reach: Reach,
+        args: A,
+        operation: Operation<A, R>,
+    ) -> Result<R, CatalogError>
+    where
+        A: Send + Sync + 'static,
+        R: Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(engine) => engine.read(reach, args, operation).await,
+            Engine::Memory(engine) => engine.run(&args, operation),
+            Engine::Postgres(engine) => engine.read(reach, &args, operation).await,
+        }
+    }
+}

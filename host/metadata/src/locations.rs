@@ -1,0 +1,132 @@
+//! Storage locations: where fragments may lie.
+
+use core::str::FromStr;
+
+use crate::transaction::{Row, Transaction};
+use crate::{Catalog, CatalogError, catalog::Reach};
+
+/// A place that stores fragments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Its name, of which fragments are noted down.
+    pub name: String,
+    /// How to reach it and what it costs, as JSON; opaque here.
+    pub settings: String,
+    /// What it may be used for.
+    pub state: LocationState,
+}
+
+/// What a location may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LocationState {
+    /// Everything.
+    Active,
+    /// Reading, while its fragments move elsewhere.
+    Draining,
+    /// Reading.
+    ReadOnly,
+    /// Nothing: its fragments are to be made again elsewhere.
+    Lost,
+}
+
+impl LocationState {
+    /// The word for it, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::ReadOnly => "read-only",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl FromStr for LocationState {
+    type Err = CatalogError;
+
+    fn from_str(word: &str) -> Result<Self, CatalogError> {
+        match word {
+            "active" => Ok(Self::Active),
+            "draining" => Ok(Self::Draining),
+            "read-only" => Ok(Self::ReadOnly),
+            "lost" => Ok(Self::Lost),
+            _ => Err(CatalogError::Invalid(
+                "a location is active, draining, read-only or lost",
+            )),
+        }
+    }
+}
+
+impl Catalog {
+    /// All locations, by name.
+    pub async fn locations(&self) -> Result<Vec<Location>, CatalogError> {
+        self.read(Reach::Scan, (), |tx, ()| Box::pin(locations(tx)))
+            .await
+    }
+
+    /// Puts a location in place, or in the place of the one with its name.
+    pub async fn put_location(&self, location: &Location) -> Result<(), CatalogError> {
+        self.write(location.clone(), |tx, location| {
+            Box::pin(put_location(tx, location))
+        })
+        .await
+    }
+
+    /// Changes what a location may be used for.
+    ///
+    /// # Errors
+    /// `NoSuchLocation`.
+    pub async fn set_location_state(
+        &self,
+        name: &str,
+        state: LocationState,
+    ) -> Result<(), CatalogError> {
+        self.write((name.to_owned(), state), |tx, (name, state)| {
+            Box::pin(set_location_state(tx, name, *state))
+        })
+        .await
+    }
+}
+
+async fn locations(tx: &mut dyn Transaction) -> Result<Vec<Location>, CatalogError> {
+    let sql = "SELECT name, settings, state FROM location ORDER BY name";
+    let rows = tx.query(sql, &[]).await?;
+    rows.into_iter().map(location).collect()
+}
+
+fn location(mut row: Row) -> Result<Location, CatalogError> {
+    Ok(Location {
+        name: row.take()?,
+        settings: row.take()?,
+        state: row.take::<String>()?.parse().map_err(|_| {
+            CatalogError::Corrupt("a location is in a state that there is not".to_owned())
+        })?,
+    })
+}
+
+async fn put_location(tx: &mut dyn Transaction, location: &Location) -> Result<(), CatalogError> {
+    let sql = "INSERT INTO location (name, settings, state) VALUES ($1, $2, $3) \
+        ON CONFLICT (name) DO UPDATE SET settings = excluded.settings, state = excluded.state";
+    let params = [
+        (&*location.name).into(),
+        (&*location.settings).into(),
+        location.state.as_str().into(),
+    ];
+    tx.execute(sql, &params).await?;
+    Ok(())
+}
+
+async fn set_location_state(
+    tx: &mut dyn Transaction,
+    name: &str,
+    state: LocationState,
+) -> Result<(), CatalogError> {
+    let sql = "UPDATE location SET state = $2 WHERE name = $1";
+    match tx
+        .execute(sql, &[name.into(), state.as_str().into()])
+        .await?
+    {
+        0 => Err(CatalogError::NoSuchLocation),
+        _ => Ok(()),
+    }
+}

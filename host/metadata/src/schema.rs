@@ -1,0 +1,194 @@
+//! The schema, as numbered steps, each applied once.
+//!
+//! Invariant: a step that was released is never edited; what is to change is a further step. The text is one for all engines, with two
+//! words in braces for what they spell differently. There are no foreign keys: the operations keep references right, and garbage and
+//! removal records outlive what they belonged to.
+
+use crate::CatalogError;
+
+/// The steps, from number 1 on.
+const STEPS: &[&str] = &[TABLES];
+
+/// The steps that a database with schema `found` has still to take, with their numbers.
+///
+/// # Errors
+/// `NewerSchema` if it has taken steps that are not known here.
+pub(crate) fn steps_after(
+    found: u64,
+) -> Result<impl Iterator<Item = (u64, &'static str)>, CatalogError> {
+    let known = STEPS.len() as u64;
+    if found > known {
+        return Err(CatalogError::NewerSchema { found, known });
+    }
+    let steps = (1..).zip(STEPS.iter().copied());
+    Ok(steps.skip_while(move |(number, _)| *number <= found))
+}
+
+/// The table of the steps that a database has had.
+pub(crate) const STEP_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS schema_step (number BIGINT NOT NULL PRIMARY KEY)";
+
+/// How an engine spells what the text leaves open.
+pub(crate) struct Spelling {
+    /// `{clustered}`: rows lie in the order of the primary key, without a number of their own.
+    pub(crate) clustered: &'static str,
+    /// `{bytewise}`: text is compared by its bytes.
+    pub(crate) bytewise: &'static str,
+}
+
+impl Spelling {
+    /// A step's text for the engine.
+    pub(crate) fn spell(&self, step: &str) -> String {
+        step.replace("{clustered}", self.clustered)
+            .replace("{bytewise}", self.bytewise)
+    }
+}
+
+/// Whole numbers are BIGINT, also those that mean yes or no; times are milliseconds.
+///
+/// `object` has the keys whose latest version is no marker, so that a listing walks over live objects alone. In `segment`, `position` is
+/// the place in the committed object, or in the upload (see `segments.rs`), or null for an attempt that was replaced; `due_ms` is null
+/// unless the segment is garbage. `intent.is_overtaken` says that the key was deleted after the intent began.
+const TABLES: &str = r#"
+CREATE TABLE location (
+    name TEXT {bytewise} NOT NULL PRIMARY KEY,
+    settings TEXT NOT NULL,
+    state TEXT NOT NULL
+);
+
+CREATE TABLE policy (
+    name TEXT {bytewise} NOT NULL,
+    version BIGINT NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) {clustered};
+
+CREATE TABLE datastore (
+    id BYTEA NOT NULL PRIMARY KEY,
+    tenant BYTEA NOT NULL,
+    name TEXT {bytewise} NOT NULL,
+    policy TEXT NOT NULL,
+    versioning BIGINT NOT NULL,
+    quota_bytes BIGINT,
+    used_bytes BIGINT NOT NULL,
+    stored_bytes BIGINT NOT NULL,
+    objects BIGINT NOT NULL,
+    versions BIGINT NOT NULL,
+    last_number BIGINT NOT NULL,
+    wrapped_key BYTEA NOT NULL,
+    root_number BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    UNIQUE (tenant, name)
+) {clustered};
+
+CREATE TABLE intent (
+    version BYTEA NOT NULL PRIMARY KEY,
+    datastore BYTEA NOT NULL,
+    key BYTEA NOT NULL,
+    number BIGINT NOT NULL,
+    lease_until_ms BIGINT NOT NULL,
+    upload BYTEA,
+    policy TEXT NOT NULL,
+    policy_version BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    is_overtaken BIGINT NOT NULL
+) {clustered};
+CREATE INDEX intent_by_key ON intent (datastore, key, version);
+CREATE INDEX intent_by_lease ON intent (lease_until_ms);
+
+CREATE TABLE part (
+    upload BYTEA NOT NULL,
+    number BIGINT NOT NULL,
+    size BIGINT NOT NULL,
+    etag TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    PRIMARY KEY (upload, number)
+) {clustered};
+
+CREATE TABLE segment (
+    id BYTEA NOT NULL PRIMARY KEY,
+    version BYTEA NOT NULL,
+    part BIGINT NOT NULL,
+    place BIGINT NOT NULL,
+    position BIGINT,
+    due_ms BIGINT,
+    is_owed BIGINT NOT NULL,
+    plain_bytes BIGINT NOT NULL,
+    fragment_bytes BIGINT NOT NULL,
+    stored_bytes BIGINT NOT NULL,
+    fragments BYTEA NOT NULL,
+    record BYTEA NOT NULL
+);
+CREATE INDEX segment_by_version ON segment (version, position);
+CREATE INDEX segment_by_due ON segment (due_ms, id) WHERE due_ms IS NOT NULL;
+CREATE INDEX segment_by_owed ON segment (id) WHERE is_owed = 1 AND due_ms IS NULL;
+
+CREATE TABLE version (
+    id BYTEA NOT NULL PRIMARY KEY,
+    datastore BYTEA NOT NULL,
+    key BYTEA NOT NULL,
+    number BIGINT NOT NULL,
+    size BIGINT NOT NULL,
+    stored_bytes BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    policy TEXT NOT NULL,
+    policy_version BIGINT NOT NULL,
+    is_marker BIGINT NOT NULL,
+    head BYTEA NOT NULL,
+    tags BYTEA NOT NULL,
+    body BYTEA NOT NULL
+);
+CREATE UNIQUE INDEX version_by_key ON version (datastore, key, number DESC);
+
+CREATE TABLE object (
+    datastore BYTEA NOT NULL,
+    key BYTEA NOT NULL,
+    version BYTEA NOT NULL,
+    PRIMARY KEY (datastore, key)
+) {clustered};
+
+CREATE TABLE tag (
+    datastore BYTEA NOT NULL,
+    tag BYTEA NOT NULL,
+    key BYTEA NOT NULL,
+    PRIMARY KEY (datastore, tag, key)
+) {clustered};
+
+CREATE TABLE manifest_debt (
+    version BYTEA NOT NULL PRIMARY KEY
+) {clustered};
+
+CREATE TABLE removal (
+    id BIGINT NOT NULL PRIMARY KEY,
+    datastore BYTEA NOT NULL,
+    key BYTEA NOT NULL,
+    number BIGINT NOT NULL,
+    record BYTEA NOT NULL
+);
+
+CREATE TABLE record (
+    tenant BYTEA NOT NULL,
+    kind TEXT {bytewise} NOT NULL,
+    id TEXT {bytewise} NOT NULL,
+    sealed BYTEA NOT NULL,
+    PRIMARY KEY (tenant, kind, id)
+) {clustered};
+
+CREATE TABLE job (
+    id BIGINT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    progress TEXT NOT NULL,
+    owner TEXT,
+    lease_until_ms BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    updated_ms BIGINT NOT NULL
+);
+
+CREATE TABLE counter (
+    name TEXT NOT NULL PRIMARY KEY,
+    last BIGINT NOT NULL
+);
+INSERT INTO counter (name, last) VALUES ('id', 0);
+"#;
