@@ -1,13 +1,15 @@
 //! Starts a trusted program on a platform and carries calls to it.
 //!
-//! Invariant: replies come in the order of their calls, each with its call's token; asking for a platform that is not there is an
+//! Invariant: each reply comes with its call's token; asking for a platform that is not there is an
 //! error, never a fall-back.
 
+mod caller;
 mod door;
 mod frame;
 mod inline;
 mod process;
 
+pub use caller::Caller;
 pub use door::{Door, DoorClosed, IN_FLIGHT_MAX};
 pub use frame::{FRAME_MAX, HEADER_BYTES, TooLong, pop as pop_frame, push as push_frame};
 pub use process::find_program;

@@ -27,6 +27,8 @@ pub const PENDING_MAX: usize = 256;
 pub enum Purpose {
     /// The routing program, `sc-cbr`.
     Cbr,
+    /// The coding program, `sc-coder`.
+    Coder,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cbr => "cbr",
+            Self::Coder => "coder",
         }
     }
 }

@@ -3,13 +3,15 @@
 //! Everything that a trusted library may not touch is here: the stream, threads, the processor's features, the random generator, the
 //! evidence device.
 
+mod coder;
 mod pool;
 mod processors;
 mod serve;
 
+pub use coder::CoderChoice;
 pub use pool::{Pool, THREADS_MAX};
 pub use processors::{Choice, OBLIVIOUS_MATCHES, OBLIVIOUS_MATCHES_MAX, ProcessorsError};
-pub use serve::{FRAME_MAX, serve};
+pub use serve::{FRAME_MAX, serve, serve_on_threads};
 
 use sc_crypto::hash::sha256;
 

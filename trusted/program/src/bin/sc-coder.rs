@@ -1,0 +1,28 @@
+//! `sc-coder`: the trusted coding program, behind standard input and output.
+
+use std::error::Error;
+use std::io::{Write, stderr, stdin, stdout};
+use std::process::ExitCode;
+
+use sc_coder::Engine;
+use sc_enclave::{SimulatedPlatform, simulation_development_key};
+use sc_program::{CoderChoice, entropy, measure_self, serve_on_threads};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The error is about the stream or the arguments, never about what the stream carried.
+            let _ = writeln!(stderr(), "sc-coder: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let choice = CoderChoice::parse(std::env::args_os().skip(1))?;
+    let platform = SimulatedPlatform::new(simulation_development_key(), measure_self());
+    let engine = Engine::new(Box::new(platform), choice.kernel()?);
+    serve_on_threads(&engine, entropy, choice.threads(), stdin().lock(), stdout())?;
+    Ok(())
+}
