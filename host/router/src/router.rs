@@ -196,10 +196,10 @@ impl Router {
                 self.peers.insert(link, publisher);
             }
             Role::Subscriber => self.on_subscriber(now, link, peer),
-            Role::Router => {
+            _ => {
                 return self.outputs.push(Output::Close {
                     link,
-                    reason: "a router has no use for another",
+                    reason: "a router serves publishers and subscribers alone",
                 });
             }
         }

@@ -71,7 +71,7 @@ impl Dialer {
     /// An initiator that says hello at `now`. `settings.admission` may pin the acceptor's key.
     ///
     /// # Panics
-    /// If `role` does not initiate.
+    /// If `role` opens no links.
     pub fn new(
         now: Duration,
         role: Role,
@@ -79,7 +79,7 @@ impl Dialer {
         signer: impl LinkSigner + 'static,
         entropy: Entropy,
     ) -> Self {
-        assert!(role.initiates(), "a router does not open links");
+        assert!(role.initiates(), "a {role} opens no links");
         let table = Table::default();
         let mut dialer = Self {
             settings,
@@ -155,7 +155,12 @@ impl Dialer {
             self.table.counts.unproved += 1;
             return;
         }
-        let unfit = if !self.settings.admission.admits(&theirs.key) {
+        let unfit = if !self.role.opens_to(theirs.role) {
+            Some(format!(
+                "a {} opens no links to a {}",
+                self.role, theirs.role
+            ))
+        } else if !self.settings.admission.admits(&theirs.key) {
             Some(format!(
                 "the acceptor's key {} is not the expected one",
                 theirs.key

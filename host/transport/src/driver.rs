@@ -56,11 +56,29 @@ pub struct Driver<S> {
 }
 
 impl Driver<Links> {
-    /// Opens a ROUTER socket, and lets this process hold as many files open as the system grants it.
+    /// Opens a ROUTER socket in the role of a router, and lets this process hold as many files open as the system
+    /// grants it.
     ///
     /// # Errors
     /// The endpoint cannot be used; the message names the fix.
     pub async fn acceptor(
+        attach: &Attach,
+        keys: Option<&LinkKeys>,
+        settings: LinkSettings,
+        signer: impl LinkSigner + 'static,
+    ) -> Result<Self, EndpointError> {
+        Self::acceptor_in(Role::Router, attach, keys, settings, signer).await
+    }
+
+    /// The same in another role.
+    ///
+    /// # Errors
+    /// As of [`Self::acceptor`].
+    ///
+    /// # Panics
+    /// If `role` accepts no links.
+    pub async fn acceptor_in(
+        role: Role,
         attach: &Attach,
         keys: Option<&LinkKeys>,
         mut settings: LinkSettings,
@@ -71,7 +89,7 @@ impl Driver<Links> {
         opened.notes.extend(few_files);
         Ok(Self::new(
             opened,
-            Links::new(settings, signer, os_entropy()),
+            Links::new(settings, signer, os_entropy()).in_role(role),
         ))
     }
 }
@@ -361,7 +379,8 @@ impl<S: Side> Driver<S> {
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
+/// Waits for ever without a time.
+pub(crate) async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,

@@ -20,21 +20,80 @@ impl fmt::Display for LinkId {
 }
 
 /// What a peer is on this link.
+///
+/// Whether a role opens a link or accepts it is a matter of the two that meet: a store accepts clients on one socket
+/// and opens links to coders and backends on others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// The acceptor's role.
+    /// Routes: accepts publishers and subscribers.
     Router,
-    /// Initiates, and publishes.
+    /// Publishes.
     Publisher,
-    /// Initiates, and subscribes.
+    /// Subscribes.
     Subscriber,
+    /// Asks a store.
+    Client,
+    /// Stores: accepts clients, and opens links to coders and backends.
+    Store,
+    /// Codes for stores, which it accepts.
+    Coder,
+    /// Keeps fragments for stores, which it accepts.
+    Backend,
 }
 
 impl Role {
-    /// Whether this role opens links; the other accepts them.
+    /// Every role.
+    pub const ALL: [Self; 7] = [
+        Self::Router,
+        Self::Publisher,
+        Self::Subscriber,
+        Self::Client,
+        Self::Store,
+        Self::Coder,
+        Self::Backend,
+    ];
+
+    /// Whether this role may open a link to `acceptor`.
+    #[must_use]
+    pub fn opens_to(self, acceptor: Self) -> bool {
+        matches!(
+            (self, acceptor),
+            (Self::Publisher | Self::Subscriber, Self::Router)
+                | (Self::Client, Self::Store)
+                | (Self::Store, Self::Coder | Self::Backend)
+        )
+    }
+
+    /// Whether this role opens links to any other.
     #[must_use]
     pub fn initiates(self) -> bool {
-        self != Self::Router
+        Self::ALL.into_iter().any(|other| self.opens_to(other))
+    }
+
+    /// Whether this role accepts links of any other.
+    #[must_use]
+    pub fn accepts(self) -> bool {
+        Self::ALL.into_iter().any(|other| other.opens_to(self))
+    }
+
+    /// Whether a newer link takes the place of an older one under the same key. A publisher or subscriber is one
+    /// journal, so two of them are a mistake; requests have no such state, and one client may run several times.
+    pub(crate) fn is_one_per_key(self) -> bool {
+        matches!(self, Self::Publisher | Self::Subscriber)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Router => "router",
+            Self::Publisher => "publisher",
+            Self::Subscriber => "subscriber",
+            Self::Client => "client",
+            Self::Store => "store",
+            Self::Coder => "coder",
+            Self::Backend => "backend",
+        })
     }
 }
 

@@ -17,6 +17,7 @@ mod identity;
 mod link;
 mod links;
 mod receiving;
+mod rpc;
 mod sending;
 mod settings;
 mod side;
@@ -35,6 +36,10 @@ pub use frame::{
 };
 pub use identity::{Entropy, KEY_LEN, LinkKey, LinkSigner, PeerKey, SIGNATURE_LEN, os_entropy};
 pub use links::{DISOWNED_PER_SECOND, Links, PENDING_MAX};
+pub use rpc::{
+    Handler, LinkState, MESSAGE_HEADER_LEN, RPC_HEAD_MAX, Refusal, Requester, Responder, RpcError,
+    RpcSettings, SMALL_COST_MAX,
+};
 pub use settings::{Admission, LinkSettings, Terms};
 pub use side::Side;
 pub use socket::Attach;

@@ -37,6 +37,7 @@ struct Pending {
 
 /// The links of an acceptor.
 pub struct Links {
+    role: Role,
     settings: LinkSettings,
     signer: Box<dyn LinkSigner>,
     entropy: Entropy,
@@ -59,13 +60,14 @@ impl fmt::Debug for Links {
 }
 
 impl Links {
-    /// An acceptor without links.
+    /// An acceptor without links, in the role of a router.
     pub fn new(
         settings: LinkSettings,
         signer: impl LinkSigner + 'static,
         entropy: Entropy,
     ) -> Self {
         Self {
+            role: Role::Router,
             settings,
             signer: Box::new(signer),
             entropy,
@@ -76,6 +78,17 @@ impl Links {
             answers: Answers::default(),
             shut: false,
         }
+    }
+
+    /// The same acceptor in another role.
+    ///
+    /// # Panics
+    /// If `role` accepts no links.
+    #[must_use]
+    pub fn in_role(mut self, role: Role) -> Self {
+        assert!(role.accepts(), "a {role} accepts no links");
+        self.role = role;
+        self
     }
 
     /// How many links are established.
@@ -97,6 +110,11 @@ impl Links {
             .filter(|pending| pending.initiator == hello)
         {
             self.table.answer(route.id.clone(), pending.reply.clone());
+            return;
+        }
+        if !hello.role.opens_to(self.role) {
+            let why = format!("a {} accepts no links of a {}", self.role, hello.role);
+            self.refuse(route, &hello.nonce, CloseCode::Refused, &why);
             return;
         }
         if let Some(why) = fault(&hello, route) {
@@ -135,7 +153,7 @@ impl Links {
         let mut nonce = [0; NONCE_LEN];
         (self.entropy)(&mut nonce);
         Offer {
-            role: Role::Router,
+            role: self.role,
             key: PeerKey(self.signer.public_key()),
             nonce,
             curve_key: self.settings.curve_key,

@@ -75,6 +75,7 @@ pub struct Table {
     entries: HashMap<LinkId, Box<Entry>>,
     by_tag: HashMap<Tag, LinkId>,
     by_route: HashMap<Bytes, LinkId>,
+    /// Of the roles that have one link per key.
     by_peer: HashMap<(PeerKey, Role), LinkId>,
     timers: BTreeSet<(Duration, LinkId)>,
     ready: VecDeque<LinkId>,
@@ -107,7 +108,7 @@ impl Table {
         (self.entries[&id].route == *route).then_some(id)
     }
 
-    /// Adds a link, in place of the one with the same proved key and role and of the one on the same route.
+    /// Adds a link, in place of the one on the same route and, in a role with one link per key, of that key's.
     pub(crate) fn establish(
         &mut self,
         now: Duration,
@@ -133,7 +134,9 @@ impl Table {
         let id = LinkId(self.last_id);
         self.by_tag.insert(tag, id);
         self.by_route.insert(route.id.clone(), id);
-        self.by_peer.insert((peer, role), id);
+        if role.is_one_per_key() {
+            self.by_peer.insert((peer, role), id);
+        }
         let link = Link::new(now, tag, settings, &theirs);
         let timer = link.deadline();
         self.timers.insert((timer, id));

@@ -109,6 +109,10 @@ fn role_number(role: Role) -> u32 {
         Role::Router => 1,
         Role::Publisher => 2,
         Role::Subscriber => 3,
+        Role::Client => 4,
+        Role::Store => 5,
+        Role::Coder => 6,
+        Role::Backend => 7,
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) enum Packet {
         code: CloseCode,
         reason: String,
     },
-    /// A hello of another version, a role that does not initiate, or unusable terms: to be refused.
+    /// A hello of another version, of an unknown role, or with unusable terms: to be refused.
     Unacceptable {
         hello_nonce: [u8; NONCE_LEN],
         why: &'static str,
@@ -143,9 +143,6 @@ fn parse_control(kind: Kind) -> Result<Packet, Malformed> {
             let Some(role) = parse_role(hello.role) else {
                 return unacceptable(&hello.nonce, "an unknown role");
             };
-            if !role.initiates() {
-                return unacceptable(&hello.nonce, "a router does not open links");
-            }
             let terms = parse_terms(hello.control_window, hello.data_window, hello.max_frame);
             if !terms.are_usable() {
                 return unacceptable(&hello.nonce, UNUSABLE);
@@ -159,9 +156,7 @@ fn parse_control(kind: Kind) -> Result<Packet, Malformed> {
             )?))
         }
         Kind::HelloReply(reply) => {
-            let role = parse_role(reply.role)
-                .filter(|role| !role.initiates())
-                .ok_or(Malformed)?;
+            let role = parse_role(reply.role).ok_or(Malformed)?;
             let terms = parse_terms(reply.control_window, reply.data_window, reply.max_frame);
             Ok(Packet::HelloReply {
                 offer: parse_offer(role, &reply.key, &reply.nonce, &reply.curve_key, terms)?,
@@ -215,6 +210,10 @@ fn parse_role(number: i32) -> Option<Role> {
         link::Role::Router => Some(Role::Router),
         link::Role::Publisher => Some(Role::Publisher),
         link::Role::Subscriber => Some(Role::Subscriber),
+        link::Role::Client => Some(Role::Client),
+        link::Role::Store => Some(Role::Store),
+        link::Role::Coder => Some(Role::Coder),
+        link::Role::Backend => Some(Role::Backend),
         link::Role::Unspecified => None,
     }
 }
@@ -412,6 +411,10 @@ fn role_number(role: Role) -> i32 {
         Role::Router => link::Role::Router,
         Role::Publisher => link::Role::Publisher,
         Role::Subscriber => link::Role::Subscriber,
+        Role::Client => link::Role::Client,
+        Role::Store => link::Role::Store,
+        Role::Coder => link::Role::Coder,
+        Role::Backend => link::Role::Backend,
     }
     .into()
 }
