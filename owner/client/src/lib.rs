@@ -1,4 +1,4 @@
-//! Publisher and subscriber: the owner's side of routing.
+//! Publisher, subscriber and the store's client: the owner's side of both services.
 //!
 //! The cores here decide; whoever runs them owns the link, the clock and the journal. Messages that owners and consumers exchange with
 //! each other, through a router that cannot read them, are in `ask` and `answer`; those for the trusted program come from `sc-cbr`.
@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod grantee;
 mod journal;
+pub mod kv;
 mod link;
 mod outgoing;
 mod provisioning;

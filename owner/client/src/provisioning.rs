@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use sc_attestation::{Appraisal, Policy, appraise, claimed_platform};
-use sc_cbr::DomainSecrets;
 use sc_crypto::{Entropy, OwnerSecret, SealingPublicKey};
 use sc_enclave::{ConfirmationKey, ProvisionError, Purpose, SecretsMessage, Transcript};
 use sc_proto::provision;
@@ -22,6 +21,7 @@ pub enum ProvisioningError {
 /// M1 was sent; M2 is awaited.
 pub struct Challenged {
     nonce: [u8; 32],
+    purpose: Purpose,
 }
 
 /// M3 was sent; M4 is awaited.
@@ -31,16 +31,20 @@ pub struct Entrusted {
 }
 
 impl Challenged {
-    /// Begins: makes M1.
-    pub fn begin(owner: &OwnerSecret, entropy: &mut dyn Entropy) -> (Self, provision::Challenge) {
+    /// Begins: makes M1, for the program of this purpose.
+    pub fn begin(
+        owner: &OwnerSecret,
+        purpose: Purpose,
+        entropy: &mut dyn Entropy,
+    ) -> (Self, provision::Challenge) {
         let mut nonce = [0; 32];
         entropy.fill(&mut nonce);
         let challenge = provision::Challenge {
             nonce: Bytes::copy_from_slice(&nonce),
             owner_key: Bytes::copy_from_slice(owner.signing_key().verifying_key().as_bytes()),
-            purpose: Purpose::Cbr.as_str().into(),
+            purpose: purpose.as_str().into(),
         };
-        (Self { nonce }, challenge)
+        (Self { nonce, purpose }, challenge)
     }
 
     /// Appraises M2 and makes M3.
@@ -52,14 +56,14 @@ impl Challenged {
         owner: &OwnerSecret,
         policy: &Policy,
         offer: &provision::Offer,
-        secrets: &DomainSecrets,
+        secrets: &[u8],
         entropy: &mut dyn Entropy,
     ) -> Result<(Entrusted, Appraisal, provision::Secrets), ProvisioningError> {
         let kem_key =
             SealingPublicKey::from_bytes(&offer.kem_key).map_err(|_| ProvisionError::Malformed)?;
         let platform = claimed_platform(offer.evidence.as_ref())?;
         let owner_key = owner.signing_key().verifying_key();
-        let transcript = Transcript::new(&self.nonce, owner_key, Purpose::Cbr, platform, &kem_key);
+        let transcript = Transcript::new(&self.nonce, owner_key, self.purpose, platform, &kem_key);
         let appraisal = appraise(policy, offer.evidence.as_ref(), transcript.as_bytes())?;
 
         let confirmation = ConfirmationKey::random(entropy);
@@ -69,7 +73,7 @@ impl Challenged {
             &kem_key,
             owner.signing_key(),
             &confirmation,
-            &secrets.encode(),
+            secrets,
             entropy,
         );
         Ok((

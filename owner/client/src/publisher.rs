@@ -22,6 +22,7 @@ use bytes::Bytes;
 use prost::Message;
 use sc_cbr::{ControlBody, DomainKey, DomainSecrets};
 use sc_crypto::{DomainId, Entropy, OwnerSecret, Secret, VerifyingKey};
+use sc_enclave::Purpose;
 use sc_matching::Publication;
 use sc_proto::routing::{self, from_publisher, refused::Cause, to_publisher};
 use sc_transport::{Frame, FrameClass};
@@ -202,7 +203,8 @@ impl Publisher {
     /// A link to a router is established: provisions it.
     pub fn on_established(&mut self) {
         self.on_closed();
-        let (challenged, challenge) = Challenged::begin(&self.secret, &mut *self.entropy);
+        let (challenged, challenge) =
+            Challenged::begin(&self.secret, Purpose::Cbr, &mut *self.entropy);
         self.state = State::Challenged(challenged);
         self.send_control(from_publisher::Frame::Challenge(challenge), []);
     }
@@ -276,7 +278,7 @@ impl Publisher {
                 .offer
                 .as_ref()
                 .unwrap_or(&sc_proto::provision::Offer::default()),
-            &secrets,
+            &secrets.encode(),
             &mut *self.entropy,
         );
         match made {

@@ -8,7 +8,7 @@ use sc_client::{
     Challenged, Entrusted, Output, ProvisioningError, PublisherEvent, PublisherSettings,
 };
 use sc_crypto::Secret;
-use sc_enclave::{Program, ProvisionError, SimulatedPlatform, simulation_development_key};
+use sc_enclave::{Program, ProvisionError, Purpose, SimulatedPlatform, simulation_development_key};
 use sc_proto::cbr::{self, call::Call, reply::Reply};
 use sc_proto::routing::{self, from_publisher, to_publisher};
 use sc_proto::{Message, provision};
@@ -29,7 +29,7 @@ impl Pair {
     fn new(seed: u64) -> Self {
         let platform = SimulatedPlatform::new(simulation_development_key(), [9; 32]);
         let mut draw = entropy(seed);
-        let (challenged, challenge) = Challenged::begin(&identity(OWNER), &mut draw);
+        let (challenged, challenge) = Challenged::begin(&identity(OWNER), Purpose::Cbr, &mut draw);
         Self {
             engine: Engine::new(Box::new(platform)),
             draw: Box::new(draw),
@@ -69,7 +69,7 @@ impl Pair {
             certificate: Vec::new(),
         };
         self.challenged
-            .entrust(&owner, policy, offer, &secrets, &mut entropy(9))
+            .entrust(&owner, policy, offer, &secrets.encode(), &mut entropy(9))
             .map(|(entrusted, _, message)| (entrusted, message))
     }
 }
