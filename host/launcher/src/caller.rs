@@ -134,10 +134,7 @@ async fn keep(
 }
 
 /// Carries calls until the program ends, or until nobody calls any more.
-async fn carry(
-    mut door: Door,
-    calls: &mut mpsc::Receiver<Waiting>,
-) -> std::ops::ControlFlow<()> {
+async fn carry(mut door: Door, calls: &mut mpsc::Receiver<Waiting>) -> std::ops::ControlFlow<()> {
     let mut pending: HashMap<u64, oneshot::Sender<Result<Bytes, DoorClosed>>> = HashMap::new();
     let mut token = 0;
     loop {

@@ -24,6 +24,7 @@ mod removals;
 mod schema;
 mod search;
 mod segments;
+mod sent;
 mod sqlite;
 mod transaction;
 mod uploads;

@@ -1,1 +1,38 @@
 //! The untrusted store: datastores, policies, placement, quorum.
+//!
+//! It carries sealed requests to coders, fragments to locations, and what the host must know to the catalogue. [`Store::answer`] is the door
+//! for clients, [`Chores`] what is done meanwhile.
+//! Invariant: nothing here can read an object, its metadata or its tags; what is acknowledged is durable as its policy says.
+//! Source: D4.2, section 3.1; docs/FORMATS.md, "Storage".
+
+mod administration;
+mod chores;
+mod coder;
+mod delete;
+mod error;
+mod get;
+mod layouts;
+mod listing;
+mod location;
+mod locations;
+mod manifests;
+mod placement;
+mod policy;
+mod put;
+mod quorum;
+mod reading;
+mod service;
+mod simulate;
+mod store;
+mod uploads;
+mod writing;
+
+pub use chores::Chores;
+pub use coder::{CoderWay, Coders};
+pub use error::Problem;
+pub use location::{Class, Kind, LocationSettings};
+pub use locations::{Locations, Site};
+pub use placement::{Candidate, PlacementError, place, replace};
+pub use policy::{Code, Encryption, Placement, Policy, PolicyError, ReadPreference, Tier};
+pub use service::Service;
+pub use store::{Clock, LocationOpener, Store, StoreSettings};

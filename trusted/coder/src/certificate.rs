@@ -64,7 +64,8 @@ impl Grant {
 
     /// Refuses unless the grant has `right`, for `datastore` where it is about one.
     pub(crate) fn check(&self, right: Right, datastore: Option<&str>) -> Result<(), Refused> {
-        let is_named = datastore.is_none_or(|name| self.datastores.iter().any(|it| names(it, name)));
+        let is_named =
+            datastore.is_none_or(|name| self.datastores.iter().any(|it| names(it, name)));
         if is_named && self.rights.allow(right) {
             Ok(())
         } else {
@@ -136,7 +137,9 @@ pub fn session_transcript(
 /// The context under which a session request is sealed to a tenant's coder key.
 #[must_use]
 pub fn open_session_context(tenant: &[u8; 32]) -> Vec<u8> {
-    Transcript::new("storage open session").bytes(tenant).finish()
+    Transcript::new("storage open session")
+        .bytes(tenant)
+        .finish()
 }
 
 #[cfg(test)]

@@ -143,10 +143,7 @@ impl Engine {
         })
     }
 
-    fn request(
-        &self,
-        request: Option<&coder::Request>,
-    ) -> Result<(Arc<Tenant>, Request), Refused> {
+    fn request(&self, request: Option<&coder::Request>) -> Result<(Arc<Tenant>, Request), Refused> {
         let request = request.ok_or(Refused::MALFORMED)?;
         let operation = named_tenant(request)?;
         let tenant = self.tenant(&operation.tenant)?;

@@ -25,7 +25,7 @@ pub use engine::{Engine, TENANTS_MAX};
 pub use manifest::{KEY_MAX, METADATA_MAX};
 pub use message::{join, split};
 pub use roots::{CoderRoots, ROOTS_MAX, RootsError, coder_public_key, tenant_id};
-pub use segment::{BLOCK_BYTES, SEGMENT_MAX, blocks_of};
+pub use sc_erasure::{BLOCK_BYTES, SEGMENT_MAX};
 pub use session::{REPLY_HEAD, SessionKeys, chunk_context, grant_key};
 pub use tenant::signed_advance;
 
@@ -34,5 +34,5 @@ use sc_crypto::TAG_BYTES;
 /// Bytes of a client's blocks as they travel: the plaintext's and a tag for each.
 #[must_use]
 pub fn sealed_bytes(plain_bytes: usize) -> usize {
-    plain_bytes + blocks_of(plain_bytes) * TAG_BYTES
+    plain_bytes + sc_erasure::blocks_of(plain_bytes) * TAG_BYTES
 }

@@ -68,9 +68,7 @@ impl Body {
     ) -> Result<Self, Refused> {
         let version = array(&head.version)?;
         let plain = datastore.unseal(BODY, key, &version, stored)?;
-        let fixed = plain
-            .first_chunk::<BODY_FIXED>()
-            .ok_or(Refused::STORED)?;
+        let fixed = plain.first_chunk::<BODY_FIXED>().ok_or(Refused::STORED)?;
         let expected = Self::encode(&version, head.number, &[]);
         let is_of_head = fixed[..BODY_FIXED - 4] == expected[..BODY_FIXED - 4]
             && fixed[BODY_FIXED - 4..] == head.segments.to_le_bytes()
@@ -310,27 +308,29 @@ pub(crate) fn seal_part(
     };
     let version: [u8; 16] = array(&operation.version)?;
     let datastore = Datastore::open(tenant, call.datastore.as_ref(), &operation.datastore)?;
-    let secret: storage::CommitSecret = request.secret()?;
-    are_segments(&call.records, &secret.segments)?;
-    let are_of_part = call.records.iter().all(|stored| {
-        Record::parse(stored).is_ok_and(|record| record.part == operation.part)
-    });
+    let wanted: storage::PartReceipt = request.secret()?;
+    are_segments(&call.records, &operation.segments)?;
+    let are_of_part = call
+        .records
+        .iter()
+        .all(|stored| Record::parse(stored).is_ok_and(|record| record.part == operation.part));
     if !are_of_part || verify_records(&datastore, &version, &call.records)? != operation.bytes {
         return Err(Refused::STORED);
     }
-    let names = secret
+    let names = operation
         .segments
         .iter()
         .fold(Transcript::new("storage part"), |all, it| all.bytes(it));
-    let etag = match secret.object.map(|object| object.etag) {
-        Some(etag) if !etag.is_empty() => etag,
-        _ => hex(&names.hash256()[..16]),
+    let etag = if wanted.etag.is_empty() {
+        hex(&names.hash256()[..16])
+    } else {
+        wanted.etag
     };
     let part = storage::Part {
         part: operation.part,
         bytes: operation.bytes,
         etag: etag.clone(),
-        segments: secret.segments,
+        segments: operation.segments.clone(),
     };
     let plain = Plaintext::new(part.encode_to_vec());
     Ok(coder::PartSealed {

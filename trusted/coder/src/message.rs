@@ -22,9 +22,7 @@ pub fn join(bulk: &mut Vec<u8>, head: &[u8]) {
 pub fn split(mut message: Bytes) -> Option<(Bytes, Bytes)> {
     let length = u32::from_le_bytes(*message.last_chunk::<LENGTH_BYTES>()?);
     message.truncate(message.len() - LENGTH_BYTES);
-    let bulk = message
-        .len()
-        .checked_sub(usize::try_from(length).ok()?)?;
+    let bulk = message.len().checked_sub(usize::try_from(length).ok()?)?;
     let head = message.split_off(bulk);
     Some((message, head))
 }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use sc_crypto::{AeadKey, Entropy, Plaintext, Secret, TAG_BYTES};
-use sc_erasure::{Decoder, FragmentHeader, Redundancy};
+use sc_erasure::{BLOCK_BYTES, Decoder, FragmentHeader, Redundancy, Shape};
 use sc_proto::coder;
 use sc_proto::storage::operation::Operation as Kind;
 
@@ -16,7 +16,7 @@ use crate::manifest::{Body, open_head};
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::request::Request;
-use crate::segment::{BLOCK_BYTES, Codes, Shape, at_rest, verify_header};
+use crate::segment::{Codes, at_rest, verify_header};
 use crate::session::{ReplyKey, chunk_context};
 use crate::tenant::Tenant;
 
@@ -110,10 +110,8 @@ impl Opening<'_> {
     ) -> Result<&'b [u8], Refused> {
         let (record, stored, offset) = self.body.segment(call.position)?;
         let key = record.open(stored, self.body.version(), &self.secret)?;
-        let shape = Shape {
-            plain_bytes: record.plain_bytes as usize,
-            redundancy: record.redundancy,
-        };
+        let shape = Shape::new(record.plain_bytes as usize, record.redundancy);
+        let shape = shape.ok_or(Refused::STORED)?;
         let blocks = call.first_block as usize
             ..(call.first_block as usize).saturating_add(call.blocks as usize);
         if blocks.is_empty() || blocks.end > shape.blocks() {
@@ -129,8 +127,18 @@ impl Opening<'_> {
             let (own, rest) = bytes.split_at_checked(length).ok_or(Refused::MALFORMED)?;
             bytes = rest;
             let (header, pieces) = own.split_at(fragment.header_bytes as usize);
-            match verify(&record, self.body.version(), &mac_key, shape, &blocks, header, pieces) {
-                Some(piece) if u32::from(piece.header.index) == fragment.index => fragments.push(piece),
+            match verify(
+                &record,
+                self.body.version(),
+                &mac_key,
+                shape,
+                &blocks,
+                header,
+                pieces,
+            ) {
+                Some(piece) if u32::from(piece.header.index) == fragment.index => {
+                    fragments.push(piece)
+                }
                 _ => self.opened.bad.push(coder::Bad {
                     position: call.position,
                     index: fragment.index,

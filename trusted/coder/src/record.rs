@@ -35,7 +35,12 @@ impl Record {
     }
 
     /// The record, with the segment's key wrapped for `version`.
-    pub(crate) fn seal(&self, version: &[u8; 16], secret: &Secret, segment_key: &Secret) -> Vec<u8> {
+    pub(crate) fn seal(
+        &self,
+        version: &[u8; 16],
+        secret: &Secret,
+        segment_key: &Secret,
+    ) -> Vec<u8> {
         let mut out = self.clear().to_vec();
         let context = context(&out, version);
         keys::segment(secret, &self.segment).seal(

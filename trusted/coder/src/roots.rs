@@ -33,11 +33,7 @@ impl CoderRoots {
     ///
     /// # Errors
     /// None or too many of them, numbers that do not ascend, or `current` not among them.
-    pub fn new(
-        time_ms: u64,
-        current: u32,
-        roots: Vec<(u32, Secret)>,
-    ) -> Result<Self, RootsError> {
+    pub fn new(time_ms: u64, current: u32, roots: Vec<(u32, Secret)>) -> Result<Self, RootsError> {
         let ascend = roots.is_sorted_by(|one, next| one.0 < next.0);
         let has_current = roots.iter().any(|(number, _)| *number == current);
         if roots.len() > ROOTS_MAX || !ascend || !has_current {

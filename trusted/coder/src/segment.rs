@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use sc_crypto::kdf::{mac, verify_mac};
 use sc_crypto::{AeadKey, Entropy, Nonce, NotAuthentic, Plaintext, Secret, TAG_BYTES};
-use sc_erasure::{Code, FragmentHeader, Kernel, Redundancy, hash_piece};
+use sc_erasure::{BLOCK_BYTES, Code, FragmentHeader, Kernel, Redundancy, Shape, hash_piece};
 use sc_proto::coder;
 use sc_proto::storage::{self, operation::Operation as Kind};
 
@@ -21,21 +21,10 @@ use crate::refused::{Refused, array};
 use crate::request::{Request, target};
 use crate::tenant::Tenant;
 
-/// Plaintext of a block, in bytes: what is sealed and coded at once, so that its pieces stay in the processor's second cache.
-pub const BLOCK_BYTES: usize = 1 << 20;
-/// Plaintext of a segment at most, in bytes: what a crash of a coder or a location makes a client send again.
-pub const SEGMENT_MAX: usize = 8 << 20;
-
 /// Fragments of one segment together, in bytes: what a reply at the door can carry.
 const REPLY_MAX: usize = 192 << 20;
 /// Prepared codes that are kept.
 const CODES_MAX: usize = 64;
-
-/// Blocks of so many bytes of plaintext.
-#[must_use]
-pub fn blocks_of(plain_bytes: usize) -> usize {
-    plain_bytes.div_ceil(BLOCK_BYTES)
-}
 
 /// Codes that were used, prepared, and the kernel that runs them.
 pub(crate) struct Codes {
@@ -69,45 +58,6 @@ impl Codes {
     }
 }
 
-/// How a segment's plaintext lies in blocks, and these in pieces.
-#[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    pub(crate) plain_bytes: usize,
-    pub(crate) redundancy: Redundancy,
-}
-
-impl Shape {
-    pub(crate) fn blocks(self) -> usize {
-        blocks_of(self.plain_bytes)
-    }
-
-    pub(crate) fn block_count(self) -> u16 {
-        u16::try_from(self.blocks()).expect("a segment has few blocks")
-    }
-
-    fn header_bytes(self) -> usize {
-        FragmentHeader::header_bytes(self.redundancy, self.block_count())
-    }
-
-    /// Plaintext of block `block`, in bytes.
-    pub(crate) fn plain_of(self, block: usize) -> usize {
-        (self.plain_bytes - block * BLOCK_BYTES).min(BLOCK_BYTES)
-    }
-
-    /// Bytes of block `block` as it is coded: with its tag.
-    pub(crate) fn sealed_of(self, block: usize) -> usize {
-        self.plain_of(block) + TAG_BYTES
-    }
-
-    pub(crate) fn piece_of(self, block: usize) -> usize {
-        self.redundancy.piece_bytes(self.sealed_of(block))
-    }
-
-    fn pieces_bytes(self) -> usize {
-        (0..self.blocks()).map(|block| self.piece_of(block)).sum()
-    }
-}
-
 /// Nonce and associated data of block `block` at rest.
 pub(crate) fn at_rest(segment: &[u8; 32], block: usize, blocks: usize) -> (Nonce, [u8; 37]) {
     let number = u32::try_from(block).expect("a segment has few blocks");
@@ -136,14 +86,8 @@ pub(crate) fn seal(
     };
     check_key(target.key)?;
     let redundancy = redundancy(call.redundancy.as_ref())?;
-    let shape = Shape {
-        plain_bytes: plain_bytes as usize,
-        redundancy,
-    };
-    if plain_bytes == 0 || shape.plain_bytes > SEGMENT_MAX {
-        return Err(Refused::LIMIT);
-    }
-    if blocks.len() != crate::sealed_bytes(shape.plain_bytes) {
+    let shape = Shape::new(plain_bytes as usize, redundancy).ok_or(Refused::LIMIT)?;
+    if blocks.len() != crate::sealed_bytes(plain_bytes as usize) {
         return Err(Refused::MALFORMED);
     }
     let version: [u8; 16] = array(target.version)?;
@@ -214,15 +158,15 @@ impl Fragments {
         bulk: &mut Vec<u8>,
     ) -> Result<Made, Refused> {
         let shape = self.shape;
-        let total = usize::from(shape.redundancy.total());
-        let mut headers: Vec<FragmentHeader> = (0..shape.redundancy.total())
+        let total = usize::from(shape.redundancy().total());
+        let mut headers: Vec<FragmentHeader> = (0..shape.redundancy().total())
             .map(|index| self.header(code, index))
             .collect();
         let header_bytes = shape.header_bytes();
         // Copies are all alike: their pieces stand once.
-        let copies = matches!(shape.redundancy, Redundancy::Replication { .. });
+        let copies = matches!(shape.redundancy(), Redundancy::Replication { .. });
         let bodies = if copies { 1 } else { total };
-        let body_bytes = shape.pieces_bytes();
+        let body_bytes = shape.body_bytes();
         let gap = if copies { 0 } else { header_bytes };
         let front = if copies { total * header_bytes } else { 0 };
         if front + bodies * (gap + body_bytes) > REPLY_MAX {
@@ -259,7 +203,12 @@ impl Fragments {
             at += piece_bytes;
         }
         for (index, header) in headers.iter_mut().enumerate() {
-            let start = index * if copies { header_bytes } else { gap + body_bytes };
+            let start = index
+                * if copies {
+                    header_bytes
+                } else {
+                    gap + body_bytes
+                };
             let encoded = self.authenticate(header);
             bulk[start..start + header_bytes].copy_from_slice(&encoded);
         }
@@ -276,7 +225,7 @@ impl Fragments {
             u32::try_from(self.shape.sealed_of(block)).expect("a block is about a mebibyte")
         };
         FragmentHeader {
-            redundancy: self.shape.redundancy,
+            redundancy: self.shape.redundancy(),
             index,
             blocks: self.shape.block_count(),
             block_bytes: sealed_of(0),
@@ -299,10 +248,7 @@ impl Fragments {
 }
 
 /// Checks that an encoded header was made by a coder of the tenant for this segment.
-pub(crate) fn verify_header(
-    mac_key: &Secret,
-    encoded: &[u8],
-) -> Result<(), NotAuthentic> {
+pub(crate) fn verify_header(mac_key: &Secret, encoded: &[u8]) -> Result<(), NotAuthentic> {
     let (signed, tag) = encoded.split_last_chunk::<32>().ok_or(NotAuthentic)?;
     verify_mac(mac_key, signed, tag)
 }

@@ -71,7 +71,11 @@ impl SessionKeys {
     #[must_use]
     pub fn reply(&self, number: u64, salt: &[u8]) -> ReplyKey {
         let context: [&[u8]; 2] = [&number.to_le_bytes(), salt];
-        ReplyKey(AeadKey::new(&derive(&self.reply, "storage reply", &context)))
+        ReplyKey(AeadKey::new(&derive(
+            &self.reply,
+            "storage reply",
+            &context,
+        )))
     }
 }
 

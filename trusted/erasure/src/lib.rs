@@ -26,6 +26,7 @@ mod matrix;
 mod packets;
 mod recoder;
 mod redundancy;
+mod shape;
 mod subsets;
 
 pub use code::Code;
@@ -35,4 +36,5 @@ pub use kernel::{Coefficients, Features, Kernel};
 pub use matrix::Matrix;
 pub use recoder::Recoder;
 pub use redundancy::{Redundancy, RedundancyError, SUBPACKETS_MAX, SUBSETS_MAX};
+pub use shape::{BLOCK_BYTES, SEAL_BYTES, SEGMENT_MAX, Shape, blocks_of};
 pub use subsets::decodes_with_any;

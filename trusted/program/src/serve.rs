@@ -76,7 +76,10 @@ pub fn serve_on_threads(
     thread::scope(|scope| {
         let work = || -> io::Result<()> {
             loop {
-                let next = waiting.lock().expect("no holder of this lock panics").recv();
+                let next = waiting
+                    .lock()
+                    .expect("no holder of this lock panics")
+                    .recv();
                 let Ok((token, request)) = next else {
                     return Ok(());
                 };

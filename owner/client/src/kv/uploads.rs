@@ -88,13 +88,10 @@ impl KvClient {
             version: Bytes::copy_from_slice(&upload.version),
             part,
             bytes: sent.bytes,
-        });
-        let secret = storage::CommitSecret {
             segments: sent.segments,
-            object: Some(storage::ObjectSecret {
-                etag: etag.to_owned(),
-                ..Default::default()
-            }),
+        });
+        let secret = storage::PartReceipt {
+            etag: etag.to_owned(),
         };
         let secret = Plaintext::new(secret.encode_to_vec());
         let answer = self.ask(operation, &secret, &[], true).await?;

@@ -1,0 +1,168 @@
+//! What is done when nobody waits for it: debts are settled, uploads that rest too long are given up, and what nobody can see goes.
+//!
+//! Invariant: a fragment is deleted only after its segment has become garbage in a transaction, and its time has come; a store that stops in
+//! the middle leaves what is to be done in the catalogue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sc_backend::FragmentName;
+use sc_metadata::{FragmentState, LocationState, Segment, VersionId};
+use tokio::sync::mpsc;
+
+use crate::error::Problem;
+use crate::manifests::manifest_name;
+use crate::store::Store;
+
+/// Something small to be done soon.
+pub(crate) enum Chore {
+    /// A version's manifest has its copies.
+    SettleManifest(VersionId),
+}
+
+/// The chores of one store.
+pub struct Chores {
+    store: Arc<Store>,
+    waiting: mpsc::Receiver<Chore>,
+}
+
+/// Settled together, so that they are one transaction.
+const TOGETHER: usize = 1024;
+/// Things looked at in one round of each kind.
+const ROUND: usize = 256;
+/// So long small chores gather.
+const GATHER: Duration = Duration::from_millis(100);
+
+impl Chores {
+    pub(crate) const WAITING_MAX: usize = 16_384;
+
+    pub(crate) fn new(store: Arc<Store>, waiting: mpsc::Receiver<Chore>) -> Self {
+        Self { store, waiting }
+    }
+
+    /// Does chores until `stop` completes; then what waits already.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut rounds = tokio::time::interval(self.store.settings.chore_interval);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut gathered = Vec::new();
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                _ = rounds.tick() => {
+                    if let Err(problem) = self.round().await {
+                        tracing::warn!(%problem, "chores wait");
+                    }
+                }
+                count = self.waiting.recv_many(&mut gathered, TOGETHER) => {
+                    if count == 0 {
+                        break;
+                    }
+                    tokio::time::sleep(GATHER).await;
+                    self.settle(&mut gathered).await;
+                }
+            }
+        }
+        self.waiting.close();
+        while self.waiting.recv_many(&mut gathered, TOGETHER).await > 0 {
+            self.settle(&mut gathered).await;
+        }
+    }
+
+    async fn settle(&mut self, gathered: &mut Vec<Chore>) {
+        while gathered.len() < TOGETHER
+            && let Ok(chore) = self.waiting.try_recv()
+        {
+            gathered.push(chore);
+        }
+        let versions: Vec<VersionId> = gathered
+            .drain(..)
+            .map(|Chore::SettleManifest(version)| version)
+            .collect();
+        if let Err(error) = self.store.catalog.settle_manifests(&versions).await {
+            tracing::warn!(%error, "debts stay written down");
+        }
+    }
+
+    /// Looks once for everything whose time has come.
+    ///
+    /// # Errors
+    /// The catalogue does not answer.
+    pub async fn round(&self) -> Result<(), Problem> {
+        let store = &self.store;
+        store.open_locations().await?;
+        let now_ms = store.now_ms();
+        let due_ms = store.in_ms(store.settings.grace);
+        for version in store.catalog.expired_intents(now_ms, ROUND).await? {
+            store.catalog.expire_intent(version, now_ms, due_ms).await?;
+        }
+        self.sweep(now_ms).await?;
+        self.forget_manifests().await
+    }
+
+    /// Deletes the fragments of garbage whose time has come.
+    async fn sweep(&self, now_ms: u64) -> Result<(), Problem> {
+        loop {
+            let garbage = self.store.catalog.garbage(now_ms, ROUND).await?;
+            let mut gone = Vec::with_capacity(garbage.len());
+            for segment in &garbage {
+                if self.delete_fragments(segment).await {
+                    gone.push(segment.id);
+                }
+            }
+            self.store.catalog.forget_segments(&gone).await?;
+            // What could not be deleted is in front again: leave it for the next round.
+            if garbage.len() < ROUND || gone.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether every location has said that a segment's fragment is gone.
+    async fn delete_fragments(&self, segment: &Segment) -> bool {
+        let sites = self.store.locations.now();
+        let mut all_gone = true;
+        for fragment in &segment.fragments {
+            let Ok(name) = FragmentName::new(&fragment.name) else {
+                continue;
+            };
+            let site = match sites.get(&fragment.location) {
+                Some(site) if site.state != LocationState::Lost => site,
+                // A location that is lost has lost its fragments, too.
+                Some(_) => continue,
+                None => {
+                    all_gone = false;
+                    continue;
+                }
+            };
+            // What is owed may have arrived after all.
+            debug_assert!(matches!(
+                fragment.state,
+                FragmentState::Stored | FragmentState::Owed
+            ));
+            let patience = self.store.settings.location_patience;
+            all_gone &= site.delete(&name, patience).await.is_ok();
+        }
+        all_gone
+    }
+
+    /// Deletes the manifests of versions that were removed.
+    async fn forget_manifests(&self) -> Result<(), Problem> {
+        let sites = self.store.locations.now();
+        let patience = self.store.settings.location_patience;
+        for removal in self.store.catalog.removals(ROUND).await? {
+            let mut all_gone = true;
+            for version in removal.record.chunks_exact(16) {
+                let version = VersionId(version.try_into().expect("chunks of 16"));
+                let name = manifest_name(version);
+                for site in sites.values().filter(|it| it.state != LocationState::Lost) {
+                    all_gone &= site.delete(&name, patience).await.is_ok();
+                }
+            }
+            if all_gone {
+                self.store.catalog.forget_removal(removal.id).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Copies of manifests and of removals, which lie at the locations beside the fragments: with them and the owner's root a catalogue that is
+//! lost can be made again.
+//!
+//! Invariant: a version's manifest has as many copies as fragments may be lost, and one; until it has, the catalogue says so.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use prost::Message as _;
+use sc_backend::FragmentName;
+use sc_metadata::{Committed, VersionId};
+use sc_proto::{coder, storage};
+
+use crate::chores::Chore;
+use crate::locations::candidates;
+use crate::placement::place;
+use crate::policy::Policy;
+use crate::put::Writing;
+use crate::store::{Store, StoredPolicy, hex};
+
+/// The name of a version's manifest at a location.
+pub(crate) fn manifest_name(version: VersionId) -> FragmentName {
+    let name = FragmentName::new(&format!("{}.manifest", hex(&version.0)));
+    name.expect("an id in hexadecimal and a word are a name")
+}
+
+/// The name of a removal at a location.
+pub(crate) fn removal_name(id: &[u8; 16]) -> FragmentName {
+    let name = FragmentName::new(&format!("{}.removal", hex(id)));
+    name.expect("an id in hexadecimal and a word are a name")
+}
+
+impl Store {
+    pub(crate) fn manifest_copy(
+        &self,
+        writing: &Writing<'_>,
+        policy: &StoredPolicy,
+        number: u64,
+        created_ms: u64,
+        manifest: &coder::ManifestSealed,
+    ) -> Bytes {
+        let datastore = &writing.datastore;
+        let copy = storage::StoredManifest {
+            tenant: Bytes::copy_from_slice(&writing.tenant.0),
+            datastore: Bytes::copy_from_slice(&datastore.id.0),
+            datastore_name: datastore.name.clone(),
+            root_number: datastore.root_number,
+            wrapped_key: datastore.wrapped_key.clone(),
+            key: writing.key.clone(),
+            version: Bytes::copy_from_slice(&writing.version.0),
+            number,
+            created_ms,
+            policy: policy.name.clone(),
+            policy_version: policy.version,
+            policy_definition: policy.policy.definition(),
+            head: manifest.head.clone(),
+            body: manifest.body.clone(),
+            marker: false,
+        };
+        copy.encode_to_vec().into()
+    }
+
+    /// Writes a manifest's copies. If they are not all durable it stays a debt, which chores make good.
+    pub(crate) async fn keep_manifest(&self, policy: &Policy, version: VersionId, copy: Bytes) {
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(&version.0);
+        if self
+            .keep_copies(policy, &seed, &manifest_name(version), &copy)
+            .await
+        {
+            self.leave(Chore::SettleManifest(version));
+        } else {
+            tracing::warn!(?version, "a manifest has too few copies yet");
+        }
+    }
+
+    /// Writes as many copies as may be lost and one, at locations that the policy allows; whether all are durable.
+    pub(crate) async fn keep_copies(
+        &self,
+        policy: &Policy,
+        seed: &[u8; 32],
+        name: &FragmentName,
+        copy: &Bytes,
+    ) -> bool {
+        let wanted = usize::from(policy.code().losses()) + 1;
+        let sites = self.locations.now();
+        let all: Vec<_> = sites.values().collect();
+        let candidates = candidates(&sites);
+        let Ok(mut order) = place(policy, &candidates, seed) else {
+            return false;
+        };
+        order.sort_by_key(|&at| !candidates[at].is_well);
+        order.dedup();
+        let patience = self.settings.location_patience;
+        let mut order = order.into_iter();
+        let mut durable = 0;
+        while durable < wanted {
+            let next: Vec<_> = order.by_ref().take(wanted - durable).collect();
+            if next.is_empty() {
+                return false;
+            }
+            let puts = next
+                .iter()
+                .map(|&at| all[at].put(name, copy.clone(), patience));
+            let results = join_all(puts).await;
+            durable += results.iter().filter(|result| result.is_ok()).count();
+        }
+        true
+    }
+
+    /// Notes that the manifests of versions that an overwrite has replaced are to go.
+    pub(crate) async fn forget_superseded(&self, writing: &Writing<'_>, committed: &Committed) {
+        if committed.superseded.is_empty() {
+            return;
+        }
+        let note = versions_note(&committed.superseded);
+        let noted = self
+            .catalog
+            .put_removal(writing.datastore.id, writing.key, committed.number, note)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "manifests of replaced versions stay until they are swept");
+        }
+    }
+}
+
+/// Versions whose manifests are to go, as a removal in the catalogue lists them.
+pub(crate) fn versions_note(versions: &[VersionId]) -> Bytes {
+    let note: Vec<u8> = versions.iter().flat_map(|version| version.0).collect();
+    note.into()
+}

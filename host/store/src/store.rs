@@ -1,0 +1,216 @@
+//! A store: the catalogue, coders and locations that requests are carried out with.
+//!
+//! Invariant: a store keeps nothing of its own that could not be lost; any number of them may share one catalogue.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sc_metadata::{Catalog, Datastore, TenantId};
+use sc_proto::coder;
+use tokio::sync::mpsc;
+
+use crate::chores::{Chore, Chores};
+use crate::coder::Coders;
+use crate::error::Problem;
+use crate::layouts::Layouts;
+use crate::locations::Locations;
+use crate::policy::Policy;
+
+/// Numbers that an operator tunes.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The region of the store itself, for policies that read what is nearest.
+    pub region: String,
+    /// The zone in it.
+    pub zone: String,
+    /// So long a location may take for one call before it counts as failed. Raise it for slow clouds.
+    pub location_patience: Duration,
+    /// So long a write waits for the rest when enough is durable already.
+    pub straggler_patience: Duration,
+    /// So long an upload may rest before it is given up. Each segment begins it anew.
+    pub lease: Duration,
+    /// The same for multipart uploads.
+    pub upload_lease: Duration,
+    /// So long deleted data is kept after nobody can see it any more: longer than the longest read.
+    pub grace: Duration,
+    /// How often chores that wait for a time are looked for.
+    pub chore_interval: Duration,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            region: String::new(),
+            zone: String::new(),
+            location_patience: Duration::from_secs(10),
+            straggler_patience: Duration::from_secs(2),
+            lease: Duration::from_secs(15 * 60),
+            upload_lease: Duration::from_secs(7 * 24 * 3600),
+            grace: Duration::from_secs(15 * 60),
+            chore_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Milliseconds since 1970, as whoever runs the store tells.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// A store.
+pub struct Store {
+    pub(crate) catalog: Catalog,
+    pub(crate) coders: Coders,
+    pub(crate) locations: Locations,
+    pub(crate) settings: StoreSettings,
+    pub(crate) layouts: Layouts,
+    pub(crate) opener: Box<dyn LocationOpener>,
+    policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
+    clock: Clock,
+    chores: mpsc::Sender<Chore>,
+}
+
+/// Opens the backend of a location that is added while the store runs.
+pub trait LocationOpener: Send + Sync + 'static {
+    /// The backend that these settings describe.
+    ///
+    /// # Errors
+    /// In words, with the fix.
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        settings: &'a crate::LocationSettings,
+    ) -> std::pin::Pin<
+        Box<dyn Future<Output = Result<Arc<dyn sc_backend::Backend>, String>> + Send + 'a>,
+    >;
+}
+
+/// A version of a policy, read.
+pub(crate) struct StoredPolicy {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) policy: Policy,
+}
+
+/// Policies that are kept read.
+const POLICIES_MAX: usize = 1024;
+
+impl Store {
+    /// A store, and its chores: whoever runs it runs both.
+    #[must_use]
+    pub fn new(
+        catalog: Catalog,
+        coders: Coders,
+        locations: Locations,
+        opener: Box<dyn LocationOpener>,
+        settings: StoreSettings,
+        clock: Clock,
+    ) -> (Arc<Self>, Chores) {
+        let (chores, waiting) = mpsc::channel(Chores::WAITING_MAX);
+        let store = Arc::new(Self {
+            catalog,
+            coders,
+            locations,
+            settings,
+            layouts: Layouts::default(),
+            opener,
+            policies: Mutex::default(),
+            clock,
+            chores,
+        });
+        let chores = Chores::new(Arc::clone(&store), waiting);
+        (store, chores)
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    pub(crate) fn in_ms(&self, wait: Duration) -> u64 {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.now_ms().saturating_add(wait)
+    }
+
+    /// Leaves something to be done soon. Where too much waits already it is left to the catalogue, which knows of it, too.
+    pub(crate) fn leave(&self, chore: Chore) {
+        let _ = self.chores.try_send(chore);
+    }
+
+    /// The datastore of this name.
+    pub(crate) async fn datastore(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Datastore, Problem> {
+        let found = self.catalog.datastore(tenant, name).await?;
+        found.ok_or_else(|| Problem::no_datastore(name))
+    }
+
+    /// The newest version of a policy.
+    pub(crate) async fn policy(&self, name: &str) -> Result<Arc<StoredPolicy>, Problem> {
+        let found = self.catalog.policy(name, None).await?;
+        self.read_policy(found.ok_or_else(|| Problem::no_policy(name))?)
+    }
+
+    /// A version of a policy that something was stored under.
+    pub(crate) async fn policy_version(
+        &self,
+        name: &str,
+        version: u32,
+    ) -> Result<Arc<StoredPolicy>, Problem> {
+        let key = (name.to_owned(), version);
+        if let Some(found) = self.held_policies().get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let found = self.catalog.policy(name, Some(version)).await?;
+        self.read_policy(found.ok_or_else(|| Problem::no_policy(name))?)
+    }
+
+    fn held_policies(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<(String, u32), Arc<StoredPolicy>>> {
+        self.policies.lock().expect("no holder of this lock panics")
+    }
+
+    fn read_policy(&self, stored: sc_metadata::Policy) -> Result<Arc<StoredPolicy>, Problem> {
+        let key = (stored.name, stored.version);
+        if let Some(found) = self.held_policies().get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let policy = Arc::new(StoredPolicy {
+            name: key.0.clone(),
+            version: key.1,
+            policy: Policy::parse(&stored.definition)?,
+        });
+        let mut held = self.held_policies();
+        if held.len() >= POLICIES_MAX {
+            held.clear();
+        }
+        held.insert(key, Arc::clone(&policy));
+        Ok(policy)
+    }
+}
+
+/// A datastore, as the coder takes it.
+pub(crate) fn for_coder(datastore: &Datastore) -> Option<coder::Datastore> {
+    Some(coder::Datastore {
+        id: bytes::Bytes::copy_from_slice(&datastore.id.0),
+        name: datastore.name.clone(),
+        root_number: datastore.root_number,
+        wrapped_key: datastore.wrapped_key.clone(),
+    })
+}
+
+/// An id of fixed length out of a message.
+pub(crate) fn id<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], Problem> {
+    bytes
+        .try_into()
+        .map_err(|_| Problem::malformed(&format!("{what} must have {N} bytes")))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
