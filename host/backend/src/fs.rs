@@ -107,9 +107,10 @@ pub enum FsError {
     },
 }
 
-/// A location that keeps fragments in a folder. It needs a runtime with time for nothing, and its pool for blocking work.
+/// A location that keeps fragments in a folder. Called within a tokio runtime, whose threads for blocking work it uses.
 ///
-/// Dropping it waits until the writes under way, and a compaction if there is one, are done.
+/// Beside the fragments it takes up to 200 MB of the disk for journals, and as much for what is deleted and not reclaimed yet as for a
+/// quarter of the small fragments, or 64 MiB. Dropping it waits until the writes under way, and a compaction if there is one, are done.
 #[derive(Debug)]
 pub struct Fs {
     parts: Arc<Parts>,
@@ -131,7 +132,7 @@ struct Parts {
 impl Fs {
     /// Opens the location, or makes one in an empty folder.
     ///
-    /// Blocks: it replays up to 256 MiB of small fragments after a crash, and looks at the length of each large one.
+    /// Blocks: it replays up to 200 MB of small fragments after a crash, and looks at the length of each large one.
     ///
     /// # Errors
     /// [`FsError`].

@@ -86,9 +86,24 @@ async fn filling() {
     let location = open(folder, 0);
     fs::write(folder.join("tmp/filler"), vec![0; 300 * MIB]).unwrap();
     let free = location.usage().await.unwrap().free_bytes.unwrap() as usize;
-    let refused = location.put(&name("large"), body(1, free)).await;
-    assert!(matches!(refused, Err(BackendError::Full(_))), "{refused:?}");
-    assert_eq!(location.list(None, 10).await.unwrap(), []);
+    // Each of them fits, but not both: the disk says so, or the look at it before a put begins.
+    let (one, other) = (name("one"), name("other"));
+    let half = body(1, free / 3 * 2);
+    let (first, second) =
+        tokio::join!(location.put(&one, half.clone()), location.put(&other, half));
+    let mut listed = location.list(None, 10).await.unwrap().into_iter();
+    for (name, answer) in [(one, first), (other, second)] {
+        match answer {
+            Ok(()) => {
+                assert_eq!(listed.next().unwrap().name, name);
+                assert!(location.delete(&name).await.unwrap());
+            }
+            Err(why) => assert!(matches!(why, BackendError::Full(_)), "{why:?}"),
+        }
+    }
+    assert_eq!(listed.next(), None);
+    let left = fs::read_dir(folder.join("tmp")).unwrap().count();
+    assert_eq!(left, 1, "beside the filler");
     drop(location);
 
     // With one it fills up, can be read and emptied, and takes fragments again.

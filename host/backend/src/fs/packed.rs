@@ -40,8 +40,8 @@ const WAITING_MAX: usize = 512;
 const SEPARATION_BYTES: u32 = 512;
 /// Share of dead bytes from which a file of bodies is written anew.
 const STALE_SHARE: f32 = 0.25;
-/// What the engine's journals may take, in bytes: as much is replayed after a crash.
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What the engine's journals may take, in bytes, and one of 64 MB more: as much is replayed after a crash.
+const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 const ENGINE_THREADS: usize = 2;
 
 /// The first byte of a name is a letter or digit, so that this is before all, and [`USAGE`] is no name.
@@ -88,8 +88,9 @@ impl Packed {
         let counts = Arc::new(super::Counts::default());
         counts.set(tally.fragments, tally.bytes);
         let (commands, taken) = mpsc::channel(WAITING_MAX);
+        let reclaim = Reclaim::start(tree.clone(), tally.dead, tally.bytes);
         let writer = Writer {
-            reclaim: Reclaim::new(tree.clone()),
+            reclaim: reclaim.map_err(fjall::Error::Io)?,
             database,
             tree: tree.clone(),
             files,
@@ -231,7 +232,7 @@ fn failed(error: fjall::Error) -> BackendError {
 struct Tally {
     fragments: u64,
     bytes: u64,
-    /// Bytes deleted and not reclaimed, about.
+    /// Bytes deleted and not reclaimed, about; [`Reclaim`] knows better while it works.
     dead: u64,
 }
 
@@ -284,15 +285,14 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP_MAX);
         while taken.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
             self.write(group.drain(..));
-            self.tally.dead -= self.reclaim.done().min(self.tally.dead);
-            self.reclaim.consider(self.tally.dead, self.tally.bytes);
         }
     }
 
     /// Writes a group, syncs it once, and answers.
     fn write(&mut self, group: impl Iterator<Item = Command>) {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        let mut tally = self.tally;
+        let dead = self.reclaim.dead();
+        let mut tally = Tally { dead, ..self.tally };
         let mut free = self.room.free();
         let answers: Vec<_> = group
             .map(|command| self.decide(command, &mut batch, &mut tally, &mut free))
@@ -306,6 +306,7 @@ impl Writer {
             Ok(()) => {
                 self.tally = tally;
                 self.counts.set(tally.fragments, tally.bytes);
+                self.reclaim.note(tally.dead - dead, tally.bytes);
             }
             Err(error) => tracing::error!(%error, "packed fragments were not written"),
         }

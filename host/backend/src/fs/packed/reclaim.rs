@@ -1,7 +1,7 @@
 //! The space of deleted fragments, given back to the disk.
 //!
 //! The engine reclaims by compaction, which it does of its own accord only as writes come. A location from which much is deleted and into
-//! which little is put would keep it all, so that compaction is asked for once enough is dead.
+//! which little is put would keep it all, so a thread asks for a compaction once enough is dead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,63 +12,69 @@ use fjall::Keyspace;
 
 /// Fewest dead bytes worth a compaction.
 const DEAD_BYTES_MIN: u64 = 64 * 1024 * 1024;
-/// One in so many bytes dead is worth a compaction; as the share from which a file of bodies is written anew.
+/// One dead byte to so many living ones is worth a compaction.
 const DEAD_ONE_IN: u64 = 4;
+/// What is written after a compaction; no name of a fragment.
+const RECLAIMED: &str = "!reclaimed";
 /// How often the end of a flush is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Asks for compactions, one at a time. Dropping it waits for the one under way.
+/// The thread that asks for compactions. Dropping it waits for the one under way.
 pub(super) struct Reclaim {
-    tree: Keyspace,
+    amount: Arc<Amount>,
     thread: Option<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
-    reclaimed: Arc<AtomicU64>,
+}
+
+/// How much there is to reclaim.
+struct Amount {
+    /// Bytes deleted and not reclaimed, about.
+    dead: AtomicU64,
+    living: AtomicU64,
+    stop: AtomicBool,
 }
 
 impl Reclaim {
-    pub(super) fn new(tree: Keyspace) -> Self {
-        Self {
-            tree,
-            thread: None,
-            stop: Arc::default(),
-            reclaimed: Arc::default(),
-        }
-    }
-
-    /// How many dead bytes were reclaimed since this was last asked.
-    pub(super) fn done(&self) -> u64 {
-        self.reclaimed.swap(0, Ordering::AcqRel)
-    }
-
-    /// Begins a compaction if `dead` bytes beside `living` ones are worth it and none is under way.
-    pub(super) fn consider(&mut self, dead: u64, living: u64) {
-        if dead < DEAD_BYTES_MIN.max(living / DEAD_ONE_IN) {
-            return;
-        }
-        if self.thread.as_ref().is_some_and(|one| !one.is_finished()) {
-            return;
-        }
-        let (tree, stop, reclaimed) =
-            (self.tree.clone(), self.stop.clone(), self.reclaimed.clone());
-        let begun = std::thread::Builder::new()
+    pub(super) fn start(tree: Keyspace, dead: u64, living: u64) -> std::io::Result<Self> {
+        let amount = Arc::new(Amount {
+            dead: dead.into(),
+            living: living.into(),
+            stop: false.into(),
+        });
+        let of_thread = amount.clone();
+        let thread = std::thread::Builder::new()
             .name("sc-reclaim".to_owned())
-            .spawn(move || match compact(&tree, &stop) {
-                Ok(()) => {
-                    tracing::debug!(dead, living, "reclaimed the space of deleted fragments");
-                    reclaimed.fetch_add(dead, Ordering::AcqRel);
-                }
-                Err(error) => tracing::warn!(?error, "deleted fragments keep their space"),
-            });
-        match begun {
-            Ok(thread) => self.thread = Some(thread),
-            Err(error) => tracing::warn!(%error, "deleted fragments keep their space"),
+            .spawn(move || of_thread.work_off(&tree))?;
+        Ok(Self {
+            amount,
+            thread: Some(thread),
+        })
+    }
+
+    /// How many bytes were deleted and not reclaimed, about.
+    pub(super) fn dead(&self) -> u64 {
+        self.amount.dead.load(Ordering::Acquire)
+    }
+
+    /// Takes note of `died` bytes that were deleted beside `living` ones.
+    pub(super) fn note(&self, died: u64, living: u64) {
+        self.amount.living.store(living, Ordering::Release);
+        self.amount.dead.fetch_add(died, Ordering::AcqRel);
+        if self.amount.is_worth_it() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
 }
 
 impl Drop for Reclaim {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        self.amount.stop.store(true, Ordering::Release);
+        self.wake();
         if let Some(thread) = self.thread.take() {
             // It has said on standard error why it panicked, if it did.
             let _ = thread.join();
@@ -76,19 +82,54 @@ impl Drop for Reclaim {
     }
 }
 
-/// Flushes what is in memory, then compacts twice: the first time finds the bodies that are dead, the second writes the files anew that
-/// have many of them.
-fn compact(tree: &Keyspace, stop: &AtomicBool) -> fjall::Result<()> {
-    tree.rotate_memtable()?;
-    while tree.sealed_memtable_count() > 0 {
-        if stop.load(Ordering::Acquire) {
-            return Ok(());
+impl Amount {
+    fn is_worth_it(&self) -> bool {
+        let least = self.living.load(Ordering::Acquire) / DEAD_ONE_IN;
+        self.dead.load(Ordering::Acquire) >= least.max(DEAD_BYTES_MIN)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn work_off(&self, tree: &Keyspace) {
+        while !self.stopped() {
+            if !self.is_worth_it() {
+                std::thread::park();
+                continue;
+            }
+            let dead = self.dead.load(Ordering::Acquire);
+            match self.compact(tree) {
+                Ok(()) => {
+                    self.dead.fetch_sub(dead, Ordering::AcqRel);
+                    tracing::debug!(dead, "reclaimed the space of deleted fragments");
+                }
+                Err(error) => {
+                    tracing::warn!(?error, "deleted fragments keep their space");
+                    std::thread::park();
+                }
+            }
         }
-        std::thread::sleep(LOOK);
     }
-    tree.major_compact()?;
-    if stop.load(Ordering::Acquire) {
-        return Ok(());
+
+    /// Flushes what is in memory, then compacts twice: the first time finds the bodies that are dead, the second writes the files anew
+    /// that have many of them. The engine keeps the files from before until something is written and flushed after them, so that is done.
+    fn compact(&self, tree: &Keyspace) -> fjall::Result<()> {
+        self.flush(tree)?;
+        for _ in 0..2 {
+            if !self.stopped() {
+                tree.major_compact()?;
+            }
+        }
+        tree.insert(RECLAIMED, [])?;
+        self.flush(tree)
     }
-    tree.major_compact()
+
+    fn flush(&self, tree: &Keyspace) -> fjall::Result<()> {
+        tree.rotate_memtable()?;
+        while tree.sealed_memtable_count() > 0 && !self.stopped() {
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
 }
