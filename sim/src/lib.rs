@@ -1,4 +1,4 @@
-//! Both systems in virtual time with seeded faults; so far the routing system.
+//! Both systems in virtual time with seeded faults; routing, and storage in [`storage`].
 //!
 //! Everything here is real but the sockets, the clock, the disk and the randomness: the cores of publishers, consumers and router, the
 //! link layer and the trusted program run on one thread, and one seed is one run. A known answer says what has to be delivered.
@@ -25,6 +25,7 @@ mod scenario;
 mod simulation;
 mod spill;
 mod station;
+pub mod storage;
 mod trace;
 mod trial;
 mod violation;

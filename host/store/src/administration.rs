@@ -221,7 +221,7 @@ impl Store {
         state: LocationState,
     ) -> Result<(), Problem> {
         if let Some(known) = self.locations.now().get(name)
-            && known.settings.kind != settings.kind
+            && known.settings.backend != settings.backend
         {
             return Err(Problem::new(
                 Code::Exists,

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct LocationSettings {
     /// What keeps the fragments.
-    #[serde(flatten)]
-    pub kind: Kind,
+    pub backend: Kind,
     /// Where on earth; free text, compared whole.
     #[serde(default)]
     pub region: String,
@@ -35,7 +34,7 @@ pub struct LocationSettings {
 
 /// What keeps the fragments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Kind {
     /// A folder of this machine.
     Fs {
@@ -100,7 +99,7 @@ mod tests {
 
     #[test]
     fn settings_read_back() {
-        let text = r#"{"kind":"fs","path":"locations/a","region":"north","provider":"one","class":"cold","cost_per_gb_month":0.01}"#;
+        let text = r#"{"backend":{"kind":"fs","path":"locations/a"},"region":"north","provider":"one","class":"cold","cost_per_gb_month":0.01}"#;
 
         let settings = LocationSettings::parse(text).unwrap();
 
@@ -108,7 +107,10 @@ mod tests {
             LocationSettings::parse(&settings.to_text()).unwrap(),
             settings
         );
-        assert!(LocationSettings::parse(r#"{"kind":"tape"}"#).is_err());
-        assert!(LocationSettings::parse(r#"{"kind":"memory","cost_per_gb_read":-1}"#).is_err());
+        assert!(LocationSettings::parse(r#"{"backend":{"kind":"tape"}}"#).is_err());
+        assert!(
+            LocationSettings::parse(r#"{"backend":{"kind":"memory"},"cost_per_gb_read":-1}"#)
+                .is_err()
+        );
     }
 }

@@ -196,7 +196,9 @@ mod tests {
     use super::*;
 
     fn settings(region: &str, provider: &str) -> LocationSettings {
-        let text = format!(r#"{{"kind":"memory","region":"{region}","provider":"{provider}"}}"#);
+        let text = format!(
+            r#"{{"backend":{{"kind":"memory"}},"region":"{region}","provider":"{provider}"}}"#
+        );
         LocationSettings::parse(&text).unwrap()
     }
 

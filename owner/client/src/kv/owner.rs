@@ -57,6 +57,15 @@ impl Roots {
         }
     }
 
+    /// One root, which is made elsewhere.
+    #[must_use]
+    pub fn of(number: u32, root: Secret) -> Self {
+        Self {
+            current: number,
+            roots: vec![(number, root)],
+        }
+    }
+
     /// Adds a root, and makes it the one that wraps from now on.
     pub fn rotate(&mut self, entropy: &mut dyn Entropy) {
         self.current = self.roots.last().map_or(0, |root| root.0) + 1;

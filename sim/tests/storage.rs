@@ -1,0 +1,418 @@
+//! The storage journeys, through a real client, store, coder and catalogue.
+
+use bytes::Bytes;
+use sc_client::kv::{
+    Condition, DatastoreOptions, KvClient, ListOptions, Metadata, PutOptions, RANGE_WHOLE,
+};
+use sc_proto::store::problem::Code;
+use sc_sim::storage::{World, WorldSettings};
+
+const POLICIES: [&str; 3] = ["hot", "cold", "coded"];
+
+async fn world() -> World {
+    let world = World::new(WorldSettings::default()).await;
+    make(&world.client, "data", false).await;
+    world
+}
+
+async fn make(client: &KvClient, name: &str, versioning: bool) {
+    let options = DatastoreOptions {
+        policy: "cold".into(),
+        versioning,
+        quota_bytes: None,
+        indexed_tags: vec!["kind".into()],
+    };
+    client.create_datastore(name, &options).await.unwrap();
+}
+
+fn content(bytes: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ bytes as u64;
+    let mut out = Vec::with_capacity(bytes + 8);
+    while out.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.extend_from_slice(&state.to_le_bytes());
+    }
+    out.truncate(bytes);
+    out.into()
+}
+
+async fn read(client: &KvClient, key: &str) -> Bytes {
+    let reader = client
+        .get("data", key.as_bytes(), None, RANGE_WHOLE)
+        .await
+        .unwrap();
+    reader.read_all().await.unwrap()
+}
+
+fn under(policy: &str) -> PutOptions {
+    PutOptions {
+        policy: policy.into(),
+        ..PutOptions::default()
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_is_read_under_every_policy_and_size() {
+    let world = world().await;
+
+    for policy in POLICIES {
+        for bytes in [0, 1, 4096, (1 << 20) + 1, 4 << 20, (9 << 20) + 17] {
+            let key = format!("{policy}/{bytes}");
+            let stored = content(bytes);
+            let receipt = world
+                .client
+                .put_bytes("data", key.as_bytes(), &under(policy), stored.clone())
+                .await
+                .unwrap();
+
+            assert_eq!(receipt.head.bytes, bytes as u64);
+            assert!(read(&world.client, &key).await == stored, "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ranges_are_read_wherever_they_begin_and_end() {
+    let world = world().await;
+    let stored = content((9 << 20) + 17);
+    world
+        .client
+        .put_bytes("data", b"k", &under("coded"), stored.clone())
+        .await
+        .unwrap();
+
+    let mib = 1_u64 << 20;
+    let end = stored.len() as u64;
+    for range in [
+        0..1,
+        1..2,
+        mib - 1..mib + 1,
+        4 * mib - 3..4 * mib + 3,
+        3 * mib..9 * mib,
+        end - 1..end,
+        8 * mib..end + 1000,
+    ] {
+        let reader = world
+            .client
+            .get("data", b"k", None, range.clone())
+            .await
+            .unwrap();
+        let got = reader.read_all().await.unwrap();
+
+        let wanted = range.start as usize..range.end.min(end) as usize;
+        assert!(got == stored.slice(wanted), "{range:?}");
+    }
+    let beyond = world.client.get("data", b"k", None, end..end + 1).await;
+    assert_eq!(beyond.err().unwrap().code(), Some(Code::Range));
+}
+
+#[tokio::test]
+async fn with_two_of_six_locations_down_everything_reads_back_and_writes_go_on() {
+    let world = world().await;
+    let stored = content(5 << 20);
+    for policy in POLICIES {
+        let key = policy.as_bytes();
+        world
+            .client
+            .put_bytes("data", key, &under(policy), stored.clone())
+            .await
+            .unwrap();
+    }
+
+    world.sites[1].faults.set_down(true);
+    world.sites[4].faults.set_down(true);
+
+    for policy in POLICIES {
+        assert!(read(&world.client, policy).await == stored, "{policy}");
+        let key = format!("{policy}/later");
+        world
+            .client
+            .put_bytes("data", key.as_bytes(), &under(policy), stored.clone())
+            .await
+            .unwrap();
+        assert!(read(&world.client, &key).await == stored, "{key}");
+    }
+    let (_, document) = world
+        .client
+        .stat("data", b"cold/later", None)
+        .await
+        .unwrap();
+    assert!(document.contains(r#""state":"owed""#), "{document}");
+}
+
+#[tokio::test]
+async fn a_fragment_that_rots_is_left_out() {
+    let world = world().await;
+    let stored = content(100_000);
+    world
+        .client
+        .put_bytes("data", b"k", &under("cold"), stored.clone())
+        .await
+        .unwrap();
+
+    for site in &world.sites[..2] {
+        for name in site.faults.names() {
+            site.faults.corrupt(&name, 500);
+        }
+    }
+
+    assert!(read(&world.client, "k").await == stored);
+}
+
+#[tokio::test]
+async fn conditions_hold_when_the_object_would_become_visible() {
+    let world = world().await;
+    let client = &world.client;
+    let only_new = PutOptions {
+        condition: Condition::Absent,
+        ..PutOptions::default()
+    };
+    let first = client
+        .put_bytes("data", b"k", &only_new, content(10))
+        .await
+        .unwrap();
+
+    let again = client.put_bytes("data", b"k", &only_new, content(11)).await;
+    assert_eq!(again.unwrap_err().code(), Some(Code::ConditionFailed));
+
+    let version: [u8; 16] = first.head.version[..].try_into().unwrap();
+    let replacing = PutOptions {
+        condition: Condition::Version(version),
+        ..PutOptions::default()
+    };
+    let second = client
+        .put_bytes("data", b"k", &replacing, content(12))
+        .await
+        .unwrap();
+    assert_eq!(second.superseded, Some(version));
+    let stale = client
+        .put_bytes("data", b"k", &replacing, content(13))
+        .await;
+    assert_eq!(stale.unwrap_err().code(), Some(Code::ConditionFailed));
+    assert_eq!(read(client, "k").await, content(12));
+}
+
+#[tokio::test]
+async fn metadata_comes_back_and_tags_are_found() {
+    let world = world().await;
+    let options = PutOptions {
+        metadata: Metadata {
+            content_type: "text/plain".into(),
+            metadata: vec![("author".into(), "somebody".into())],
+            tags: vec![("kind".into(), "letter".into()), ("x".into(), "y".into())],
+            ..Metadata::default()
+        },
+        ..PutOptions::default()
+    };
+    for key in ["a", "b"] {
+        world
+            .client
+            .put_bytes("data", key.as_bytes(), &options, content(10))
+            .await
+            .unwrap();
+    }
+    world
+        .client
+        .put_bytes("data", b"c", &PutOptions::default(), content(10))
+        .await
+        .unwrap();
+
+    let head = world.client.head("data", b"a", None).await.unwrap();
+    let object = head.object.unwrap();
+    assert_eq!(object.content_type, "text/plain");
+    assert_eq!(object.metadata[0].value, "somebody");
+    let found = world
+        .client
+        .search("data", ("kind", "letter"), &[], 10)
+        .await
+        .unwrap();
+    let keys: Vec<_> = found.heads.iter().map(|head| &head.key[..]).collect();
+    assert_eq!(keys, [b"a", b"b"]);
+    assert!(!world.is_anywhere(b"somebody"));
+}
+
+#[tokio::test]
+async fn listings_page_by_prefix_and_delimiter() {
+    let world = world().await;
+    for key in ["a/1", "a/2", "b", "c/1", "d"] {
+        world
+            .client
+            .put_bytes("data", key.as_bytes(), &PutOptions::default(), content(3))
+            .await
+            .unwrap();
+    }
+    let mut options = ListOptions {
+        delimiter: b"/".to_vec(),
+        limit: 3,
+        ..ListOptions::default()
+    };
+
+    let first = world.client.list("data", &options).await.unwrap();
+    options.cursor = first.cursor.clone().unwrap().to_vec();
+    let second = world.client.list("data", &options).await.unwrap();
+
+    let keys = |listing: &sc_client::kv::Listing| -> Vec<Bytes> {
+        listing.heads.iter().map(|head| head.key.clone()).collect()
+    };
+    assert_eq!(first.prefixes, [&b"a/"[..], b"c/"]);
+    assert_eq!(keys(&first), [&b"b"[..]]);
+    assert_eq!(keys(&second), [&b"d"[..]]);
+    assert_eq!(second.cursor, None);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_and_its_fragments_follow() {
+    let world = world().await;
+    world
+        .client
+        .put_bytes("data", b"k", &PutOptions::default(), content(5000))
+        .await
+        .unwrap();
+
+    world
+        .client
+        .delete("data", b"k", None, Condition::None)
+        .await
+        .unwrap();
+
+    let gone = world.client.head("data", b"k", None).await;
+    assert_eq!(gone.unwrap_err().code(), Some(Code::NotFound));
+    world.pass(std::time::Duration::from_secs(3600));
+    world.chores.round().await.unwrap();
+    for site in &world.sites {
+        let names = site.faults.names();
+        let left: Vec<_> = names
+            .iter()
+            .filter(|name| !name.as_str().ends_with(".removal"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn versions_are_kept_where_that_is_wanted() {
+    let world = world().await;
+    make(&world.client, "kept", true).await;
+    let client = &world.client;
+    let put = |bytes: usize| {
+        let client = client.clone();
+        async move {
+            let options = PutOptions::default();
+            let receipt = client.put_bytes("kept", b"k", &options, content(bytes));
+            let version: [u8; 16] = receipt.await.unwrap().head.version[..].try_into().unwrap();
+            version
+        }
+    };
+    let first = put(10).await;
+    let second = put(20).await;
+
+    let deleted = client
+        .delete("kept", b"k", None, Condition::None)
+        .await
+        .unwrap();
+
+    assert!(deleted.is_marker);
+    assert!(client.head("kept", b"k", None).await.is_err());
+    for (version, bytes) in [(first, 10), (second, 20)] {
+        let head = client.head("kept", b"k", Some(version)).await.unwrap();
+        assert_eq!(head.bytes, bytes);
+    }
+    client
+        .delete("kept", b"k", deleted.version, Condition::None)
+        .await
+        .unwrap();
+    assert_eq!(client.head("kept", b"k", None).await.unwrap().bytes, 20);
+    let options = ListOptions {
+        versions: true,
+        limit: 10,
+        ..ListOptions::default()
+    };
+    let listed = client.list("kept", &options).await.unwrap();
+    let bytes: Vec<u64> = listed.heads.iter().map(|head| head.bytes).collect();
+    assert_eq!(bytes, [20, 10]);
+}
+
+#[tokio::test]
+async fn parts_become_an_object_at_once() {
+    let world = world().await;
+    let client = &world.client;
+    let upload = client
+        .create_upload("data", b"big", "coded", &Metadata::default())
+        .await
+        .unwrap();
+    let mut parts = Vec::new();
+    for (part, bytes) in [(2, 5 << 20), (1, 6 << 20), (7, 100)] {
+        let body = futures_util::stream::iter([Ok(content(bytes))]);
+        let receipt = client
+            .put_part(&upload, part, "", Box::pin(body))
+            .await
+            .unwrap();
+        parts.push((part, receipt.etag));
+    }
+    parts.sort();
+    assert!(client.head("data", b"big", None).await.is_err());
+
+    let chosen = [parts[0].clone(), parts[1].clone()];
+    let receipt = client
+        .complete_upload(&upload, &chosen, "", &Condition::None)
+        .await
+        .unwrap();
+
+    assert_eq!(receipt.head.bytes, 11 << 20);
+    let whole = [content(6 << 20), content(5 << 20)].concat();
+    assert!(read(client, "big").await == whole);
+    let again = client
+        .complete_upload(&upload, &chosen, "", &Condition::None)
+        .await
+        .unwrap();
+    assert_eq!(again.head, receipt.head);
+}
+
+#[tokio::test]
+async fn a_client_can_do_what_its_certificate_says_and_no_more() {
+    let world = world().await;
+    world
+        .client
+        .put_bytes("data", b"k", &PutOptions::default(), content(10))
+        .await
+        .unwrap();
+    let reader = world.client_with(sc_proto::storage::CertificateBody {
+        serial: 9,
+        rights: sc_coder::Right::Read as u32,
+        datastores: vec!["data".into()],
+        ..Default::default()
+    });
+
+    assert_eq!(read(&reader, "k").await, content(10));
+    let write = reader
+        .put_bytes("data", b"k", &PutOptions::default(), content(11))
+        .await;
+    assert_eq!(write.unwrap_err().code(), Some(Code::Forbidden));
+    let delete = reader.delete("data", b"k", None, Condition::None).await;
+    assert_eq!(delete.unwrap_err().code(), Some(Code::Forbidden));
+    world.agent.advance("coder", vec![9]).await.unwrap();
+    let revoked = reader.head("data", b"k", None).await;
+    assert_eq!(revoked.unwrap_err().code(), Some(Code::Session));
+}
+
+#[tokio::test]
+async fn records_of_the_tenant_come_back() {
+    let world = world().await;
+
+    world
+        .client
+        .put_record("token", "abc", b"content", true)
+        .await
+        .unwrap();
+
+    let record = world.client.record("token", "abc").await.unwrap().unwrap();
+    assert_eq!(&record[..], b"content");
+    let again = world
+        .client
+        .put_record("token", "abc", b"other", true)
+        .await;
+    assert_eq!(again.unwrap_err().code(), Some(Code::Exists));
+    assert!(world.client.record("token", "abd").await.unwrap().is_none());
+}
