@@ -147,9 +147,7 @@ impl Postgres {
             Err(error) => return Try::Again(error),
         };
         let is_scan = reach == Reach::Scan;
-        if is_scan
-            && let Err(error) = lent.session.control(BEGIN_SCAN).await
-        {
+        if is_scan && let Err(error) = lent.session.control(BEGIN_SCAN).await {
             return self.pool.give_up(lent, error.into());
         }
         let mut statements = Statements::new(&mut lent.session);

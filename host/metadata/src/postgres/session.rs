@@ -17,8 +17,7 @@ use crate::transaction::{LOCK, Param, Row, Value};
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What every session is set to: nobody waits for a lock for ever, and a transaction whose client has vanished ends.
-const SETTINGS: &str =
-    "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'";
+const SETTINGS: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'";
 
 /// The row of a new session; those of sessions that nobody will ask for any more go.
 const REGISTER: &str = "WITH old AS (DELETE FROM session WHERE opened_ms < extract(epoch FROM now()) * 1000 - 2592000000), \
@@ -81,7 +80,11 @@ impl Session {
             "BEGIN; UPDATE session SET last_transaction = {} WHERE id = {}",
             self.last_transaction, self.id
         );
-        let answers = self.client.simple_query(&sql).await.map_err(Trouble::from)?;
+        let answers = self
+            .client
+            .simple_query(&sql)
+            .await
+            .map_err(Trouble::from)?;
         let is_registered = answers
             .iter()
             .any(|answer| matches!(answer, SimpleQueryMessage::CommandComplete(1)));
@@ -104,7 +107,10 @@ impl Session {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Trouble> {
         let statement = self.prepared(sql).await?;
-        let params: Vec<_> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+        let params: Vec<_> = params
+            .iter()
+            .map(|param| param as &(dyn ToSql + Sync))
+            .collect();
         let rows = self.client.query(&statement, &params).await?;
         rows.iter().map(row).collect()
     }
@@ -130,7 +136,9 @@ impl Session {
         let statement = self.prepared(sql).await?;
         let mut changed = 0;
         for sets in sets.chunks(PIPELINE_MAX) {
-            let sent = sets.iter().map(|params| self.client.execute_raw(&statement, params));
+            let sent = sets
+                .iter()
+                .map(|params| self.client.execute_raw(&statement, params));
             changed += try_join_all(sent).await?.into_iter().sum::<u64>();
         }
         Ok(changed)
@@ -140,7 +148,10 @@ impl Session {
         if let Some(statement) = self.prepared.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&sql.replace(LOCK, "FOR UPDATE")).await?;
+        let statement = self
+            .client
+            .prepare(&sql.replace(LOCK, "FOR UPDATE"))
+            .await?;
         self.prepared.insert(sql, statement.clone());
         Ok(statement)
     }
@@ -167,7 +178,10 @@ impl Session {
             client.batch_execute(&sql).await.map_err(Trouble::from)?;
             tracing::info!(number, "the catalogue's schema has taken a step");
         }
-        client.batch_execute("COMMIT").await.map_err(Trouble::from)?;
+        client
+            .batch_execute("COMMIT")
+            .await
+            .map_err(Trouble::from)?;
         Ok(())
     }
 }
@@ -179,7 +193,10 @@ async fn connect(config: &Config) -> Result<Client, CatalogError> {
             tracing::debug!(%error, "a connection of the catalogue has ended");
         }
     });
-    client.batch_execute(SETTINGS).await.map_err(Trouble::from)?;
+    client
+        .batch_execute(SETTINGS)
+        .await
+        .map_err(Trouble::from)?;
     Ok(client)
 }
 
@@ -189,7 +206,11 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, Trouble> {
     Ok(Row::new(values.collect::<Result<_, _>>()?))
 }
 
-fn value(row: &tokio_postgres::Row, at: usize, kind: &Type) -> Result<Value, tokio_postgres::Error> {
+fn value(
+    row: &tokio_postgres::Row,
+    at: usize,
+    kind: &Type,
+) -> Result<Value, tokio_postgres::Error> {
     Ok(match *kind {
         Type::INT8 => row.try_get::<_, Option<i64>>(at)?.map(Value::Integer),
         Type::INT4 => row

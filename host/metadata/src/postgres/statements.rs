@@ -39,7 +39,10 @@ impl From<tokio_postgres::Error> for Trouble {
             | SqlState::LOCK_NOT_AVAILABLE
             | SqlState::UNIQUE_VIOLATION => Self::Conflict(CatalogError::Unavailable(said)),
             // Shutdowns, a start under way, too many connections, idle timeouts: all end the connection or did not make one.
-            _ if ["57P", "08", "53", "25P03"].iter().any(|class| code.code().starts_with(class)) => {
+            _ if ["57P", "08", "53", "25P03"]
+                .iter()
+                .any(|class| code.code().starts_with(class)) =>
+            {
                 Self::Lost(CatalogError::Unavailable(said))
             }
             SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
