@@ -47,7 +47,7 @@ async fn an_object_exists_from_its_commit_on(catalog: Catalog) {
         house.open("a", None, 0..10).await,
         Some((expected.clone(), "body".into(), segments))
     );
-    assert_eq!(house.versions().await, [expected.clone()]);
+    assert_eq!(house.versions().await, vec![expected.clone()]);
     let by_id = catalog.version(house.id, &key("a"), version).await.unwrap();
     assert_eq!(by_id, Some(expected));
     assert_eq!(catalog.body(version).await.unwrap(), Some("body".into()));

@@ -19,7 +19,10 @@ async fn garbage_is_handed_out_when_it_is_due_and_until_it_is_forgotten(catalog:
 
     assert_eq!(catalog.garbage(DUE - 1, 9).await.unwrap(), []);
     for _ in 0..2 {
-        assert_eq!(catalog.garbage(DUE, 9).await.unwrap(), [expected.clone()]);
+        assert_eq!(
+            catalog.garbage(DUE, 9).await.unwrap(),
+            vec![expected.clone()]
+        );
     }
     catalog.forget_segments(&[expected.id]).await.unwrap();
     catalog.forget_segments(&[expected.id]).await.unwrap();
