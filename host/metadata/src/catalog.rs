@@ -23,7 +23,7 @@ pub struct Catalog {
 enum Engine {
     Sqlite(Sqlite),
     Memory(Memory),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 /// A running operation.
@@ -59,7 +59,9 @@ impl Catalog {
     /// # Errors
     /// `Unavailable` if the server cannot be reached or refuses, `NewerSchema`.
     pub async fn postgres(url: &str) -> Result<Self, CatalogError> {
-        Ok(Self::of(Engine::Postgres(Postgres::connect(url).await?)))
+        Ok(Self::of(Engine::Postgres(Box::new(
+            Postgres::connect(url).await?,
+        ))))
     }
 
     /// An empty catalogue in memory, gone with its last clone. Each operation runs at once on the calling task, so that a simulation

@@ -56,14 +56,10 @@ async fn put_policy(
         Some(latest) => latest.version + 1,
         None => 1,
     };
-    let sql = "INSERT INTO policy (name, version, definition) VALUES ($1, $2, $3) \
-        ON CONFLICT (name, version) DO NOTHING";
+    // Somebody who takes the same number at the same time makes this fail, and it is tried again.
+    let sql = "INSERT INTO policy (name, version, definition) VALUES ($1, $2, $3)";
     let params = [name.into(), version.into(), definition.into()];
-    if tx.execute(sql, &params).await? == 0 {
-        return Err(CatalogError::Unavailable(
-            "somebody else changes this policy".to_owned(),
-        ));
-    }
+    tx.execute(sql, &params).await?;
     Ok(Policy {
         name: name.to_owned(),
         version,

@@ -48,7 +48,9 @@ impl Spelling {
 ///
 /// `object` has the keys whose latest version is no marker, so that a listing walks over live objects alone. In `segment`, `position` is
 /// the place in the committed object, or in the upload (see `segments.rs`), or null for an attempt that was replaced; `due_ms` is null
-/// unless the segment is garbage. `intent.is_overtaken` says that the key was deleted after the intent began.
+/// unless the segment is garbage. `intent.is_overtaken` says that the key was deleted after the intent began. A `session` is a
+/// connection over a network: each transaction puts its number into its own connection's row, so that one whose answer was lost on the
+/// way can be asked for.
 const TABLES: &str = r#"
 CREATE TABLE location (
     name TEXT {bytewise} NOT NULL PRIMARY KEY,
@@ -190,5 +192,11 @@ CREATE TABLE counter (
     name TEXT NOT NULL PRIMARY KEY,
     last BIGINT NOT NULL
 );
-INSERT INTO counter (name, last) VALUES ('id', 0);
+INSERT INTO counter (name, last) VALUES ('id', 0), ('session', 0);
+
+CREATE TABLE session (
+    id BIGINT NOT NULL PRIMARY KEY,
+    last_transaction BIGINT NOT NULL,
+    opened_ms BIGINT NOT NULL
+);
 "#;

@@ -11,6 +11,7 @@ mod writer;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 pub(crate) use self::memory::Memory;
 use self::readers::Readers;
@@ -94,8 +95,17 @@ fn open(path: &Path) -> Result<Connection, CatalogError> {
         PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
     );
     connection.execute_batch(&settings).map_err(trouble)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    keep_statements(&connection)?;
     Ok(connection)
+}
+
+/// Statements stay prepared, whatever values are bound to them; otherwise they are planned anew for each range.
+fn keep_statements(connection: &Connection) -> Result<(), CatalogError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+        .map_err(trouble)
 }
 
 /// Takes the schema to the number that this version knows.

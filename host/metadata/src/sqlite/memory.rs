@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::Connection;
 
 use super::statements::Statements;
-use super::{STATEMENTS_KEPT, migrate, trouble};
+use super::{keep_statements, migrate, trouble};
 use crate::CatalogError;
 use crate::catalog::Operation;
 
@@ -16,7 +16,7 @@ pub(crate) struct Memory(Mutex<Statements>);
 impl Memory {
     pub(crate) fn open() -> Result<Self, CatalogError> {
         let connection = Connection::open_in_memory().map_err(trouble)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        keep_statements(&connection)?;
         migrate(&connection)?;
         Ok(Self(Mutex::new(Statements::new(connection))))
     }

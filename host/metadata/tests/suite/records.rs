@@ -1,0 +1,156 @@
+//! Records, removal records, policies and locations.
+
+use bytes::Bytes;
+use sc_metadata::{Catalog, CatalogError, Location, LocationState, Policy, Removal, TenantId};
+
+use crate::engines::on_every_engine;
+use crate::house::{TENANT, datastore_id, key};
+
+on_every_engine!(
+    records_are_stored_per_tenant_kind_and_id,
+    a_record_that_must_be_absent_is_refused_when_it_is_not,
+    records_are_listed_by_the_bytes_of_their_ids,
+    removals_are_kept_until_they_are_forgotten,
+    policies_have_versions_that_never_change,
+    locations_are_replaced_and_change_state,
+);
+
+async fn records_are_stored_per_tenant_kind_and_id(catalog: Catalog) {
+    let other = TenantId([8; 32]);
+    let put = async |tenant, kind, id, sealed: &'static str| {
+        let put = catalog.put_record(tenant, kind, id, sealed.into(), false);
+        put.await.unwrap();
+    };
+    put(TENANT, "key", "a", "1").await;
+    put(TENANT, "grant", "a", "2").await;
+    put(other, "key", "a", "3").await;
+    put(TENANT, "key", "a", "4").await;
+    let record = async |tenant, kind| catalog.record(tenant, kind, "a").await.unwrap();
+
+    assert_eq!(record(TENANT, "key").await, Some("4".into()));
+    assert_eq!(record(TENANT, "grant").await, Some("2".into()));
+    assert_eq!(record(other, "key").await, Some("3".into()));
+    assert!(catalog.delete_record(TENANT, "key", "a").await.unwrap());
+    assert!(!catalog.delete_record(TENANT, "key", "a").await.unwrap());
+    assert_eq!(record(TENANT, "key").await, None);
+    assert_eq!(record(other, "key").await, Some("3".into()));
+}
+
+async fn a_record_that_must_be_absent_is_refused_when_it_is_not(catalog: Catalog) {
+    let put = |sealed: &'static str| catalog.put_record(TENANT, "key", "a", sealed.into(), true);
+
+    put("1").await.unwrap();
+
+    assert_eq!(put("2").await, Err(CatalogError::Exists("record")));
+    assert_eq!(
+        catalog.record(TENANT, "key", "a").await.unwrap(),
+        Some("1".into())
+    );
+}
+
+async fn records_are_listed_by_the_bytes_of_their_ids(catalog: Catalog) {
+    let ids = ["", "-", "Z", "_", "a", "a-", "aZ", "a_", "aa", "ä", "€"];
+    for id in ids.iter().rev() {
+        let put = catalog.put_record(TENANT, "key", id, Bytes::from_static(b"x"), false);
+        put.await.unwrap();
+    }
+    catalog
+        .put_record(TENANT, "kez", "b", Bytes::new(), false)
+        .await
+        .unwrap();
+    let list = async |after, limit| -> Vec<_> {
+        let records = catalog.records(TENANT, "key", after, limit).await.unwrap();
+        records.into_iter().map(|(id, _)| id).collect()
+    };
+
+    assert_eq!(list(None, 100).await, ids);
+    assert_eq!(list(Some("a"), 2).await, ["a-", "aZ"]);
+    assert_eq!(list(Some("€"), 2).await, [""; 0]);
+}
+
+async fn removals_are_kept_until_they_are_forgotten(catalog: Catalog) {
+    let put = async |number: u64| {
+        let record = Bytes::from(vec![number as u8; 3]);
+        catalog
+            .put_removal(datastore_id(1), &key("a"), number, record)
+            .await
+            .unwrap()
+    };
+    let ids = [put(5).await, put(3).await, put(4).await];
+    assert!(ids.is_sorted_by(|one, next| one < next));
+
+    let removals = catalog.removals(2).await.unwrap();
+    let expected = Removal {
+        id: ids[0],
+        datastore: datastore_id(1),
+        key: key("a"),
+        number: 5,
+        record: Bytes::from_static(&[5; 3]),
+    };
+    assert_eq!((&removals[0], removals.len()), (&expected, 2));
+    catalog.forget_removal(ids[0]).await.unwrap();
+    catalog.forget_removal(ids[0]).await.unwrap();
+    let left: Vec<_> = catalog
+        .removals(9)
+        .await
+        .unwrap()
+        .iter()
+        .map(|removal| removal.id)
+        .collect();
+    assert_eq!(left, ids[1..]);
+}
+
+async fn policies_have_versions_that_never_change(catalog: Catalog) {
+    let policy = |name: &str, version, definition: &str| Policy {
+        name: name.to_owned(),
+        version,
+        definition: definition.to_owned(),
+    };
+    let put = async |name, definition| catalog.put_policy(name, definition).await.unwrap();
+
+    assert_eq!(put("hot", "x").await, policy("hot", 1, "x"));
+    assert_eq!(put("hot", "y").await, policy("hot", 2, "y"));
+    assert_eq!(put("hot", "y").await, policy("hot", 2, "y"));
+    assert_eq!(put("hot", "x").await, policy("hot", 3, "x"));
+    assert_eq!(put("cold", "z").await, policy("cold", 1, "z"));
+
+    let read = async |version| catalog.policy("hot", version).await.unwrap();
+    assert_eq!(read(None).await, Some(policy("hot", 3, "x")));
+    assert_eq!(read(Some(2)).await, Some(policy("hot", 2, "y")));
+    assert_eq!(read(Some(4)).await, None);
+    assert_eq!(catalog.policy("warm", None).await.unwrap(), None);
+    let latest = [policy("cold", 1, "z"), policy("hot", 3, "x")];
+    assert_eq!(catalog.policies().await.unwrap(), latest);
+}
+
+async fn locations_are_replaced_and_change_state(catalog: Catalog) {
+    let location = |name: &str, settings: &str, state| Location {
+        name: name.to_owned(),
+        settings: settings.to_owned(),
+        state,
+    };
+    catalog
+        .put_location(&location("b", "{}", LocationState::Active))
+        .await
+        .unwrap();
+    catalog
+        .put_location(&location("a", "{}", LocationState::ReadOnly))
+        .await
+        .unwrap();
+    catalog
+        .put_location(&location("b", "{1}", LocationState::Lost))
+        .await
+        .unwrap();
+    catalog
+        .set_location_state("a", LocationState::Draining)
+        .await
+        .unwrap();
+
+    let expected = [
+        location("a", "{}", LocationState::Draining),
+        location("b", "{1}", LocationState::Lost),
+    ];
+    assert_eq!(catalog.locations().await.unwrap(), expected);
+    let unknown = catalog.set_location_state("c", LocationState::Lost).await;
+    assert_eq!(unknown, Err(CatalogError::NoSuchLocation));
+}
