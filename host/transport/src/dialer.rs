@@ -390,3 +390,32 @@ fn back_off(now: Duration, due: &mut Duration, doublings: &mut u32) {
     *due = now + RETRY_AFTER * 2u32.pow(*doublings);
     *doublings = (*doublings + 1).min(RETRY_DOUBLINGS_MAX);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::LinkKey;
+
+    #[test]
+    fn an_acceptor_in_a_role_to_which_this_one_opens_no_links_gets_none() {
+        let (now, entropy) = (Duration::ZERO, Box::new(|_: &mut [u8]| {}));
+        let (ours, theirs) = (LinkKey::from_seed(&[2; 32]), LinkKey::from_seed(&[1; 32]));
+        let settings = LinkSettings::default();
+        let mut dialer = Dialer::new(now, Role::Client, settings, ours, entropy);
+        let State::Calling { hello, .. } = &dialer.state else {
+            panic!("it calls");
+        };
+        let offer = Offer {
+            role: Role::Backend,
+            key: PeerKey(theirs.public_key()),
+            ..hello.clone()
+        };
+        let signature = theirs.sign(&Transcript::new(hello, &offer).acceptor_message());
+
+        let reply = Datagram::hello_reply(&offer, &hello.nonce, &signature);
+        dialer.on_datagram(now, &Route::plain(""), reply);
+
+        let reason = "a client opens no links to a backend".to_owned();
+        assert_eq!(dialer.poll_event(), Some(LinkEvent::Refused { reason }));
+    }
+}

@@ -308,3 +308,25 @@ pub enum SendError {
         max: u64,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_accepts_clients_and_opens_links_to_coders_and_backends() {
+        let acceptors = |role: Role| -> Vec<Role> {
+            let opens = |other: &Role| role.opens_to(*other);
+            Role::ALL.into_iter().filter(opens).collect()
+        };
+
+        assert_eq!(acceptors(Role::Publisher), [Role::Router]);
+        assert_eq!(acceptors(Role::Subscriber), [Role::Router]);
+        assert_eq!(acceptors(Role::Client), [Role::Store]);
+        assert_eq!(acceptors(Role::Store), [Role::Coder, Role::Backend]);
+        for role in [Role::Router, Role::Coder, Role::Backend] {
+            assert!(role.accepts() && !role.initiates(), "{role}");
+        }
+        assert!(Role::Store.accepts() && Role::Store.initiates());
+    }
+}

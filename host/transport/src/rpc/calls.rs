@@ -262,3 +262,205 @@ impl<W> Calls<W> {
         self.outputs.push_back(Output::Answer(waiter, outcome));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{CloseReason, Role};
+    use crate::identity::PeerKey;
+    use crate::rpc::message::Refusal;
+
+    const LINK: LinkId = LinkId(1);
+    const ROOM: u64 = 1 << 20;
+
+    fn now(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn established() -> LinkEvent {
+        LinkEvent::Established {
+            link: LINK,
+            peer: PeerKey([1; 32]),
+            role: Role::Store,
+        }
+    }
+
+    fn arrived(message: Message) -> LinkEvent {
+        let frame = message.into_frame();
+        LinkEvent::Frame {
+            link: LINK,
+            class: FrameClass::Control,
+            credit: frame.cost(),
+            frame,
+        }
+    }
+
+    fn linked(settings: &RpcSettings) -> Calls<u64> {
+        let mut calls = Calls::new(settings);
+        calls.on_event(now(0), established());
+        calls
+    }
+
+    /// Takes a small call of each number, the number standing for its caller too.
+    fn submit(calls: &mut Calls<u64>, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            calls.submit(now(0), id, Frame::new("request"), id);
+        }
+    }
+
+    /// Numbers and messages of all that may be sent.
+    fn sent(calls: &mut Calls<u64>) -> Vec<Message> {
+        let mut sent = Vec::new();
+        for class in FrameClass::ALL {
+            while let Some((_, frame)) = calls.next(class, ROOM, ROOM) {
+                sent.push(Message::parse(frame).unwrap());
+            }
+        }
+        sent
+    }
+
+    fn answers(calls: &mut Calls<u64>) -> Vec<(u64, Outcome)> {
+        let outputs = std::iter::from_fn(|| calls.poll_output());
+        outputs
+            .filter_map(|output| match output {
+                Output::Answer(caller, outcome) => Some((caller, outcome)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn request(id: u64) -> Message {
+        Message::Request(id, Frame::new("request"))
+    }
+
+    #[test]
+    fn replies_go_to_whoever_asked_in_whatever_order_they_come() {
+        let mut calls = linked(&RpcSettings::default());
+        submit(&mut calls, [1, 2, 3]);
+        assert_eq!(sent(&mut calls), [request(1), request(2), request(3)]);
+
+        for id in [3, 1] {
+            let reply = Frame::new(format!("reply {id}"));
+            calls.on_event(now(1), arrived(Message::Reply(id, reply)));
+        }
+        let refusal = Message::Refusal(2, Refusal::Overloaded);
+        calls.on_event(now(1), arrived(refusal));
+
+        assert_eq!(
+            answers(&mut calls),
+            [
+                (3, Ok(Frame::new("reply 3"))),
+                (1, Ok(Frame::new("reply 1"))),
+                (2, Err(RpcError::Overloaded)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_reply_that_nobody_waits_for_is_ignored_and_its_credit_given_back() {
+        let mut calls = linked(&RpcSettings::default());
+
+        calls.on_event(now(0), arrived(Message::Reply(7, Frame::new("late"))));
+
+        let cost = Message::Reply(7, Frame::new("late")).into_frame().cost();
+        let released = Output::Release(FrameClass::Control, cost);
+        assert_eq!(calls.poll_output(), Some(released));
+        assert_eq!(calls.poll_output(), None);
+    }
+
+    #[test]
+    fn whoever_sends_requests_or_garbage_to_a_requester_loses_the_link() {
+        for message in [request(1), Message::Cancel(1)] {
+            let mut calls = linked(&RpcSettings::default());
+
+            calls.on_event(now(0), arrived(message));
+
+            calls.poll_output();
+            assert!(matches!(calls.poll_output(), Some(Output::Close(_))));
+        }
+    }
+
+    #[test]
+    fn an_expired_call_says_whether_its_request_had_left() {
+        let settings = RpcSettings {
+            in_flight_per_link: 1,
+            ..RpcSettings::default()
+        };
+        let mut calls = linked(&settings);
+        submit(&mut calls, [1, 2]);
+        assert_eq!(sent(&mut calls), [request(1)]);
+
+        calls.expire(2);
+        calls.expire(1);
+
+        assert_eq!(
+            answers(&mut calls),
+            [(2, Err(RpcError::NotSent)), (1, Err(RpcError::Deadline))]
+        );
+        assert_eq!(sent(&mut calls), [Message::Cancel(1)]);
+    }
+
+    #[test]
+    fn a_cancel_does_not_overtake_its_request() {
+        let mut calls = linked(&RpcSettings::default());
+        let bulk = Frame::default().with(vec![0; 100_000]);
+        calls.submit(now(0), 1, bulk, 1);
+        assert!(calls.next(FrameClass::Data, ROOM, ROOM).is_some());
+
+        calls.withdraw(1);
+
+        assert!(calls.next(FrameClass::Control, ROOM, ROOM).is_none());
+        assert!(calls.next(FrameClass::Data, ROOM, ROOM).is_some());
+    }
+
+    #[test]
+    fn a_lost_link_loses_what_has_left_and_keeps_what_has_not() {
+        let settings = RpcSettings {
+            in_flight_per_link: 1,
+            ..RpcSettings::default()
+        };
+        let mut calls = linked(&settings);
+        submit(&mut calls, [1, 2]);
+        sent(&mut calls);
+
+        let reason = CloseReason::Forgotten;
+        calls.on_event(now(10), LinkEvent::Closed { link: LINK, reason });
+
+        assert_eq!(answers(&mut calls), [(1, Err(RpcError::Disconnected))]);
+        assert_eq!(sent(&mut calls), []);
+        assert_eq!(calls.next_timeout(), Some(now(10) + settings.link_patience));
+        calls.on_event(now(20), established());
+        assert_eq!(sent(&mut calls), [request(2)]);
+    }
+
+    #[test]
+    fn without_a_link_patience_ends() {
+        let settings = RpcSettings::default();
+        let mut calls = Calls::new(&settings);
+        submit(&mut calls, [1]);
+        calls.submit(now(5), 2, Frame::new("request"), 2);
+
+        calls.on_timeout(settings.link_patience);
+
+        assert_eq!(answers(&mut calls), [(1, Err(RpcError::NotSent))]);
+        calls.on_timeout(now(5) + settings.link_patience);
+        assert_eq!(answers(&mut calls), [(2, Err(RpcError::NotSent))]);
+        assert_eq!(calls.next_timeout(), None);
+    }
+
+    #[test]
+    fn what_can_never_be_sent_fails_and_holds_up_nothing() {
+        let mut calls = linked(&RpcSettings::default());
+        let bulk = |bytes| Frame::default().with(vec![0; bytes]);
+        calls.submit(now(0), 1, bulk(200_000), 1);
+        calls.submit(now(0), 2, bulk(100_000), 2);
+
+        let next = calls.next(FrameClass::Data, ROOM, 150_000);
+
+        assert_eq!(next.map(|(id, _)| id), Some(2));
+        assert!(matches!(
+            answers(&mut calls)[..],
+            [(1, Err(RpcError::TooLarge { .. }))]
+        ));
+    }
+}

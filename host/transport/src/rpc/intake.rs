@@ -418,3 +418,271 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{CloseReason, Role};
+
+    const LINK: LinkId = LinkId(1);
+    const ROOM: u64 = 1 << 30;
+
+    fn now(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn frame(link: LinkId, message: Message) -> LinkEvent {
+        let frame = message.into_frame();
+        LinkEvent::Frame {
+            link,
+            class: class_of(&frame),
+            credit: frame.cost(),
+            frame,
+        }
+    }
+
+    fn bulk(bytes: usize) -> Frame {
+        Frame::default().with(vec![0; bytes])
+    }
+
+    fn request(id: u64, bytes: usize) -> LinkEvent {
+        frame(LINK, Message::Request(id, bulk(bytes)))
+    }
+
+    fn establish(intake: &mut Intake, link: LinkId) {
+        let established = LinkEvent::Established {
+            link,
+            peer: PeerKey([1; 32]),
+            role: Role::Client,
+        };
+        intake.on_event(now(0), established);
+    }
+
+    fn linked(settings: RpcSettings) -> Intake {
+        let mut intake = Intake::new(settings);
+        establish(&mut intake, LINK);
+        intake
+    }
+
+    fn outputs(intake: &mut Intake) -> Vec<Output> {
+        std::iter::from_fn(|| intake.poll_output()).collect()
+    }
+
+    fn runs(intake: &mut Intake) -> Vec<RunId> {
+        let run = |output| match output {
+            Output::Run(run, ..) => Some(run),
+            _ => None,
+        };
+        outputs(intake).into_iter().filter_map(run).collect()
+    }
+
+    /// What is sent with ample credit.
+    fn sent(intake: &mut Intake) -> Vec<Message> {
+        let mut sent = Vec::new();
+        for class in FrameClass::ALL {
+            while let Some((_, frame)) = intake.next(LINK, class, ROOM, ROOM) {
+                sent.push(Message::parse(frame).unwrap());
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn credit_goes_back_when_the_handler_is_done() {
+        let mut intake = linked(RpcSettings::default());
+        intake.on_event(now(0), request(5, 100_000));
+        let [Output::Run(run, ..)] = outputs(&mut intake)[..] else {
+            panic!("it runs, and nothing is released");
+        };
+
+        intake.on_ended(now(1), run, Ended::Reply(Frame::new("done")));
+
+        let cost = Message::Request(5, bulk(100_000)).into_frame().cost();
+        let released = Output::Release(LINK, FrameClass::Data, cost);
+        assert_eq!(outputs(&mut intake), [released]);
+        assert_eq!(sent(&mut intake), [Message::Reply(5, Frame::new("done"))]);
+    }
+
+    #[test]
+    fn requests_beyond_the_bytes_held_are_refused_and_not_begun() {
+        let mut intake = linked(RpcSettings {
+            held_max: 250_000,
+            ..RpcSettings::default()
+        });
+
+        for id in 1..=3 {
+            intake.on_event(now(0), request(id, 100_000));
+        }
+
+        assert_eq!(runs(&mut intake).len(), 2);
+        assert_eq!(
+            sent(&mut intake),
+            [Message::Refusal(3, Refusal::Overloaded)]
+        );
+    }
+
+    #[test]
+    fn a_reply_without_room_gives_way_to_a_refusal() {
+        let mut intake = linked(RpcSettings {
+            unread_max: 250_000,
+            ..RpcSettings::default()
+        });
+        for id in 1..=3 {
+            intake.on_event(now(0), request(id, 0));
+        }
+
+        for run in runs(&mut intake) {
+            intake.on_ended(now(0), run, Ended::Reply(bulk(100_000)));
+        }
+
+        let no_room = Message::Refusal(3, Refusal::NoRoom);
+        assert_eq!(sent(&mut intake)[0], no_room);
+    }
+
+    #[test]
+    fn a_cancelled_request_ends_and_is_not_answered() {
+        let mut intake = linked(RpcSettings::default());
+        intake.on_event(now(0), request(1, 0));
+        intake.on_event(now(0), request(2, 0));
+        let [first, second] = runs(&mut intake)[..] else {
+            panic!("two run");
+        };
+        intake.on_ended(now(0), second, Ended::Reply(bulk(100_000)));
+        outputs(&mut intake);
+
+        intake.on_event(now(0), frame(LINK, Message::Cancel(1)));
+        intake.on_event(now(0), frame(LINK, Message::Cancel(2)));
+        intake.on_event(now(0), frame(LINK, Message::Cancel(3)));
+
+        assert!(outputs(&mut intake).contains(&Output::Abort(first)));
+        intake.on_ended(now(0), first, Ended::Aborted);
+        assert_eq!(sent(&mut intake), []);
+        assert_eq!(intake.held, 0);
+        assert!(intake.is_quiet());
+    }
+
+    #[test]
+    fn a_number_is_free_again_once_its_reply_has_left_and_not_before() {
+        let mut intake = linked(RpcSettings::default());
+        intake.on_event(now(0), request(1, 0));
+        let run = runs(&mut intake)[0];
+        intake.on_ended(now(0), run, Ended::Reply(Frame::default()));
+        sent(&mut intake);
+
+        intake.on_event(now(0), request(1, 0));
+        assert_eq!(runs(&mut intake).len(), 1);
+        intake.on_event(now(0), request(1, 0));
+
+        assert!(matches!(
+            outputs(&mut intake)[..],
+            [Output::Abort(_), Output::Close(LINK, _)]
+        ));
+    }
+
+    #[test]
+    fn a_lost_link_ends_its_requests_and_what_is_held_for_it() {
+        let mut intake = linked(RpcSettings::default());
+        intake.on_event(now(0), request(1, 100_000));
+        intake.on_event(now(0), request(2, 0));
+        let running = runs(&mut intake);
+        intake.on_ended(now(0), running[1], Ended::Reply(bulk(100_000)));
+        outputs(&mut intake);
+
+        let reason = CloseReason::Forgotten;
+        intake.on_event(now(0), LinkEvent::Closed { link: LINK, reason });
+
+        assert_eq!(outputs(&mut intake), [Output::Abort(running[0])]);
+        intake.on_ended(now(0), running[0], Ended::Aborted);
+        assert_eq!(intake.held, 0);
+        assert!(intake.is_quiet());
+    }
+
+    #[test]
+    fn replies_that_make_no_progress_cost_the_link() {
+        let settings = RpcSettings::default();
+        let mut intake = linked(settings);
+        intake.on_event(now(0), request(1, 0));
+        let run = runs(&mut intake)[0];
+        intake.on_ended(now(0), run, Ended::Reply(bulk(100_000)));
+        outputs(&mut intake);
+
+        intake.on_timeout(settings.stall_timeout - now(1));
+        assert_eq!(outputs(&mut intake), []);
+        intake.on_timeout(settings.stall_timeout + STALL_LOOK);
+
+        assert!(matches!(outputs(&mut intake)[..], [Output::Close(LINK, _)]));
+        assert_eq!(intake.next_timeout(), None);
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_there_and_within_its_bounds_whatever_happens() {
+        let settings = RpcSettings {
+            in_flight_per_link: 6,
+            handlers_max: 12,
+            held_max: 400_000,
+            unread_max: 150_000,
+            ..RpcSettings::default()
+        };
+        let mut intake = Intake::new(settings);
+        let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut roll = move |sides: u64| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            dice % sides
+        };
+        let (mut running, mut tokens) = (Vec::new(), [[0; 2]; 4]);
+        for step in 0..200_000 {
+            let (at, link) = (now(step), roll(4));
+            let id = LinkId(link);
+            let class = FrameClass::ALL[roll(2) as usize];
+            let bytes = roll(40_000) as usize;
+            match roll(8) {
+                0 if !intake.peers.contains_key(&id) => {
+                    establish(&mut intake, id);
+                    tokens[link as usize] = [0; 2];
+                }
+                1 | 2 => intake.on_event(at, frame(id, Message::Request(step, bulk(bytes)))),
+                3 => intake.on_event(at, frame(id, Message::Cancel(step - roll(30).min(step)))),
+                4 | 5 if !running.is_empty() => {
+                    let run = running.swap_remove(roll(running.len() as u64) as usize);
+                    intake.on_ended(at, run, Ended::Reply(bulk(bytes)));
+                }
+                6 => {
+                    if let Some((token, _)) = intake.next(id, class, roll(60_000), 30_000) {
+                        tokens[link as usize][class.index()] = token;
+                    }
+                }
+                7 => {
+                    let token = tokens[link as usize][class.index()];
+                    let reason = CloseReason::Forgotten;
+                    intake.on_event(
+                        at,
+                        match roll(20) {
+                            0 => LinkEvent::Closed { link: id, reason },
+                            _ => LinkEvent::Acked {
+                                link: id,
+                                class,
+                                token,
+                            },
+                        },
+                    );
+                }
+                _ => {}
+            }
+            running.extend(runs(&mut intake));
+
+            let requests: u64 = intake.running.values().map(|run| run.credit).sum();
+            let unread: u64 = intake.peers.values().map(|peer| peer.unread).sum();
+            assert_eq!(intake.held, requests + unread);
+            assert!(intake.held <= settings.held_max);
+            assert!(intake.running.len() <= settings.handlers_max);
+            for peer in intake.peers.values() {
+                assert!(peer.unread <= settings.unread_max);
+                assert!(peer.asked.len() <= settings.in_flight_per_link);
+                let unsent = peer.unsent.iter().map(VecDeque::len).sum::<usize>();
+                assert!(unsent <= UNSENT_MAX + settings.in_flight_per_link);
+            }
+        }
+    }
+}
