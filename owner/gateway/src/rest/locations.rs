@@ -1,0 +1,118 @@
+//! Storage locations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::caller::Caller;
+use super::document::{self, Entry};
+use super::extract::{JsonOf, PathOf};
+use super::openapi::{LocationEntry, LocationSettings};
+use crate::gateway::Shared;
+use crate::problem::Problem;
+use crate::tokens::Right;
+
+/// Locations, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LocationList {
+    /// All of them.
+    #[schema(value_type = Vec<LocationEntry>)]
+    locations: Vec<Entry>,
+}
+
+/// A location that is made known, or what is to change of one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocationChange {
+    /// What it is and where; without it only the state changes.
+    #[serde(default)]
+    #[schema(value_type = Option<LocationSettings>)]
+    settings: Option<Map<String, Value>>,
+    /// What it may be used for; without it that stays as it is.
+    #[serde(default)]
+    state: Option<LocationState>,
+}
+
+/// What a location may be used for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LocationState {
+    /// Everything.
+    Active,
+    /// Reading, while its fragments move elsewhere.
+    Draining,
+    /// Reading.
+    ReadOnly,
+    /// Nothing: its fragments are to be made again elsewhere.
+    Lost,
+}
+
+impl LocationState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::ReadOnly => "read-only",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Lists the storage locations.
+#[utoipa::path(
+    get,
+    path = "/v1/locations",
+    tag = super::openapi::LOCATIONS,
+    operation_id = "listLocations",
+    responses((status = 200, description = "All locations", body = LocationList)),
+)]
+pub(super) async fn list(
+    _caller: Caller,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<LocationList>, Problem> {
+    let locations = document::entries(&shared.client.locations().await?, "locations")?;
+    Ok(Json(LocationList { locations }))
+}
+
+/// Makes a storage location known, or changes one.
+#[utoipa::path(
+    put,
+    path = "/v1/locations/{location}",
+    tag = super::openapi::LOCATIONS,
+    operation_id = "putLocation",
+    params(super::openapi::LocationPath),
+    request_body = LocationChange,
+    responses(
+        (status = 200, description = "The location as it is now: the store's word", body = super::openapi::StoreDocument),
+        super::openapi::Conflict,
+    ),
+)]
+pub(super) async fn put(
+    caller: Caller,
+    State(shared): State<Arc<Shared>>,
+    PathOf(name): PathOf<String>,
+    JsonOf(change): JsonOf<LocationChange>,
+) -> Result<Json<Value>, Problem> {
+    caller.may_everywhere(Right::Administer)?;
+    if change.settings.is_none() && change.state.is_none() {
+        return Err(Problem::malformed(
+            "nothing is to change: give settings, a state, or both",
+        ));
+    }
+    let settings = change.settings.map(|it| Value::Object(it).to_string());
+    let state = change.state.map_or("", LocationState::as_str);
+    let document = shared
+        .client
+        .put_location(&name, &settings.unwrap_or_default(), state)
+        .await?;
+    if !document.is_empty() {
+        return document::parse(&document).map(Json);
+    }
+    let locations = document::entries(&shared.client.locations().await?, "locations")?;
+    let location = document::named(locations, &name).unwrap_or_default();
+    Ok(Json(Value::Object(location)))
+}

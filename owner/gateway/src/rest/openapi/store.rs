@@ -1,0 +1,210 @@
+//! What the store says and takes in JSON, described for whoever reads the document. The gateway hands it on as it is, so that a store may
+//! say more.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::rest::locations::LocationState;
+
+/// A datastore, as the store describes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Datastore)]
+pub(in crate::rest) struct DatastoreEntry {
+    /// Its name.
+    #[schema(example = "readings")]
+    name: String,
+    /// The policy of objects that name none.
+    #[schema(example = "hot")]
+    policy: Option<String>,
+    /// Whether older versions are kept.
+    versioning: Option<bool>,
+    /// Bytes of content that it may hold; absent or null: any number.
+    quota_bytes: Option<u64>,
+    /// Bytes of content that it holds.
+    used_bytes: Option<u64>,
+    /// Objects in it.
+    objects: Option<u64>,
+}
+
+/// A policy, as the store describes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Policy)]
+pub(in crate::rest) struct PolicyEntry {
+    /// Its name.
+    #[schema(example = "cold")]
+    name: String,
+    /// The number of its latest version.
+    version: Option<u32>,
+}
+
+/// How objects are coded and placed.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::rest) struct PolicyDefinition {
+    /// The code.
+    redundancy: Redundancy,
+    /// Where fragments may lie.
+    placement: Option<Placement>,
+    /// The cipher at rest.
+    #[schema(example = "aes-256-gcm")]
+    encryption: Option<Encryption>,
+    /// Which fragments are read first.
+    read: Option<ReadPreference>,
+    /// How many fragments beyond those that suffice must be durable before a write is acknowledged. Default 0.
+    #[schema(minimum = 0, maximum = 254)]
+    write_ack_beyond_data: Option<u8>,
+    /// Days between two looks at every fragment. Default 30.
+    scrub_days: Option<u32>,
+    /// Where objects go that nobody has read for a while.
+    tier: Option<Tier>,
+}
+
+/// A code.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(in crate::rest) enum Redundancy {
+    /// The same bytes several times.
+    Replication {
+        /// How often.
+        #[schema(minimum = 1, maximum = 255, example = 3)]
+        copies: u8,
+    },
+    /// Systematic Reed-Solomon.
+    Rs {
+        /// Fragments that suffice.
+        #[schema(minimum = 1, maximum = 254, example = 4)]
+        data: u8,
+        /// Fragments beyond; data and parity are at most 255.
+        #[schema(minimum = 1, maximum = 254, example = 2)]
+        parity: u8,
+    },
+    /// Random linear network coding.
+    Rlnc {
+        /// Fragments that suffice.
+        #[schema(minimum = 1, maximum = 255, example = 4)]
+        data: u8,
+        /// Fragments in all.
+        #[schema(minimum = 1, maximum = 255, example = 6)]
+        total: u8,
+        /// Packets of a fragment's piece; more make repair cheaper. Default 1.
+        #[schema(minimum = 1, maximum = 255)]
+        subpackets: Option<u8>,
+        /// Whether even the first fragments are coded. Default false.
+        dense: Option<bool>,
+    },
+}
+
+/// The cipher at rest.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::rest) enum Encryption {
+    #[serde(rename = "aes-256-gcm")]
+    Aes256Gcm,
+}
+
+/// Which of the fragments that would do are read.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::rest) enum ReadPreference {
+    Fastest,
+    Nearest,
+    Cheapest,
+}
+
+/// Rules about locations; what is not given allows everything.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::rest) struct Placement {
+    /// Each of these holds a fragment.
+    required_locations: Option<Vec<String>>,
+    /// None of these does.
+    forbidden_locations: Option<Vec<String>>,
+    /// Only locations in these regions.
+    regions: Option<Vec<String>>,
+    /// No location in these.
+    forbidden_regions: Option<Vec<String>>,
+    /// Only locations of these classes.
+    classes: Option<Vec<Class>>,
+    /// Fragments of one segment at one location, at most. Default 1.
+    #[schema(minimum = 1, maximum = 255)]
+    per_location: Option<u8>,
+    /// Fragments of one segment with one provider, at most.
+    #[schema(minimum = 1, maximum = 255)]
+    per_provider: Option<u8>,
+    /// Fragments of one segment in one region, at most.
+    #[schema(minimum = 1, maximum = 255)]
+    per_region: Option<u8>,
+}
+
+/// Where objects go after a while.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::rest) struct Tier {
+    /// Days without a read.
+    #[schema(minimum = 1)]
+    after_idle_days: u32,
+    /// The policy that they get.
+    policy: String,
+}
+
+/// How quickly a location answers, by its nature.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::rest) enum Class {
+    Hot,
+    Warm,
+    Cold,
+}
+
+/// A location, as the store describes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Location)]
+pub(in crate::rest) struct LocationEntry {
+    /// Its name.
+    #[schema(example = "north-1")]
+    name: String,
+    /// What it may be used for.
+    state: Option<LocationState>,
+}
+
+/// What a location is and where. The members beside these depend on its kind: `path` of `fs`; `endpoint` and `key` of `remote`.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::rest) struct LocationSettings {
+    /// What keeps the fragments: `fs`, `memory` or `remote`.
+    #[schema(example = "fs")]
+    kind: String,
+    /// Where on earth.
+    #[schema(example = "north")]
+    region: Option<String>,
+    /// Which part of the region.
+    zone: Option<String>,
+    /// Who runs it.
+    provider: Option<String>,
+    /// How quickly it answers.
+    class: Option<Class>,
+    /// In any currency, the same everywhere.
+    #[schema(minimum = 0)]
+    cost_per_gb_month: Option<f64>,
+    /// In the same currency.
+    #[schema(minimum = 0)]
+    cost_per_gb_read: Option<f64>,
+    /// Of `fs`: the folder.
+    path: Option<String>,
+    /// Of `remote`: the backend's endpoint, as `tcp://host:port`.
+    endpoint: Option<String>,
+    /// Of `remote`: the backend's link key, in hexadecimal digits.
+    key: Option<String>,
+}
+
+/// A document of the store's, whose members are its own.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct StoreDocument {
+    #[serde(flatten)]
+    members: BTreeMap<String, serde_json::Value>,
+}
+
+/// Parts of an upload: the store's word.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct PartList {
+    /// Ascending by number.
+    #[schema(value_type = Vec<Object>)]
+    parts: Vec<super::super::document::Entry>,
+}
