@@ -16,6 +16,7 @@ mod report;
 mod scbr;
 mod source;
 mod spill;
+mod storage;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -93,8 +94,22 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Scbr(arguments) => block_on(scbr::run(arguments)),
         Command::Source(arguments) => block_on(source::run(arguments)),
         Command::Consumer(arguments) => block_on(consumer::run(arguments)),
+        Command::Up(arguments) => block_on(storage::run_up(arguments)),
+        Command::Store(arguments) => block_on_threads(storage::run_store(*arguments)),
+        Command::Coder(arguments) => block_on(storage::run_coder(arguments)),
+        Command::Gateway(arguments) => block_on_threads(storage::run_gateway(*arguments)),
         Command::Demo { demo } => block_on(demo::run(demo)),
     }
+}
+
+/// Runs a role that has work for all processors.
+fn block_on_threads(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(role);
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
