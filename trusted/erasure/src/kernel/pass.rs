@@ -16,6 +16,10 @@ const TILE_BYTES: usize = 24 << 10;
 /// Tiles are multiples of this, in bytes, so that only the last has a partial vector.
 const TILE_UNIT: usize = 512;
 
+/// How far ahead rows are asked for, in bytes: with many rows the processor does not see by itself that
+/// each is read on. A quarter more on 1 MiB than without; 512 and 1024 are as good, 2048 is worse.
+const AHEAD_BYTES: usize = 768;
+
 /// Words kept for a coefficient, of which each form takes the first few.
 pub(super) type Table = [u64; 4];
 
@@ -107,6 +111,12 @@ pub(super) trait Lanes: Copy {
     /// So many bytes must be writable there, and be fewer than [`Self::BYTES`].
     unsafe fn store_first(self, to: *mut u8, vector: Self::Vector, count: usize);
 
+    /// Asks for the line of the caches at `line`. A hint, and without effect where there is none.
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        let _ = line;
+    }
+
     /// Takes a vector apart.
     fn parts(self, vector: Self::Vector) -> Self::Parts;
 
@@ -182,7 +192,9 @@ unsafe fn rows<L: Lanes, const R: usize, const V: usize>(
             let sums = sums::<L, R, V>(lanes, tables, inputs, at, None);
             for (output, sums) in outputs.iter_mut().zip(sums) {
                 for (number, sum) in sums.into_iter().enumerate() {
-                    lanes.store(output.as_mut_ptr().add(at + number * L::BYTES), sum);
+                    let to = output.as_mut_ptr().add(at + number * L::BYTES);
+                    lanes.prefetch(to.wrapping_add(AHEAD_BYTES));
+                    lanes.store(to, sum);
                 }
             }
             at += V * L::BYTES;
@@ -264,6 +276,7 @@ unsafe fn parts<L: Lanes, const V: usize>(
         // SAFETY: as the caller promises.
         *parts = lanes.parts(unsafe {
             let from = input.as_ptr().add(at + number * L::BYTES);
+            lanes.prefetch(from.wrapping_add(AHEAD_BYTES));
             match first {
                 None => lanes.load(from),
                 Some(count) => lanes.load_first(from, count),

@@ -58,6 +58,13 @@ pub(super) fn table_of_bits(coefficient: u8) -> Table {
     [u64::from_le_bytes(rows), 0, 0, 0]
 }
 
+/// Asks for a line of the caches.
+#[inline(always)]
+fn prefetch(line: *const u8) {
+    // SAFETY: a hint, which every processor of this architecture takes and which touches nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+}
+
 /// Bytes of a register of AVX2.
 const YMM_BYTES: usize = 32;
 
@@ -129,6 +136,11 @@ impl Lanes for Avx2 {
     unsafe fn store_first(self, to: *mut u8, vector: __m256i, count: usize) {
         // SAFETY: as the caller promises.
         unsafe { store_first(to, vector, count) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        prefetch(line);
     }
 
     #[inline(always)]
@@ -214,6 +226,11 @@ impl Lanes for GfniAvx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        prefetch(line);
+    }
+
+    #[inline(always)]
     fn parts(self, vector: __m256i) -> __m256i {
         vector
     }
@@ -283,6 +300,11 @@ impl Lanes for GfniAvx512 {
     unsafe fn store_first(self, to: *mut u8, vector: __m512i, count: usize) {
         // SAFETY: as the caller promises; bytes without a bit in the mask are not touched.
         unsafe { _mm512_mask_storeu_epi8(to.cast(), mask(count), vector) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        prefetch(line);
     }
 
     #[inline(always)]
