@@ -17,7 +17,7 @@ use crate::field;
 /// [`has_avx2`](super::processor::has_avx2) must hold.
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn run_avx2(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 2>(Avx2(()), pass);
+    pass::run::<_, 2, 1>(Avx2(()), pass);
 }
 
 /// Does `pass` with GFNI on the registers of AVX2.
@@ -26,7 +26,7 @@ pub(super) unsafe fn run_avx2(pass: Pass<'_, '_, '_>) {
 /// [`has_gfni_avx2`](super::processor::has_gfni_avx2) must hold.
 #[target_feature(enable = "avx2,gfni")]
 pub(super) unsafe fn run_gfni_avx2(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 2>(GfniAvx2(()), pass);
+    pass::run::<_, 2, 1>(GfniAvx2(()), pass);
 }
 
 /// Does `pass` with GFNI on the registers of AVX-512.
@@ -35,7 +35,7 @@ pub(super) unsafe fn run_gfni_avx2(pass: Pass<'_, '_, '_>) {
 /// [`has_gfni_avx512`](super::processor::has_gfni_avx512) must hold.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,gfni")]
 pub(super) unsafe fn run_gfni_avx512(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 4>(GfniAvx512(()), pass);
+    pass::run::<_, 4, 2>(GfniAvx512(()), pass);
 }
 
 /// The products of the coefficient with each half of a byte.
