@@ -155,3 +155,29 @@ fn check(engines: &mut [Named<'_>], block: &Block) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+    use sc_erasure::Features;
+
+    #[test]
+    fn every_engine_makes_the_same_parity_and_rebuilds_the_block() {
+        for code in CodeName::value_variants() {
+            let case = Case {
+                code: *code,
+                bytes: 50_001,
+                kernels: &[Kernel::fastest(Features::ALL)],
+                isal: None,
+                rounds: 1,
+            };
+
+            let rows = case.measure().unwrap();
+
+            let engines: Vec<&str> = rows.iter().map(|row| &*row.engine).collect();
+            assert!(engines[0].starts_with("ours"));
+            assert_eq!(engines.len(), if code.parity().is_some() { 3 } else { 2 });
+        }
+    }
+}
