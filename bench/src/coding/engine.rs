@@ -87,11 +87,6 @@ impl Block {
         &self.padded[..self.bytes]
     }
 
-    /// With padding.
-    pub(super) fn padded(&self) -> &[u8] {
-        &self.padded
-    }
-
     pub(super) fn piece_bytes(&self) -> usize {
         self.padded.len() / self.code.data()
     }
