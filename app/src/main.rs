@@ -60,6 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
+    demo::process::end_with_parent()?;
     let (command, from_file) = config::with_file_defaults(Cli::command())?;
     let matches = command.get_matches();
     let binds = config::binds_by_choice(&matches, &from_file)?;

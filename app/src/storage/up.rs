@@ -342,6 +342,7 @@ async fn start_threads(
     let Some(router) = settings.router else {
         return Ok((rest, String::new()));
     };
+    let router = settled(router)?;
     let arguments = router_arguments(router, &settings.data);
     let address = router_url(router);
     let stop = until(stopping.clone());
@@ -357,6 +358,14 @@ fn router_arguments(router: SocketAddr, data: &Path) -> Box<ScbrArgs> {
     arguments.verbosity.silent = true;
     arguments.platform = PlatformName::Inline;
     Box::new(arguments)
+}
+
+/// The address, with a port that is free now where none is named.
+fn settled(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    Ok(std::net::TcpListener::bind(address)?.local_addr()?)
 }
 
 fn router_url(router: SocketAddr) -> String {
