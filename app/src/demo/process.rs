@@ -66,6 +66,16 @@ impl Role {
         })
     }
 
+    /// What it is.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its process; none where it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// The next event of this kind; others are passed over.
     pub(crate) async fn event(&mut self, kind: &str, patience: Duration) -> anyhow::Result<Value> {
         let wait = async {

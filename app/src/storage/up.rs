@@ -88,7 +88,14 @@ fn default_folder() -> anyhow::Result<PathBuf> {
 
 fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) {
     if verbosity.json {
-        line(&json!({ "event": "ready", "urls": running.urls, "data": data }).to_string());
+        let processes: serde_json::Map<_, _> = running
+            .children
+            .iter()
+            .map(|child| (child.name().to_owned(), json!(child.pid())))
+            .collect();
+        let ready =
+            json!({ "event": "ready", "urls": running.urls, "data": data, "processes": processes });
+        line(&ready.to_string());
     }
     if verbosity.silent || verbosity.json {
         return;
