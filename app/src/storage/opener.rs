@@ -1,11 +1,10 @@
 //! Opens the backends that locations' settings describe.
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use sc_backend::{Backend, Fs, FsSettings, Memory};
-use sc_store::{Kind, LocationOpener, LocationSettings};
+use sc_store::{Kind, LocationOpener, LocationSettings, Opening};
 
 /// Opens locations for one store.
 pub(crate) struct Opener {
@@ -14,11 +13,7 @@ pub(crate) struct Opener {
 }
 
 impl LocationOpener for Opener {
-    fn open<'a>(
-        &'a self,
-        _name: &'a str,
-        settings: &'a LocationSettings,
-    ) -> Pin<Box<dyn Future<Output = Result<Arc<dyn Backend>, String>> + Send + 'a>> {
+    fn open<'a>(&'a self, _name: &'a str, settings: &'a LocationSettings) -> Opening<'a> {
         Box::pin(async move {
             match &settings.backend {
                 Kind::Fs { path } => {
