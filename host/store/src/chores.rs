@@ -48,6 +48,7 @@ impl Chores {
         let mut gathered = Vec::new();
         loop {
             tokio::select! {
+                biased;
                 () = &mut stop => break,
                 _ = rounds.tick() => {
                     if let Err(problem) = self.round().await {

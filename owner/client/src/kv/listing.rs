@@ -5,7 +5,7 @@ use prost::Message as _;
 use sc_crypto::Plaintext;
 use sc_proto::storage::{self, operation::Operation as Kind};
 
-use super::objects::{Condition, draw_version};
+use super::objects::Condition;
 use super::{Answer, Head, KvClient, KvError};
 
 /// What to list.
@@ -98,7 +98,7 @@ impl KvClient {
         version: Option<[u8; 16]>,
         condition: Condition,
     ) -> Result<Deleted, KvError> {
-        let marker = draw_version();
+        let marker = self.draw_version();
         let operation = Kind::DeleteObject(storage::DeleteObject {
             datastore: datastore.to_owned(),
             key: Bytes::copy_from_slice(key),
