@@ -109,7 +109,7 @@ pub struct KvClient {
 /// An answer, with what the coder sealed in it opened.
 pub(crate) struct Answer {
     pub(crate) done: store::Done,
-    /// The sealed part; empty where there was none.
+    /// What the coder has sealed; empty where it only says that the request was taken.
     pub(crate) sealed: Plaintext,
     /// Plaintext of the chunks, in order.
     pub(crate) chunks: Vec<(u64, Bytes)>,

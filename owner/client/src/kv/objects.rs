@@ -273,11 +273,15 @@ impl KvClient {
     ) -> Result<Receipt, KvError> {
         let answer = match answer {
             Err(error) if error.code() == Some(Code::Exists) => {
-                let head = self.head(datastore, key, Some(version)).await?;
-                return Ok(Receipt {
-                    head,
-                    superseded: None,
-                });
+                return match self.head(datastore, key, Some(version)).await {
+                    Ok(head) => Ok(Receipt {
+                        head,
+                        superseded: None,
+                    }),
+                    // It was stored, and has been replaced or deleted since.
+                    Err(gone) if gone.code() == Some(Code::NotFound) => Err(error),
+                    Err(other) => Err(other),
+                };
             }
             other => other?,
         };

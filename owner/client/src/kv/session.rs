@@ -231,13 +231,8 @@ impl Session {
         done: store::Done,
         attachments: &[Bytes],
     ) -> Result<Answer, KvError> {
-        let Some(sealed) = &done.sealed else {
-            return Ok(Answer {
-                done,
-                sealed: Plaintext::default(),
-                chunks: Vec::new(),
-            });
-        };
+        // What no coder has sealed is the host's word alone, also where it says that there is nothing.
+        let sealed = done.sealed.as_ref().ok_or(KvError::NotAuthentic)?;
         let reply = self.keys.reply(number, &sealed.salt);
         let opened = reply.open_head(&sealed.ciphertext)?;
         if attachments.len() != done.chunks.len() {
