@@ -2,6 +2,7 @@
 
 mod admission;
 mod cli;
+mod coding;
 mod crowd;
 mod descriptors;
 mod fleet;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Crowd(arguments) => crowd::run(&arguments),
         Command::Admission(arguments) => admission::run(&arguments),
         Command::Matching(arguments) => matching::run(&arguments),
+        Command::Coding(arguments) => coding::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
         Command::PeerPublisher(arguments) => peers::publisher::run(&arguments),
         Command::PeerConsumer(arguments) => peers::consumer::run(&arguments),

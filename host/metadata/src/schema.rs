@@ -102,7 +102,7 @@ CREATE TABLE part (
     upload BYTEA NOT NULL,
     number BIGINT NOT NULL,
     size BIGINT NOT NULL,
-    etag TEXT NOT NULL,
+    record BYTEA NOT NULL,
     created_ms BIGINT NOT NULL,
     PRIMARY KEY (upload, number)
 ) {clustered};

@@ -25,7 +25,7 @@ pub use administration::{DatastoreChange, DatastoreOptions};
 pub use credentials::{Credentials, CredentialsError};
 pub use listing::{ListOptions, Listing, UploadEntry};
 pub use objects::{Condition, Metadata, ObjectBody, PutOptions, Receipt};
-pub use owner::{CoderState, OwnerAgent, Roots, RootsFileError};
+pub use owner::{AgentError, CoderState, OwnerAgent, Roots, RootsFileError};
 pub use reading::{ObjectReader, RANGE_WHOLE};
 pub use uploads::{PartReceipt, Upload};
 
