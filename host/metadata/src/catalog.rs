@@ -69,7 +69,8 @@ impl Catalog {
     }
 
     /// An empty catalogue in memory, gone with its last clone. Each operation runs at once on the calling task, so that a simulation
-    /// that makes the same calls sees the same answers.
+    /// that makes the same calls sees the same answers; and then lets other tasks run before it returns, so that its caller can be
+    /// dropped between what was done and the answer, as with the other engines.
     ///
     /// # Errors
     /// `Unavailable` if there is no memory left.
@@ -95,7 +96,7 @@ impl Catalog {
     {
         match &*self.engine {
             Engine::Sqlite(engine) => engine.write(args, operation).await,
-            Engine::Memory(engine) => engine.run(&args, operation),
+            Engine::Memory(engine) => in_memory(engine, &args, operation).await,
             Engine::Postgres(engine) => engine.write(&args, operation).await,
         }
     }
@@ -113,8 +114,18 @@ impl Catalog {
     {
         match &*self.engine {
             Engine::Sqlite(engine) => engine.read(reach, args, operation).await,
-            Engine::Memory(engine) => engine.run(&args, operation),
+            Engine::Memory(engine) => in_memory(engine, &args, operation).await,
             Engine::Postgres(engine) => engine.read(reach, &args, operation).await,
         }
     }
+}
+
+async fn in_memory<A, R>(
+    engine: &Memory,
+    args: &A,
+    operation: Operation<A, R>,
+) -> Result<R, CatalogError> {
+    let result = engine.run(args, operation);
+    tokio::task::yield_now().await;
+    result
 }

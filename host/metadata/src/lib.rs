@@ -26,6 +26,7 @@ mod schema;
 mod search;
 mod segments;
 mod sent;
+mod spent;
 mod sqlite;
 mod transaction;
 mod uploads;

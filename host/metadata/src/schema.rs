@@ -7,7 +7,7 @@
 use crate::CatalogError;
 
 /// The steps, from number 1 on.
-const STEPS: &[&str] = &[TABLES];
+const STEPS: &[&str] = &[TABLES, SPENT];
 
 /// The steps that a database with schema `found` has still to take, with their numbers.
 ///
@@ -199,4 +199,16 @@ CREATE TABLE session (
     last_transaction BIGINT NOT NULL,
     opened_ms BIGINT NOT NULL
 );
+"#;
+
+/// `spent` has ids that are used up, with the time from which on what they stood for may be deleted; `removal` has that time, too.
+const SPENT: &str = r#"
+CREATE TABLE spent (
+    id BYTEA NOT NULL PRIMARY KEY,
+    due_ms BIGINT NOT NULL
+) {clustered};
+CREATE INDEX spent_by_due ON spent (due_ms);
+
+ALTER TABLE removal ADD COLUMN due_ms BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX removal_by_key ON removal (datastore, key);
 "#;

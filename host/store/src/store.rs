@@ -35,6 +35,9 @@ pub struct StoreSettings {
     pub upload_lease: Duration,
     /// So long deleted data is kept after nobody can see it any more: longer than the longest read.
     pub grace: Duration,
+    /// So long the id of a version that is gone is remembered, so that a request that comes again does not bring it back: longer than any
+    /// client goes on trying.
+    pub replay_memory: Duration,
     /// How often chores that wait for a time are looked for.
     pub chore_interval: Duration,
 }
@@ -49,6 +52,7 @@ impl Default for StoreSettings {
             lease: Duration::from_secs(15 * 60),
             upload_lease: Duration::from_secs(7 * 24 * 3600),
             grace: Duration::from_secs(15 * 60),
+            replay_memory: Duration::from_secs(7 * 24 * 3600),
             chore_interval: Duration::from_secs(5),
         }
     }
