@@ -35,7 +35,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::response::Redirect;
-use axum::routing::get;
+use axum::routing::{any, get};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -89,6 +89,10 @@ fn documented() -> (Router<Arc<Shared>>, OpenApi) {
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let (documented, document) = documented();
     documented
+        .route(
+            "/v1/datastores/{datastore}/objects/",
+            any(objects::without_key),
+        )
         .route("/healthz", get(health::get))
         .route("/", get(async || Redirect::to("/explorer/")))
         .merge(explorer::router(&document))

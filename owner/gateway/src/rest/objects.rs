@@ -20,7 +20,8 @@ use super::condition;
 use super::extract::{PathOf, QueryOf, cursor, header_text, object_body, promised_length};
 use super::metadata;
 use super::object::{
-    Object, STORAGE_POLICY, VERSION, check_key, parse_version, secret, write_validators,
+    KEY_BYTES_MAX, Object, STORAGE_POLICY, VERSION, check_key, parse_version, secret,
+    write_validators,
 };
 use super::reading::VersionQuery;
 use crate::gateway::Shared;
@@ -228,6 +229,11 @@ fn location(datastore: &str, key: &str, head: &Head) -> String {
         utf8_percent_encode(key, in_key),
         hex(&head.version)
     )
+}
+
+/// Whatever is asked of an object whose key is empty.
+pub(super) async fn without_key(_caller: Caller) -> Problem {
+    Problem::malformed(format!("a key of 0 bytes: it has 1 to {KEY_BYTES_MAX}"))
 }
 
 /// An object that is to be copied.

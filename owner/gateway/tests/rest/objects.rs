@@ -335,7 +335,7 @@ async fn any_utf_8_is_a_key_of_1_to_1024_bytes() {
     served
         .put(&path(""), "x")
         .await
-        .assert_problem(404, "no-path");
+        .assert_problem(400, "malformed");
 }
 
 #[tokio::test]
