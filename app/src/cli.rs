@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Consumer(Box<ConsumerArgs>),
     /// Matches two files offline: no keys, no network
     Match(MatchArgs),
+    /// Objects: stored, read, listed, deleted, and what keeps them administered
+    Kv(Box<crate::kv::cli::KvArgs>),
     /// Demonstrations on real data
     Demo {
         #[command(subcommand)]

@@ -147,7 +147,8 @@ fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
         .map_err(|error: sc_transport::EndpointError| wrong_use(error.to_string()))
 }
 
-fn read_link_keys(path: Option<&Path>) -> anyhow::Result<Option<LinkKeys>> {
+/// The link keys in a file that its owner alone may read; none without a file.
+pub(crate) fn read_link_keys(path: Option<&Path>) -> anyhow::Result<Option<LinkKeys>> {
     let Some(path) = path else { return Ok(None) };
     let failed = |error: &dyn std::fmt::Display| wrong_use(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path)
