@@ -57,7 +57,8 @@ pub(super) fn words(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => super::name::shown(text.as_bytes()),
-        Some(Value::Bool(is_so)) => if *is_so { "yes" } else { "no" }.to_owned(),
+        Some(Value::Bool(true)) => "yes".to_owned(),
+        Some(Value::Bool(false)) => "no".to_owned(),
         Some(Value::Array(values)) => {
             let values = values.iter().map(|it| words(Some(it)));
             values.collect::<Vec<_>>().join(", ")

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(read(&content, None).await.unwrap(), content);
         assert_eq!(read(&content, Some(length)).await.unwrap(), content);
         assert_eq!(read(&content, Some(9)).await.unwrap(), &content[..9]);
-        assert_eq!(read(&[], Some(0)).await.unwrap(), []);
+        assert!(read(&[], Some(0)).await.unwrap().is_empty());
     }
 
     #[tokio::test]

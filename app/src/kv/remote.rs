@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub(crate) use direct::Direct;
 pub(crate) use error::RemoteError;
-pub(crate) use http::Http;
+pub(crate) use http::{BodyFailed, Http};
 pub(crate) use object::Object;
 pub(crate) use pages::{Entry, Objects};
 

@@ -1,33 +1,19 @@
-//! A store behind a gateway: REST over connections that are kept.
+//! A store behind a gateway, which speaks REST.
 //!
-//! Invariant: bodies pass in pieces, whatever an object's size; nobody is waited for longer than [`PATIENCE`] while nothing moves.
 //! Source: docs/REST.md.
 
-use std::io;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+mod exchange;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, BodyStream, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
-    IF_NONE_MATCH, RANGE, USER_AGENT,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
+    RANGE,
 };
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Method, StatusCode, Uri};
 use sc_client::kv::ObjectBody;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio_rustls::rustls::{self, ClientConfig};
+use tokio_rustls::rustls::ClientConfig;
 
 use super::encoding::{self, component, query};
 use super::{
@@ -37,16 +23,8 @@ use super::{
 use crate::kv::cli::{Version, version_text};
 use crate::kv::name::shown;
 use crate::kv::quantity::ByteRange;
-use crate::wrong_use;
-
-/// How long nothing may move before a request is given up: longer than the gateway itself waits.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a connection may take to open.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
-/// A JSON answer of more bytes is refused: an object of a million segments is told in fewer.
-const ANSWER_MAX: usize = 512 << 20;
-/// Of an answer that says what is wrong.
-const PROBLEM_MAX: usize = 1 << 20;
+pub(crate) use exchange::BodyFailed;
+use exchange::{Exchange, patient};
 
 const VERSION: HeaderName = HeaderName::from_static("x-version");
 const DELETE_MARKER: HeaderName = HeaderName::from_static("x-delete-marker");
@@ -54,25 +32,8 @@ const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage-policy");
 const TAGS: HeaderName = HeaderName::from_static("x-tags");
 const META_PREFIX: &str = "x-meta-";
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
-
 /// A gateway.
-pub(crate) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
-    /// Without a slash at its end.
-    base: String,
-    authorization: HeaderValue,
-}
-
-/// What a problem document says that is looked at.
-#[derive(Deserialize)]
-struct Problem {
-    #[serde(default)]
-    title: String,
-    #[serde(default)]
-    detail: String,
-    code: String,
-}
+pub(crate) struct Http(Exchange);
 
 #[derive(Deserialize)]
 struct ObjectPage {
@@ -90,29 +51,7 @@ struct Stat {
 impl Http {
     /// A gateway at `url`; nothing is sent yet.
     pub(super) fn new(url: &Uri, token: &str, tls: ClientConfig) -> anyhow::Result<Self> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_keepalive(Some(Duration::from_secs(30)));
-        connector.set_connect_timeout(Some(CONNECT_PATIENCE));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            // The gateway ends connections that have been silent for long.
-            .pool_idle_timeout(Duration::from_secs(20))
-            .build(connector);
-        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| wrong_use("the token holds what no header can"))?;
-        authorization.set_sensitive(true);
-        Ok(Self {
-            client,
-            base: url.to_string().trim_end_matches('/').to_owned(),
-            authorization,
-        })
+        Exchange::new(url, token, tls).map(Self)
     }
 
     pub(super) async fn put(
@@ -133,18 +72,8 @@ impl Http {
                 headers.insert(IF_MATCH, tag);
             }
         }
-        let moved = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&moved);
-        let frames = body.map_ok(move |piece| {
-            counter.fetch_add(1, Relaxed);
-            Frame::data(piece)
-        });
-        let body = StreamBody::new(frames).boxed_unsync();
         let path = object_path(datastore, key, None);
-        let mut request = self.request(Method::PUT, &path, body)?;
-        request.headers_mut().extend(headers);
-        let response = self.send(request, &moved).await?;
-        json_of(response).await
+        self.0.write(&path, headers, body).await
     }
 
     /// The entity tag of the current object, if that is `version`.
@@ -155,7 +84,7 @@ impl Http {
         version: Version,
     ) -> Result<HeaderValue, RemoteError> {
         let path = object_path(datastore, key, None);
-        let headers = match self.ask(Method::HEAD, &path, None).await {
+        let headers = match self.0.ask(Method::HEAD, &path, None).await {
             Ok(response) => response.headers().clone(),
             Err(error) if error.code() == "not-found" => HeaderMap::new(),
             Err(error) => return Err(error),
@@ -181,12 +110,11 @@ impl Http {
         range: Option<ByteRange>,
     ) -> Result<Reading, RemoteError> {
         let path = object_path(datastore, key, version);
-        let mut request = self.request(Method::GET, &path, empty())?;
+        let mut headers = HeaderMap::new();
         if let Some(range) = range {
-            let value = header(&format!("bytes={range}"))?;
-            request.headers_mut().insert(RANGE, value);
+            headers.insert(RANGE, header(&format!("bytes={range}"))?);
         }
-        let response = self.send(request, &AtomicU64::new(0)).await?;
+        let response = self.0.read(&path, headers).await?;
         let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
         if is_part != range.is_some() {
             return Err(RemoteError::Malformed("other bytes than were asked for"));
@@ -227,7 +155,7 @@ impl Http {
                 ("cursor", cursor.as_deref()),
             ])
         );
-        let page: ObjectPage = self.json(Method::GET, &path, None).await?;
+        let page: ObjectPage = self.0.json(Method::GET, &path, None).await?;
         Ok(Page {
             objects: page.objects,
             prefixes: page.prefixes.into_iter().map(Bytes::from).collect(),
@@ -243,7 +171,7 @@ impl Http {
     ) -> Result<Deleted, RemoteError> {
         let key = str::from_utf8(key).map_err(|_| RemoteError::KeyIsNoText(shown(key)))?;
         let path = object_path(datastore, key, version);
-        let response = self.ask(Method::DELETE, &path, None).await?;
+        let response = self.0.ask(Method::DELETE, &path, None).await?;
         let headers = response.headers();
         Ok(Deleted {
             version: text_of(headers, &VERSION).map(str::to_owned),
@@ -263,7 +191,7 @@ impl Http {
             component(datastore),
             query(&[("key", Some(key)), ("version", version.as_deref())])
         );
-        let stat: Stat = self.json(Method::GET, &path, None).await?;
+        let stat: Stat = self.0.json(Method::GET, &path, None).await?;
         Ok((stat.object, stat.storage))
     }
 
@@ -275,7 +203,8 @@ impl Http {
             "quota_bytes": new.quota_bytes.unwrap_or(0),
             "indexed_tags": new.indexed_tags,
         });
-        self.ask(Method::POST, "/v1/datastores", Some(&body))
+        self.0
+            .ask(Method::POST, "/v1/datastores", Some(&body))
             .await
             .map(drop)
     }
@@ -295,14 +224,15 @@ impl Http {
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .collect();
         let path = format!("/v1/datastores/{}", component(name));
-        self.ask(Method::PATCH, &path, Some(&body.into()))
+        self.0
+            .ask(Method::PATCH, &path, Some(&body.into()))
             .await
             .map(drop)
     }
 
     pub(super) async fn delete_datastore(&self, name: &str) -> Result<(), RemoteError> {
         let path = format!("/v1/datastores/{}", component(name));
-        self.ask(Method::DELETE, &path, None).await.map(drop)
+        self.0.ask(Method::DELETE, &path, None).await.map(drop)
     }
 
     pub(super) async fn datastores(&self) -> Result<Vec<Document>, RemoteError> {
@@ -320,7 +250,7 @@ impl Http {
     ) -> Result<Value, RemoteError> {
         let path = format!("/v1/policies/{}", component(name));
         let body = definition.clone().into();
-        self.json(Method::PUT, &path, Some(&body)).await
+        self.0.json(Method::PUT, &path, Some(&body)).await
     }
 
     pub(super) async fn simulate(
@@ -330,7 +260,7 @@ impl Http {
     ) -> Result<Value, RemoteError> {
         let path = format!("/v1/policies/{}/simulate", component(name));
         let body = definition.cloned().map(Value::from);
-        self.json(Method::POST, &path, body.as_ref()).await
+        self.0.json(Method::POST, &path, body.as_ref()).await
     }
 
     pub(super) async fn locations(&self) -> Result<Vec<Document>, RemoteError> {
@@ -345,11 +275,11 @@ impl Http {
     ) -> Result<(), RemoteError> {
         let path = format!("/v1/locations/{}", component(name));
         let body = json!({ "settings": settings, "state": state });
-        self.ask(Method::PUT, &path, Some(&body)).await.map(drop)
+        self.0.ask(Method::PUT, &path, Some(&body)).await.map(drop)
     }
 
     pub(super) async fn usage(&self) -> Result<Value, RemoteError> {
-        self.json(Method::GET, "/v1/usage", None).await
+        self.0.json(Method::GET, "/v1/usage", None).await
     }
 
     /// Makes a token; the answer holds it.
@@ -359,7 +289,7 @@ impl Http {
             "grants": new.grants,
             "lifetime_s": new.lifetime_s,
         });
-        self.json(Method::POST, "/v1/tokens", Some(&body)).await
+        self.0.json(Method::POST, "/v1/tokens", Some(&body)).await
     }
 
     /// A page of tokens, and where the next one begins.
@@ -368,7 +298,7 @@ impl Http {
         cursor: Option<&str>,
     ) -> Result<(Vec<Document>, Option<String>), RemoteError> {
         let path = format!("/v1/tokens{}", query(&[("cursor", cursor)]));
-        let page: Value = self.json(Method::GET, &path, None).await?;
+        let page: Value = self.0.json(Method::GET, &path, None).await?;
         let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
         Ok((entries(page, "tokens")?, next))
     }
@@ -376,155 +306,12 @@ impl Http {
     /// Deletes a token.
     pub(crate) async fn delete_token(&self, id: &str) -> Result<(), RemoteError> {
         let path = format!("/v1/tokens/{}", component(id));
-        self.ask(Method::DELETE, &path, None).await.map(drop)
+        self.0.ask(Method::DELETE, &path, None).await.map(drop)
     }
 
     async fn entries(&self, name: &str) -> Result<Vec<Document>, RemoteError> {
         let path = format!("/v1/{name}");
-        entries(self.json(Method::GET, &path, None).await?, name)
-    }
-
-    async fn json<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<T, RemoteError> {
-        json_of(self.ask(method, path, body).await?).await
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Response<Incoming>, RemoteError> {
-        let content = match body {
-            Some(body) => full(body.to_string()),
-            None => empty(),
-        };
-        let mut request = self.request(method, path, content)?;
-        if body.is_some() {
-            let json = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(CONTENT_TYPE, json);
-        }
-        self.send(request, &AtomicU64::new(0)).await
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Body,
-    ) -> Result<Request<Body>, RemoteError> {
-        Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header(
-                USER_AGENT,
-                concat!("securecloud/", env!("CARGO_PKG_VERSION")),
-            )
-            .body(body)
-            .map_err(|_| RemoteError::Malformed("a path that cannot be asked for"))
-    }
-
-    /// Sends a request, and takes its answer if that is a success. `moved` counts the pieces of the request's body that have left.
-    async fn send(
-        &self,
-        request: Request<Body>,
-        moved: &AtomicU64,
-    ) -> Result<Response<Incoming>, RemoteError> {
-        let mut answer = pin!(self.client.request(request));
-        let mut seen = moved.load(Relaxed);
-        let response = loop {
-            match tokio::time::timeout(PATIENCE, &mut answer).await {
-                Ok(response) => break response.map_err(|error| self.unreachable(&error))?,
-                Err(_) if moved.load(Relaxed) == seen => {
-                    return Err(RemoteError::Stalled(PATIENCE.as_secs()));
-                }
-                Err(_) => seen = moved.load(Relaxed),
-            }
-        };
-        match response.status().is_success() {
-            true => Ok(response),
-            false => Err(self.refusal(response).await),
-        }
-    }
-
-    async fn refusal(&self, response: Response<Incoming>) -> RemoteError {
-        let status = response.status();
-        let body = Limited::new(response.into_body(), PROBLEM_MAX).collect();
-        let body = tokio::time::timeout(PATIENCE, body).await;
-        let body = body.ok().and_then(Result::ok).map(|it| it.to_bytes());
-        let problem = body.and_then(|it| serde_json::from_slice::<Problem>(&it).ok());
-        match (problem, code_of(status)) {
-            (Some(problem), _) => RemoteError::Problem {
-                code: problem.code,
-                title: problem.title,
-                detail: problem.detail,
-            },
-            (None, Some((code, title))) => RemoteError::Problem {
-                code: code.to_owned(),
-                title: title.to_owned(),
-                detail: String::new(),
-            },
-            (None, None) => RemoteError::NotAGateway {
-                url: self.base.clone(),
-                status: status.as_u16(),
-            },
-        }
-    }
-
-    fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> RemoteError {
-        let mut fix = "does a gateway run there?";
-        let mut cause: &dyn std::error::Error = error;
-        loop {
-            if let Some(body) = cause.downcast_ref::<io::Error>()
-                && let Some(inner) = body.get_ref()
-            {
-                if inner.is::<BodyFailed>() {
-                    return RemoteError::Body(io::Error::new(body.kind(), inner.to_string()));
-                }
-                if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-                    fix = fix_of_tls(tls);
-                }
-            }
-            match cause.source() {
-                Some(source) => cause = source,
-                None => break,
-            }
-        }
-        RemoteError::Unreachable {
-            url: self.base.clone(),
-            cause: cause.to_string(),
-            fix,
-        }
-    }
-}
-
-/// What a status means by itself: an answer to HEAD has no document to say more with.
-fn code_of(status: StatusCode) -> Option<(&'static str, &'static str)> {
-    Some(match status {
-        StatusCode::NOT_FOUND => ("not-found", "There is no such object or version"),
-        StatusCode::UNAUTHORIZED => ("unauthenticated", "A valid bearer token is needed"),
-        StatusCode::FORBIDDEN => ("forbidden", "The token does not grant this"),
-        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The store cannot do it now"),
-        _ => return None,
-    })
-}
-
-/// What a body that cannot be read says, to be known again behind the library's own errors.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct BodyFailed(pub(crate) String);
-
-fn fix_of_tls(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(_) => {
-            "if that is the gateway's own certificate, name its file with --ca"
-        }
-        _ => "does a gateway speak https there?",
+        entries(self.0.json(Method::GET, &path, None).await?, name)
     }
 }
 
@@ -568,49 +355,6 @@ fn header(value: &str) -> Result<HeaderValue, RemoteError> {
 
 fn text_of<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
-}
-
-async fn json_of<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, RemoteError> {
-    let mut body = patient(response.into_body());
-    let mut text = Vec::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| RemoteError::BrokeOff(error.to_string()))?;
-        if text.len() + piece.len() > ANSWER_MAX {
-            return Err(RemoteError::Malformed("more than an answer may have"));
-        }
-        text.extend_from_slice(&piece);
-    }
-    serde_json::from_slice(&text).map_err(|_| RemoteError::Malformed("its JSON has another form"))
-}
-
-/// A body whose pieces come within [`PATIENCE`] of each other.
-fn patient(body: Incoming) -> ObjectBody {
-    let pieces = futures_util::stream::unfold(Some(BodyStream::new(body)), |body| async {
-        let mut body = body?;
-        loop {
-            let failed = match tokio::time::timeout(PATIENCE, body.next()).await {
-                Ok(None) => return None,
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => return Some((Ok(data), Some(body))),
-                    Err(_) => continue,
-                },
-                Ok(Some(Err(error))) => io::Error::other(error),
-                Err(_) => io::ErrorKind::TimedOut.into(),
-            };
-            return Some((Err(failed), None));
-        }
-    });
-    Box::pin(pieces)
-}
-
-fn full(content: String) -> Body {
-    Full::new(Bytes::from(content))
-        .map_err(|never| match never {})
-        .boxed_unsync()
-}
-
-fn empty() -> Body {
-    full(String::new())
 }
 
 #[cfg(test)]

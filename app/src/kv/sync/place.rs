@@ -75,7 +75,7 @@ pub(super) fn relative(name: &[u8]) -> Result<Relative, &'static str> {
 ///
 /// # Errors
 /// Something else is in the way: a file, or a symbolic link, which may lead anywhere.
-pub(super) fn prepare(folder: &Path, relative: &Relative) -> io::Result<PathBuf> {
+pub(super) fn prepare(folder: &Path, relative: &Path) -> io::Result<PathBuf> {
     let mut path = folder.to_owned();
     for part in relative.parent().into_iter().flat_map(Path::iter) {
         path.push(part);
