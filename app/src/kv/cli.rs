@@ -425,7 +425,32 @@ pub(crate) fn version_text(version: Version) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
     use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_arguments_contradict_each_other_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn where_the_store_is_may_be_said_behind_the_command() {
+        let words = "securecloud kv get logs/a - --range -5 --url tcp://h:1 --key k --json";
+
+        let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+
+        let Some(crate::cli::Command::Kv(kv)) = cli.command else {
+            panic!("it is kv");
+        };
+        assert_eq!(kv.connection.url.as_deref(), Some("tcp://h:1"));
+        assert!(kv.json);
+        let Some(KvCommand::Get(get)) = kv.command else {
+            panic!("it is get");
+        };
+        assert_eq!(get.range, Some(ByteRange::Last(5)));
+    }
 
     #[test]
     fn a_version_reads_back() {

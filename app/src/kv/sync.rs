@@ -25,7 +25,7 @@ use super::partial::Partial;
 use super::put::{passed_over, put_file, unnameable};
 use super::quantity::{Pair, shown_bytes};
 use super::remote::{NewObject, Objects, Query};
-use crate::report::{line, note};
+use crate::report::note;
 use crate::wrong_use;
 use join::Join;
 use place::Way;

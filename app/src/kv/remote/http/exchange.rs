@@ -339,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn a_problem_document_is_an_error_of_its_code() {
         let gateway = gateway(
-            "HTTP/1.1 404 Not Found\r\ncontent-length: 43\r\n\r\n{\"code\":\"no-datastore\",\"title\":\"No\",\"a\":1}",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 42\r\n\r\n{\"code\":\"no-datastore\",\"title\":\"No\",\"a\":1}",
         );
 
         let error = gateway.await.ask(Method::GET, "/v1/usage", None).await;
