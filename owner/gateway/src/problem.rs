@@ -48,7 +48,7 @@ kinds! {
     UNAUTHENTICATED UNAUTHORIZED "unauthenticated" "A valid bearer token is needed";
     FORBIDDEN FORBIDDEN "forbidden" "The token does not grant this";
     NO_PATH NOT_FOUND "no-path" "There is nothing at this path";
-    NOT_FOUND NOT_FOUND "not-found" "There is no such object or version";
+    NOT_FOUND NOT_FOUND "not-found" "There is no such object, version or location";
     NO_DATASTORE NOT_FOUND "no-datastore" "There is no such datastore";
     NO_POLICY NOT_FOUND "no-policy" "There is no such policy";
     NO_TOKEN NOT_FOUND "no-token" "There is no such token";

@@ -11,12 +11,16 @@ use crate::problem::{Kind, Problem};
 use crate::tokens::{Record, Right, Scope, TokenText};
 
 /// The bearer of a valid token.
-pub(super) struct Caller(Arc<Record>);
+pub(super) struct Caller {
+    /// The token's.
+    pub(super) id: [u8; 16],
+    record: Arc<Record>,
+}
 
 impl Caller {
     /// Goes on only where `right` is granted over the datastore.
     pub(super) fn may(&self, right: Right, datastore: &str) -> Result<(), Problem> {
-        if self.0.grants.allow(right, Scope::Datastore(datastore)) {
+        if self.record.grants.allow(right, Scope::Datastore(datastore)) {
             return Ok(());
         }
         Err(Problem::new(
@@ -30,7 +34,7 @@ impl Caller {
 
     /// Goes on only where `right` is granted over all that the tenant has.
     pub(super) fn may_everywhere(&self, right: Right) -> Result<(), Problem> {
-        if self.0.grants.allow(right, Scope::Everything) {
+        if self.record.grants.allow(right, Scope::Everything) {
             return Ok(());
         }
         Err(Problem::new(
@@ -44,7 +48,7 @@ impl Caller {
 
     /// Whether anything is granted over the datastore, so that it may be shown.
     pub(super) fn knows(&self, datastore: &str) -> bool {
-        self.0.grants.touch(Scope::Datastore(datastore))
+        self.record.grants.touch(Scope::Datastore(datastore))
     }
 }
 
@@ -65,7 +69,10 @@ impl FromRequestParts<Arc<Shared>> for Caller {
             )
         })?;
         match shared.tokens.verify(&shared.client, &text).await? {
-            Some(record) => Ok(Self(record)),
+            Some(record) => Ok(Self {
+                id: text.id(),
+                record,
+            }),
             None => Err(Problem::new(
                 Kind::UNAUTHENTICATED,
                 "the token is unknown, deleted or expired",

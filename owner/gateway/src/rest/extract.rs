@@ -79,6 +79,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for OptionalJsonOf<T> {
         if body.is_empty() {
             return Ok(Self(None));
         }
+        if body.trim_ascii() == b"null" {
+            return Ok(Self(None));
+        }
         from_json(&body).map(Some).map(Self)
     }
 }
@@ -104,6 +107,10 @@ async fn read_json(request: Request, timeout: Duration) -> Result<Bytes, Problem
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list would be taken for the members in their order, too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::malformed("the JSON body is no object"));
+    }
     serde_json::from_slice(body)
         .map_err(|error| Problem::malformed(format!("the JSON body is not understood: {error}")))
 }

@@ -98,22 +98,19 @@ pub(super) async fn put(
     JsonOf(change): JsonOf<LocationChange>,
 ) -> Result<Json<Entry>, Problem> {
     caller.may_everywhere(Right::Administer)?;
-    if change.settings.is_none() && change.state.is_none() {
-        return Err(Problem::malformed(
-            "nothing is to change: give settings, a state, or both",
-        ));
+    if change.settings.is_some() || change.state.is_some() {
+        let settings = change.settings.map(|it| Value::Object(it).to_string());
+        let state = change.state.map_or("", LocationState::as_str);
+        shared
+            .client
+            .put_location(&name, &settings.unwrap_or_default(), state)
+            .await?;
     }
-    let settings = change.settings.map(|it| Value::Object(it).to_string());
-    let state = change.state.map_or("", LocationState::as_str);
-    shared
-        .client
-        .put_location(&name, &settings.unwrap_or_default(), state)
-        .await?;
     let locations = document::entries(&shared.client.locations().await?, "locations")?;
     let location = document::named(locations, &name).ok_or_else(|| {
         Problem::new(
-            Kind::STORE_MALFORMED,
-            "the store does not tell of the location",
+            Kind::NOT_FOUND,
+            format!("there is no location named {name}"),
         )
     })?;
     Ok(Json(location))

@@ -25,7 +25,7 @@ pub(super) const STORAGE_POLICY: HeaderName = HeaderName::from_static("x-storage
 
 /// An object, or one version of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Object {
+pub(super) struct ObjectHead {
     /// Its key.
     #[schema(example = "2026/11/readings.csv")]
     key: String,
@@ -56,7 +56,7 @@ pub(super) struct Object {
     tags: BTreeMap<String, String>,
 }
 
-impl From<&Head> for Object {
+impl From<&Head> for ObjectHead {
     fn from(head: &Head) -> Self {
         let (key, key_base64url) = key_text(&head.key);
         let object = secret(head);

@@ -20,7 +20,7 @@ use super::condition;
 use super::extract::{PathOf, QueryOf, cursor, header_text, object_body, promised_length};
 use super::metadata;
 use super::object::{
-    KEY_BYTES_MAX, Object, STORAGE_POLICY, VERSION, check_key, parse_version, secret,
+    KEY_BYTES_MAX, ObjectHead, STORAGE_POLICY, VERSION, check_key, parse_version, secret,
     write_validators,
 };
 use super::reading::VersionQuery;
@@ -42,14 +42,14 @@ pub(super) const LIMIT_MAX: u32 = 1000;
 pub(super) struct ListQuery {
     /// Only keys that begin so.
     #[serde(default)]
-    #[param(max_length = 1024)]
     prefix: String,
     /// Keys that contain this behind the prefix are listed as one common prefix.
     #[serde(default)]
-    #[param(max_length = 1024, example = "/")]
+    #[param(example = "/")]
     delimiter: String,
     /// `next` of the page before.
     #[serde(default)]
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     cursor: String,
     /// Entries of a page; 1000 without it.
     #[param(minimum = 1, maximum = 1000)]
@@ -67,7 +67,7 @@ pub(super) struct ListQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ObjectPage {
     /// Ascending by key; of one key the newest version first.
-    objects: Vec<Object>,
+    objects: Vec<ObjectHead>,
     /// Common prefixes, ascending, the delimiter included.
     prefixes: Vec<String>,
     /// The cursor of the next page; absent on the last.
@@ -79,7 +79,7 @@ impl From<Listing> for ObjectPage {
     fn from(listing: Listing) -> Self {
         let prefixes = listing.prefixes.iter();
         Self {
-            objects: listing.heads.iter().map(Object::from).collect(),
+            objects: listing.heads.iter().map(ObjectHead::from).collect(),
             prefixes: prefixes
                 .map(|prefix| String::from_utf8_lossy(prefix).into_owned())
                 .collect(),
@@ -151,12 +151,11 @@ pub(super) async fn list(
         ("X-Storage-Policy" = Option<String>, Header, description = "The policy to store it under; without it the datastore's"),
         ("X-Tags" = Option<String>, Header, description = "Tags, as `name=value&name=value`, percent-encoded"),
         ("X-Copy-From" = Option<String>, Header, description = "`datastore/key`, or `datastore/key?version=…`, percent-encoded: store a copy of this object, with its content type, metadata and tags where the request gives none. The body is empty then"),
-        ("If-Match" = Option<String>, Header, description = "`*`, or quoted entity tags: store only in the place of one of them"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: store only if there is no such object. Quoted entity tags: not in the place of one of them"),
+        super::openapi::WriteHeaders,
     ),
     request_body(content = inline(super::openapi::Content), content_type = "application/octet-stream", description = "The object, of any media type. Headers `X-Meta-NAME: value` give metadata of the user's own, percent-encoded UTF-8"),
     responses(
-        (status = 201, description = "It is stored", body = Object, headers(
+        (status = 201, description = "It is stored", body = ObjectHead, headers(
             ("ETag" = String, description = "Its entity tag, quoted"),
             ("X-Version" = String, description = "Its version"),
             ("Location" = String, description = "The path of this version"),
@@ -203,7 +202,7 @@ pub(super) async fn put(
 
 /// The answer to whoever has stored an object.
 pub(super) fn stored(datastore: &str, key: &str, receipt: &Receipt) -> Response {
-    let mut response = (StatusCode::CREATED, Json(Object::from(&receipt.head))).into_response();
+    let mut response = (StatusCode::CREATED, Json(ObjectHead::from(&receipt.head))).into_response();
     write_validators(&receipt.head, response.headers_mut());
     let location = location(datastore, key, &receipt.head);
     if let Ok(location) = HeaderValue::try_from(location) {
@@ -334,7 +333,7 @@ fn inherited(given: Metadata, source: &Head, headers: &HeaderMap) -> Metadata {
     params(
         super::openapi::ObjectPath,
         VersionQuery,
-        ("If-Match" = Option<String>, Header, description = "`*`, or quoted entity tags: delete only if the current object has one of them"),
+        super::openapi::WriteHeaders,
     ),
     responses(
         (status = 204, description = "It is gone", headers(

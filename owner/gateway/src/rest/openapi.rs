@@ -11,14 +11,18 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{
+    KnownFormat, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, SchemaFormat,
+};
 use utoipa::{IntoResponses, Modify, OpenApi as _, PartialSchema, ToSchema};
 
 use crate::problem::{Document, Kind, PROBLEM_JSON};
 
 pub(super) use parameters::{
-    DatastorePath, LocationPath, ObjectPath, PartPath, PolicyPath, TokenPath, UploadPath,
+    DatastorePath, LocationPath, ObjectPath, PartPath, PolicyPath, ReadHeaders, TokenPath,
+    UploadPath, WriteHeaders,
 };
 pub(super) use store::{
     DatastoreEntry, LocationEntry, LocationSettings, PartEntry, Placed, PolicyDefinition,
@@ -33,6 +37,8 @@ pub(super) const LOCATIONS: &str = "locations";
 pub(super) const TOKENS: &str = "tokens";
 pub(super) const OPERATION: &str = "operation";
 
+/// The media type of bodies that are objects' content.
+const OCTETS: &str = "application/octet-stream";
 /// The name of the way in.
 const BEARER: &str = "bearer";
 
@@ -121,7 +127,13 @@ fn add_problems(operation: &mut Operation) {
             StatusCode::GATEWAY_TIMEOUT,
         ]);
     }
-    if operation.request_body.is_some() {
+    if let Some(body) = &mut operation.request_body {
+        if let RefOr::T(body) = body
+            && body.content.contains_key(OCTETS)
+        {
+            // No body is an empty object.
+            body.required = None;
+        }
         statuses.extend([
             StatusCode::REQUEST_TIMEOUT,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -174,17 +186,32 @@ problem_responses! {
     OutOfRange 416_u16;
 }
 
+/// Names and values, as a JSON object.
+pub(super) struct Pairs;
+
+impl PartialSchema for Pairs {
+    fn schema() -> RefOr<utoipa::openapi::Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property_names(Some(text().min_length(Some(1)).max_length(Some(128))))
+            .additional_properties(Some(text().max_length(Some(1024))))
+            .max_properties(Some(crate::rest::metadata::PAIRS_MAX))
+            .into()
+    }
+}
+
+impl ToSchema for Pairs {}
+
 /// Bytes of any media type.
 pub(super) struct Content;
 
 impl PartialSchema for Content {
     fn schema() -> RefOr<utoipa::openapi::Schema> {
         // The format is what lets the explorer offer a file.
-        utoipa::openapi::ObjectBuilder::new()
-            .schema_type(utoipa::openapi::schema::Type::String)
-            .format(Some(utoipa::openapi::SchemaFormat::KnownFormat(
-                utoipa::openapi::KnownFormat::Binary,
-            )))
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
             .into()
     }
 }

@@ -52,10 +52,7 @@ struct Wanted<'w> {
         super::openapi::ObjectPath,
         VersionQuery,
         ("Range" = Option<String>, Header, description = "One range of bytes, as `bytes=0-99`, `bytes=100-` or `bytes=-100`; several ranges are answered by the whole object"),
-        ("If-Match" = Option<String>, Header, description = "`*`, or quoted entity tags: read only if the object has one of them"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`, or quoted entity tags: answer 304 if the object has one of them"),
-        ("If-Modified-Since" = Option<String>, Header, description = "A date: answer 304 if nothing changed since"),
-        ("If-Unmodified-Since" = Option<String>, Header, description = "A date: read only if nothing changed since"),
+        super::openapi::ReadHeaders,
         ("If-Range" = Option<String>, Header, description = "A quoted entity tag or a date: whose object the range is of; the whole of any other is the answer"),
     ),
     responses(
@@ -116,8 +113,7 @@ pub(super) async fn get(
     params(
         super::openapi::ObjectPath,
         VersionQuery,
-        ("If-Match" = Option<String>, Header, description = "As for reading"),
-        ("If-None-Match" = Option<String>, Header, description = "As for reading"),
+        super::openapi::ReadHeaders,
     ),
     responses(
         (status = 200, description = "The object's headers"),

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::caller::Caller;
 use super::document;
 use super::extract::{PathOf, QueryOf};
-use super::object::{Object, check_key, parse_version};
+use super::object::{ObjectHead, check_key, parse_version};
 use super::openapi::Placed;
 use crate::gateway::Shared;
 use crate::problem::Problem;
@@ -34,7 +34,7 @@ pub(super) struct StatQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stat {
     /// The object, as its coder has sealed it.
-    object: Object,
+    object: ObjectHead,
     /// Its segments and fragments, their locations and states, and what is owed: the store's word.
     #[schema(value_type = Placed)]
     storage: Value,
@@ -63,7 +63,7 @@ pub(super) async fn get(
         .stat(&datastore, query.key.as_bytes(), version)
         .await?;
     Ok(Json(Stat {
-        object: Object::from(&head),
+        object: ObjectHead::from(&head),
         storage: document::parse(&document)?,
     }))
 }

@@ -82,6 +82,7 @@ pub(super) struct TokenPage {
 pub(super) struct TokenQuery {
     /// `next` of the page before.
     #[serde(default)]
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     cursor: String,
     /// Entries of a page; 1000 without it.
     #[param(minimum = 1, maximum = 1000)]
@@ -154,9 +155,6 @@ pub(super) async fn create(
     JsonOf(new): JsonOf<NewToken>,
 ) -> Result<Response, Problem> {
     caller.may_everywhere(Right::Administer)?;
-    if new.lifetime_s == Some(0) {
-        return Err(Problem::malformed("a token lives at least one second"));
-    }
     let request = TokenRequest {
         label: new.label,
         grants: new.grants,
@@ -171,14 +169,17 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, headers, Json(minted)).into_response())
 }
 
-/// Deletes a token. Other gateways may believe it for some seconds more.
+/// Deletes a token, which cannot be the one that asks. Other gateways may believe it for some seconds more.
 #[utoipa::path(
     delete,
     path = "/v1/tokens/{token}",
     tag = super::openapi::TOKENS,
     operation_id = "deleteToken",
     params(super::openapi::TokenPath),
-    responses((status = 204, description = "It is worth nothing any more")),
+    responses(
+        (status = 204, description = "It is worth nothing any more"),
+        super::openapi::Conflict,
+    ),
 )]
 pub(super) async fn delete(
     caller: Caller,
@@ -188,6 +189,12 @@ pub(super) async fn delete(
     caller.may_everywhere(Right::Administer)?;
     let bytes = from_hex::<16>(&id)
         .ok_or_else(|| Problem::malformed("a token's id has 32 hexadecimal digits"))?;
+    if bytes == caller.id {
+        return Err(Problem::new(
+            Kind::IN_USE,
+            "a token does not delete itself: make another, and delete this one with it",
+        ));
+    }
     let id = id.to_ascii_lowercase();
     if shared.client.record(RECORD_KIND, &id).await?.is_none() {
         return Err(Problem::new(Kind::NO_TOKEN, "there is no token of this id"));

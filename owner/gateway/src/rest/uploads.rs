@@ -21,7 +21,7 @@ use super::extract::{JsonOf, PathOf, QueryOf, cursor, object_body, promised_leng
 use super::metadata;
 use super::object::{check_key, key_text, secret, time_text, version_of};
 use super::objects::{page_limit, stored};
-use super::openapi::PartEntry;
+use super::openapi::{Pairs, PartEntry};
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
 use crate::tokens::Right;
@@ -54,9 +54,11 @@ pub(super) struct NewUpload {
     content_type: String,
     /// Metadata of the user's own.
     #[serde(default)]
+    #[schema(value_type = Pairs, required = false)]
     metadata: BTreeMap<String, String>,
     /// Tags.
     #[serde(default)]
+    #[schema(value_type = Pairs, required = false)]
     tags: BTreeMap<String, String>,
 }
 
@@ -102,10 +104,10 @@ pub(super) struct UploadQuery {
     datastore: String,
     /// Only keys that begin so.
     #[serde(default)]
-    #[param(max_length = 1024)]
     prefix: String,
     /// `next` of the page before.
     #[serde(default)]
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     cursor: String,
     /// Entries of a page; 1000 without it.
     #[param(minimum = 1, maximum = 1000)]
@@ -291,6 +293,11 @@ pub(super) async fn parts(
     let upload = upload_of(&id)?;
     caller.may(Right::List, &upload.datastore)?;
     let limit = page_limit(query.limit)?;
+    if query.after > PARTS_MAX {
+        return Err(Problem::malformed(format!(
+            "no part has a number above {PARTS_MAX}"
+        )));
+    }
     let document = shared.client.parts(&upload, query.after, limit).await?;
     let parts = document::entries(&document, "parts")?;
     Ok(Json(PartPage { parts }))
@@ -338,12 +345,11 @@ pub(super) async fn put_part(
     operation_id = "completeUpload",
     params(
         super::openapi::UploadPath,
-        ("If-Match" = Option<String>, Header, description = "`*`, or quoted entity tags: only in the place of one of them"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such object"),
+        super::openapi::WriteHeaders,
     ),
     request_body = Completion,
     responses(
-        (status = 201, description = "The object is stored", body = super::object::Object),
+        (status = 201, description = "The object is stored", body = super::object::ObjectHead),
         super::openapi::Conflict,
         super::openapi::ConditionFailed,
     ),

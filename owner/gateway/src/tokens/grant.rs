@@ -11,6 +11,9 @@ pub(crate) const DATASTORES_MAX: usize = 64;
 /// Characters of one of them, and of a label.
 pub(crate) const NAME_MAX: usize = 256;
 
+/// Seconds for which a token lives at most, where it does not live for ever: a hundred years.
+pub(crate) const LIFETIME_MAX_S: u64 = 100 * 31_557_600;
+
 /// Something that a token may allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -59,7 +62,7 @@ impl Right {
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Names of datastores; one that ends with `*` stands for all that begin so.
-    #[schema(min_items = 1, max_items = 64, example = json!(["readings", "orders-*"]))]
+    #[schema(min_items = 1, max_items = 64, value_type = Vec<DatastorePattern>, example = json!(["readings", "orders-*"]))]
     pub datastores: Vec<String>,
     /// What is allowed there.
     #[schema(min_items = 1, max_items = 5)]
@@ -76,6 +79,12 @@ impl Grant {
         }
     }
 }
+
+/// A datastore in a grant, as the document describes it.
+#[derive(ToSchema)]
+#[schema(pattern = "^([^*]{1,256}|[^*]{0,255}[*])$", example = "orders-*")]
+#[allow(dead_code, reason = "the document alone is made of it")]
+pub(crate) struct DatastorePattern(String);
 
 /// Why no token was made.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +157,10 @@ impl Grants {
 
 fn check_pattern(name: &str) -> Result<(), TokenError> {
     let star = name.find('*');
-    if name.is_empty() || name.len() > NAME_MAX || star.is_some_and(|at| at + 1 != name.len()) {
+    if name.is_empty()
+        || name.chars().count() > NAME_MAX
+        || star.is_some_and(|at| at + 1 != name.len())
+    {
         return Err(TokenError::Request(
             "a datastore in a grant is a name, or the beginning of one followed by *",
         ));

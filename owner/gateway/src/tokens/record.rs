@@ -3,7 +3,7 @@
 use sc_crypto::kdf::{mac, verify_mac};
 use serde::{Deserialize, Serialize};
 
-use super::grant::{Grant, Grants, NAME_MAX, TokenError};
+use super::grant::{Grant, Grants, LIFETIME_MAX_S, NAME_MAX, TokenError};
 use super::text::{from_hex, hex};
 use super::{TokenRequest, TokenText};
 
@@ -39,6 +39,12 @@ impl Record {
     ) -> Result<Self, TokenError> {
         if request.label.chars().count() > NAME_MAX {
             return Err(TokenError::Request("a label has at most 256 characters"));
+        }
+        if request
+            .lifetime_s
+            .is_some_and(|it| !(1..=LIFETIME_MAX_S).contains(&it))
+        {
+            return Err(TokenError::Request("a token lives 1 second to 100 years"));
         }
         let lifetime_ms = request.lifetime_s.map(|s| s.saturating_mul(1000));
         Ok(Self {

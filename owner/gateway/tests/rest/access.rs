@@ -156,6 +156,11 @@ async fn a_token_is_made_listed_and_deleted_over_rest() {
         .send(Method::DELETE, &path, &[], "")
         .await
         .assert_problem(404, "no-token");
+    let own = TokenText::parse(&served.token).unwrap().id_hex();
+    let own = served
+        .send(Method::DELETE, &format!("/v1/tokens/{own}"), &[], "")
+        .await;
+    own.assert_problem(409, "in-use");
 }
 
 #[tokio::test]

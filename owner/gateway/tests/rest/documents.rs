@@ -36,6 +36,11 @@ async fn what_the_router_refuses_is_a_problem_document_too() {
         .send_json(Method::POST, "/v1/datastores", &unknown)
         .await;
     unknown.assert_problem(400, "malformed");
+    let list = json!(["logs", "hot"]);
+    let list = served
+        .send_json(Method::POST, "/v1/datastores", &list)
+        .await;
+    list.assert_problem(400, "malformed");
     served
         .get("/v1/tokens?lmit=1")
         .await

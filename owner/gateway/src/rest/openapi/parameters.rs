@@ -1,4 +1,4 @@
-//! What stands in paths.
+//! What stands in paths, and headers that several paths take.
 
 use utoipa::IntoParams;
 
@@ -62,5 +62,44 @@ path_parameters! {
         /// The part's number.
         #[param(minimum = 1, maximum = 10000)]
         part: u32,
+    }
+}
+
+macro_rules! header_parameters {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(IntoParams)]
+        #[into_params(parameter_in = Header)]
+        #[allow(dead_code, reason = "the document alone is made of it")]
+        pub(in crate::rest) struct $name {
+            $($(#[$field_doc])* $field: String,)*
+        }
+    )*};
+}
+
+header_parameters! {
+    /// Conditions of a request that reads.
+    ReadHeaders {
+        /// `*`, or quoted entity tags: read only if the object has one of them.
+        #[param(rename = "If-Match", required = false, pattern = r#"^([*]|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#)]
+        if_match,
+        /// `*`, or quoted entity tags: answer 304 if the object has one of them.
+        #[param(rename = "If-None-Match", required = false, pattern = r#"^([*]|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#)]
+        if_none_match,
+        /// A date: answer 304 if nothing changed since.
+        #[param(rename = "If-Modified-Since", required = false)]
+        if_modified_since,
+        /// A date: read only if nothing changed since.
+        #[param(rename = "If-Unmodified-Since", required = false)]
+        if_unmodified_since,
+    }
+    /// Conditions of a request that writes or deletes.
+    WriteHeaders {
+        /// `*`, or quoted entity tags: only if there is such an object, or if the current one has one of them.
+        #[param(rename = "If-Match", required = false, pattern = r#"^([*]|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#)]
+        if_match,
+        /// `*`: only if there is no such object. Quoted entity tags: not if the current one has one of them.
+        #[param(rename = "If-None-Match", required = false, pattern = r#"^([*]|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$"#)]
+        if_none_match,
     }
 }
