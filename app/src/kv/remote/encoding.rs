@@ -130,7 +130,7 @@ mod tests {
 
             let uri: hyper::Uri = path.parse().unwrap();
 
-            prop_assert_eq!(uri.path(), path);
+            prop_assert_eq!(uri.path(), &path);
             prop_assert!(!path.contains("//"));
         }
 
