@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::storage::cli::{CoderArgs, GatewayArgs, StoreArgs, UpArgs};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use sc_program::{OBLIVIOUS_MATCHES_MAX, THREADS_MAX};
 
@@ -36,6 +37,14 @@ pub(crate) enum Command {
     /// The subscriber: registers a file of subscriptions and prints what matches
     #[command(visible_alias = "subscribe")]
     Consumer(Box<ConsumerArgs>),
+    /// Everything on this machine: store, coder, gateway, router and six local storage locations
+    Up(UpArgs),
+    /// The store: keeps sealed objects at storage locations, for clients whose data it cannot read
+    Store(Box<StoreArgs>),
+    /// A coder: the trusted program that seals and codes, for stores elsewhere
+    Coder(CoderArgs),
+    /// The gateway: the owner's edge, with REST and the explorer in front of a store
+    Gateway(Box<GatewayArgs>),
     /// Matches two files offline: no keys, no network
     Match(MatchArgs),
     /// Objects: stored, read, listed, deleted, and what keeps them administered
@@ -65,6 +74,16 @@ impl Command {
             Self::Consumer(arguments) => arguments.connect = None,
             _ => {}
         }
+    }
+}
+
+impl ScbrArgs {
+    /// A router that listens at `address`, and is otherwise as it is without arguments.
+    pub(crate) fn listening(address: String) -> Self {
+        use clap::FromArgMatches as _;
+        let command = Self::augment_args(clap::Command::new("scbr")).no_binary_name(true);
+        let matches = command.get_matches_from(["--address", &address]);
+        Self::from_arg_matches(&matches).expect("an address is all that a router may need")
     }
 }
 
@@ -350,6 +369,12 @@ pub(crate) enum Demo {
         /// Runs unencrypted
         #[arg(long)]
         plain: bool,
+        /// Prints the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Storage: real data under each policy, two of six locations lost, everything read back, explained
+    Storage {
         /// Prints the result as JSON
         #[arg(long)]
         json: bool,

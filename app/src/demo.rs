@@ -1,6 +1,7 @@
 //! `demo`: D4.2's demonstrations.
 
-mod process;
+pub(crate) mod process;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub(crate) async fn run(demo: Demo) -> anyhow::Result<()> {
     match demo {
         Demo::Files { dir } => files(&dir),
         Demo::Routing { plain, json } => routing(plain, json).await,
+        Demo::Storage { json } => storage::run(json).await,
     }
 }
 
@@ -97,7 +99,7 @@ async fn routing(plain: bool, json: bool) -> anyhow::Result<()> {
             line(text);
         }
     };
-    build_with_cargo()?;
+    build_with_cargo("sc-cbr")?;
     let folder = Folder::make()?;
     write_files(&folder.0)?;
     let subscriptions = subscriptions();

@@ -17,6 +17,7 @@ mod report;
 mod scbr;
 mod source;
 mod spill;
+mod storage;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
+    demo::process::end_with_parent()?;
     let (command, from_file) = config::with_file_defaults(Cli::command())?;
     let matches = command.get_matches();
     let binds = config::binds_by_choice(&matches, &from_file)?;
@@ -95,8 +97,22 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Scbr(arguments) => block_on(scbr::run(arguments)),
         Command::Source(arguments) => block_on(source::run(arguments)),
         Command::Consumer(arguments) => block_on(consumer::run(arguments)),
+        Command::Up(arguments) => block_on(storage::run_up(arguments)),
+        Command::Store(arguments) => block_on_threads(storage::run_store(*arguments)),
+        Command::Coder(arguments) => block_on(storage::run_coder(arguments)),
+        Command::Gateway(arguments) => block_on_threads(storage::run_gateway(*arguments)),
         Command::Demo { demo } => block_on(demo::run(demo)),
     }
+}
+
+/// Runs a role that has work for all processors.
+fn block_on_threads(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(role);
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 fn block_on(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {

@@ -58,12 +58,12 @@ fn program_binary(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         }
         return Ok(path.to_owned());
     }
-    build_with_cargo()?;
+    build_with_cargo(PROGRAM)?;
     find_program(PROGRAM).map_err(|error| wrong_use(error.to_string()))
 }
 
-/// Under `cargo run`, which builds this binary alone, has cargo build the trusted program beside it, so that the two never differ.
-pub(crate) fn build_with_cargo() -> anyhow::Result<()> {
+/// Under `cargo run`, which builds this binary alone, has cargo build the trusted program `program` beside it, so that the two never differ.
+pub(crate) fn build_with_cargo(program: &str) -> anyhow::Result<()> {
     let (Some(cargo), Some(package)) = (
         std::env::var_os("CARGO"),
         std::env::var_os("CARGO_MANIFEST_DIR"),
@@ -88,7 +88,7 @@ pub(crate) fn build_with_cargo() -> anyhow::Result<()> {
             "--package",
             "sc-program",
             "--bin",
-            PROGRAM,
+            program,
             "--profile",
             profile,
             "--manifest-path",
@@ -99,7 +99,7 @@ pub(crate) fn build_with_cargo() -> anyhow::Result<()> {
         .context("cargo, which started this program, cannot be started")?;
     anyhow::ensure!(
         status.success(),
-        "cargo could not build the trusted program {PROGRAM}"
+        "cargo could not build the trusted program {program}"
     );
     Ok(())
 }

@@ -43,6 +43,24 @@ impl Report {
         }
     }
 
+    /// Tells nothing.
+    pub(crate) fn silent(role: &'static str) -> Self {
+        Self {
+            role,
+            level: 0,
+            json: false,
+        }
+    }
+
+    /// The same for another role of this process, which tells only what the curious want to know of this one.
+    pub(crate) fn quiet(&self, role: &'static str) -> Self {
+        Self {
+            role,
+            level: self.level.saturating_sub(1),
+            json: false,
+        }
+    }
+
     /// Something that everyone wants to know.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         self.tell(1, text.as_ref());

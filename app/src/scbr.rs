@@ -26,10 +26,18 @@ mod numbers;
 const SPILL_SEGMENT_BYTES: u64 = 32 << 20;
 
 pub(crate) async fn run(arguments: Box<ScbrArgs>) -> anyhow::Result<()> {
+    let stop = stopped()?;
+    run_until(arguments, stop).await
+}
+
+/// Runs a router until `stop` completes.
+pub(crate) async fn run_until(
+    arguments: Box<ScbrArgs>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let report = Report::new("scbr", &arguments.verbosity);
     let pinned = pinned(&arguments.owner)?;
     announce(&arguments, &report);
-    let stop = stopped()?;
     let metrics = Metrics::listen(arguments.link.metrics, &report)?;
     let spill = open_spill(&arguments, &report)?;
     let mut router = Router::new(RouterSettings {

@@ -11,6 +11,7 @@ use crate::peers::Peer;
 use crate::peers::consumer::PeerConsumerArgs;
 use crate::peers::publisher::PeerPublisherArgs;
 
+use crate::coding::CodeName;
 use crate::matching::{EngineName, WorkloadName};
 
 /// Subscriptions that one consumer may hold.
@@ -18,6 +19,9 @@ const SUBSCRIPTIONS_MAX: u64 = 1 << 20;
 
 /// Subscriptions that a matcher is tried with.
 const MATCHING_SUBSCRIPTIONS_MAX: i64 = 100_000_000;
+
+/// Bytes of a block that codes are tried with.
+const CODING_BYTES_MAX: i64 = 256 << 20;
 
 /// Consumers that one domain may have.
 const CONSUMERS_MAX: u64 = 60_000;
@@ -44,6 +48,10 @@ pub(crate) enum Command {
     Admission(AdmissionArgs),
     /// Content-based matchers beside each other, in one thread
     Matching(MatchingArgs),
+    /// Redundancy: our codes beside others', in one thread
+    Coding(CodingArgs),
+    /// A whole store on this machine, beside one bare location and a plain file
+    Storage(StorageArgs),
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
@@ -68,6 +76,28 @@ pub(crate) struct DataArgs {
     /// Bytes of each payload
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     pub(crate) payload_bytes: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    /// Bytes of an object; may be repeated
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = [4096, 1 << 20, 64 << 20], value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) bytes: Vec<u64>,
+    /// Clients at once; may be repeated
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 32])]
+    pub(crate) clients: Vec<usize>,
+    /// How long each cell puts, and how long it gets; a gibibyte at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) seconds: f64,
+    /// Runs the store's roles as threads of one process instead of processes
+    #[arg(long)]
+    pub(crate) threads: bool,
+    /// Where to store; the system's folder for temporary files, if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Writes the results as comma-separated values, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -202,6 +232,25 @@ pub(crate) struct MatchingArgs {
     /// The folder with `s1k` and `p10k`; if not given, the folder shared/datasets beside the repository
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CodingArgs {
+    /// Which code; may be repeated; if not given, all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) code: Vec<CodeName>,
+    /// Bytes of a block; may be repeated; network codes are measured at the length nearest to 1 MiB alone
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = [65_536, 1_048_576, 16_777_216], value_parser = clap::value_parser!(u32).range(1024..=CODING_BYTES_MAX))]
+    pub(crate) bytes: Vec<u32>,
+    /// The vector instructions of ours: the name of a kernel, or `all`
+    #[arg(long, value_name = "KERNEL", default_value = "fastest", value_parser = ["fastest", "all", "portable", "avx2", "gfni-avx2", "gfni-avx512"])]
+    pub(crate) kernel: String,
+    /// Rounds, in each of which every engine has its turn; the table has medians
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Writes the table as comma-separated values, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
 }
 
 /// How consumers are run, and what becomes of the figures.

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod cores;
 pub mod door;
+pub mod fragments;
 pub mod frames;
 pub mod keys;
 pub mod link;
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("domain_secrets", sealed::domain_secrets),
     ("door_call", door::call),
     ("door_session", door::session),
+    ("fragment", fragments::fragment),
     ("frames", frames::frames),
     ("header_block", matching::header_block),
     ("key_bytes", keys::bytes),

@@ -4,6 +4,7 @@
 //! sees when it was forgotten.
 
 mod carried;
+mod fragments;
 mod spilled;
 
 use sc_cbr::{BatchWriter, Control, ControlBody, Origin, Receipt, SlowPolicy, Status, push_bytes};
@@ -57,6 +58,7 @@ pub fn seeds() -> Vec<Seed> {
     carried::seeds(&mut seeds);
     journals(&mut seeds);
     spilled::seeds(&mut seeds);
+    fragments::seeds(&mut seeds);
     texts(&mut seeds);
     seeds
 }

@@ -9,8 +9,6 @@ use std::time::Duration;
 use sc_crypto::hash::sha256;
 use sc_transport::{Datagram, Frame};
 
-use crate::party::Party;
-
 /// What a run's trace came to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceHash([u8; 32]);
@@ -45,7 +43,12 @@ impl Trace {
         }
     }
 
-    pub(crate) fn note(&mut self, now: Duration, party: Party, what: fmt::Arguments<'_>) {
+    pub(crate) fn note(
+        &mut self,
+        now: Duration,
+        party: impl fmt::Display,
+        what: fmt::Arguments<'_>,
+    ) {
         use std::io::Write as _;
         self.line.clear();
         self.line.extend_from_slice(&self.hash);
@@ -104,6 +107,7 @@ fn leading(hash: &[u8; 32]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::party::Party;
 
     fn hash(notes: &[(u64, Party, &str)]) -> TraceHash {
         let mut trace = Trace::new(false);

@@ -43,13 +43,15 @@ enum Action {
 /// Tests of whole systems, run in release because they move real amounts of data: words for cargo, one line for each.
 const END_TO_END: &[&[&str]] = &[];
 
-/// The tests of the vector kernels of matching, the only code of the trusted rooms that is `unsafe`.
+/// The tests of the vector kernels of matching and erasure, the only code of the trusted libraries that is `unsafe`.
 const SANITIZER: Step = Step {
     name: "sanitizer",
     action: Action::Sanitized(&[
         "test",
         "--package",
         "sc-matching",
+        "--package",
+        "sc-erasure",
         "--locked",
         "--",
         "kernel",

@@ -10,6 +10,25 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+/// Names to a role the process that has started it, and with which it ends.
+const PARENT: &str = "SECURECLOUD_PARENT";
+
+/// Where another process of this program has started this one: has the system ask this one to end when that one has gone, however it went.
+///
+/// # Errors
+/// The system cannot.
+pub(crate) fn end_with_parent() -> anyhow::Result<()> {
+    let Some(parent) = std::env::var(PARENT).ok().and_then(|it| it.parse().ok()) else {
+        return Ok(());
+    };
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .context("this role cannot be tied to what has started it")?;
+    // It may have gone before.
+    let is_there = rustix::process::getppid().map(Pid::as_raw_pid) == Some(parent);
+    anyhow::ensure!(is_there, "what has started this role is gone");
+    Ok(())
+}
+
 /// A running `securecloud ROLE --json`.
 pub(crate) struct Role {
     name: &'static str,
@@ -32,6 +51,7 @@ impl Role {
             // The trusted program is built by now; a role has no need to ask cargo again.
             .env_remove("CARGO_MANIFEST_DIR")
             .stdin(Stdio::null())
+            .env(PARENT, std::process::id().to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -44,6 +64,16 @@ impl Role {
             child,
             events: BufReader::new(stdout).lines(),
         })
+    }
+
+    /// What it is.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its process; none where it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// The next event of this kind; others are passed over.

@@ -114,7 +114,7 @@ fn length_of(metadata: &Metadata) -> io::Result<Option<u64>> {
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(metadata.is_file().then(|| metadata.len()))
+    Ok(metadata.is_file().then_some(metadata.len()))
 }
 
 /// Standard input.
@@ -216,7 +216,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, name).unwrap();
         };
-        ["b", "a/c", "a.d", ".securecloud-0.part"].map(file);
+        ["b", "a/c", "a.d", ".securecloud-0.part"]
+            .into_iter()
+            .for_each(file);
         std::os::unix::fs::symlink("/", folder.path().join("link")).unwrap();
 
         let found = walk(folder.path()).unwrap();

@@ -36,7 +36,7 @@ pub(super) async fn run(kv: &Kv, arguments: PutArgs) -> anyhow::Result<()> {
         return folder(kv, &arguments).await;
     }
     let target = target_of_file(&arguments)?;
-    let progress = Arc::new(kv.progress(metadata.is_file().then(|| metadata.len())));
+    let progress = Arc::new(kv.progress(metadata.is_file().then_some(metadata.len())));
     let content = open(source, &progress)
         .await
         .map_err(|error| wrong_use(error.to_string()))?;

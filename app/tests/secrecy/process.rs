@@ -38,6 +38,7 @@ impl Role {
     }
 
     /// Runs a command to its good end.
+    #[allow(dead_code, reason = "not every test that has this file needs it")]
     pub(crate) fn run(folder: &Path, arguments: &[&str]) {
         let output = Command::new(BINARY)
             .args(arguments)
@@ -68,20 +69,21 @@ impl Role {
         self.child.id()
     }
 
+    /// Ends it as ^C does, and waits for a good end.
+    #[allow(dead_code, reason = "not every test that has this file ends a role")]
+    pub(crate) fn end(mut self) {
+        Command::new("kill")
+            .args(["-INT", &self.pid().to_string()])
+            .status()
+            .unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
     /// The one child of the process.
+    #[allow(dead_code, reason = "not every test that has this file has a router")]
     pub(crate) fn child_pid(&self) -> u32 {
-        let pid = self.pid();
-        let children = std::fs::read_dir(format!("/proc/{pid}/task"))
-            .unwrap()
-            .flatten()
-            .map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
-        let children: Vec<u32> = children
-            .flat_map(|text| {
-                text.split_whitespace()
-                    .map(|pid| pid.parse().unwrap())
-                    .collect::<Vec<_>>()
-            })
-            .collect();
+        let children = children_of(self.pid());
         assert_eq!(
             children.len(),
             1,
@@ -96,6 +98,20 @@ impl Drop for Role {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The children of a process.
+pub(crate) fn children_of(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .flatten()
+        .map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    let pids = children.flat_map(|text| {
+        text.split_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .collect::<Vec<_>>()
+    });
+    pids.collect()
 }
 
 /// Whether `text` stands anywhere in the readable memory of a process.
@@ -150,6 +166,7 @@ pub(crate) fn holds(bytes: &[u8], text: &[u8]) -> bool {
 }
 
 /// The regular files that a process has open, and all those in its own folder.
+#[allow(dead_code, reason = "not every test that has this file needs it")]
 pub(crate) fn files_of(pid: u32, folder: &Path) -> Vec<PathBuf> {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()

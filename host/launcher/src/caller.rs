@@ -38,8 +38,8 @@ pub struct Caller {
 enum Way {
     /// Through the door of a child, whose task this leads to.
     Door(mpsc::Sender<Waiting>),
-    /// In this process.
-    Inline(Arc<dyn Program>, fn(&mut [u8])),
+    /// In this process; calls of at most so many bytes where the caller is, longer ones on a thread of their own.
+    Inline(Arc<dyn Program>, fn(&mut [u8]), usize),
 }
 
 impl Caller {
@@ -50,7 +50,7 @@ impl Caller {
     pub fn start(platform: Platform) -> Result<Self, LaunchError> {
         let starts = Arc::new(AtomicU64::new(1));
         let way = match platform {
-            Platform::Inline { program, entropy } => Way::Inline(program, entropy),
+            Platform::Inline { program, entropy } => Way::Inline(program, entropy, SHORT_BYTES),
             platform => {
                 let door = Door::start(platform.clone())?;
                 let (calls, waiting) = mpsc::channel(IN_FLIGHT_MAX);
@@ -63,6 +63,17 @@ impl Caller {
             permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             starts,
         })
+    }
+
+    /// A program in this process that answers every call where the caller is, however long it takes: for simulations, in which one thread
+    /// does everything in an order that can be had again.
+    #[must_use]
+    pub fn in_step(program: Arc<dyn Program>, entropy: fn(&mut [u8])) -> Self {
+        Self {
+            way: Way::Inline(program, entropy, usize::MAX),
+            permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            starts: Arc::new(AtomicU64::new(1)),
+        }
     }
 
     /// How often the program was started: a program that was started again knows nothing any more.
@@ -79,11 +90,11 @@ impl Caller {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         match &self.way {
-            Way::Inline(program, entropy) if request.len() <= SHORT_BYTES => {
+            Way::Inline(program, entropy, here_bytes) if request.len() <= *here_bytes => {
                 let entropy = *entropy;
                 Ok(program.handle(request, &mut { entropy }))
             }
-            Way::Inline(program, entropy) => {
+            Way::Inline(program, entropy, _) => {
                 let (program, entropy) = (Arc::clone(program), *entropy);
                 let work = tokio::task::spawn_blocking(move || {
                     let _permit = permit;

@@ -13,7 +13,10 @@ use crate::transaction::Transaction;
 /// The catalogue of one store, or of several that share a PostgreSQL server. Cheap to clone.
 ///
 /// Every method is one transaction, and what it did is durable when it returns. A method whose future is dropped before it has returned
-/// was done or was not, and never in part. Times are milliseconds of a clock that the callers share; nothing here reads one.
+/// was done or was not, and never in part. Times are milliseconds of a clock that the callers share; nothing here reads one. Of counts,
+/// sizes and times, what is beyond 2^63 - 1 is kept as that.
+///
+/// Each method can fail with [`CatalogError::Unavailable`] and [`CatalogError::Corrupt`], besides what it names.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     engine: Arc<Engine>,
@@ -54,7 +57,8 @@ impl Catalog {
     /// Connects to a PostgreSQL server (15 or newer), `postgresql://user:password@host:port/database`, and makes the tables in the
     /// schema that comes first in its search path if they are not there.
     ///
-    /// The connections are not encrypted yet: use a unix socket, the loopback, or a network that keeps others out.
+    /// The server needs its defaults `fsync` and `synchronous_commit`, or what is answered may be lost with it. The connections are not
+    /// encrypted yet: use a unix socket, the loopback, or a network that keeps others out.
     ///
     /// # Errors
     /// `Unavailable` if the server cannot be reached or refuses, `NewerSchema`.
@@ -65,7 +69,8 @@ impl Catalog {
     }
 
     /// An empty catalogue in memory, gone with its last clone. Each operation runs at once on the calling task, so that a simulation
-    /// that makes the same calls sees the same answers.
+    /// that makes the same calls sees the same answers; and then lets other tasks run before it returns, so that its caller can be
+    /// dropped between what was done and the answer, as with the other engines.
     ///
     /// # Errors
     /// `Unavailable` if there is no memory left.
@@ -91,7 +96,7 @@ impl Catalog {
     {
         match &*self.engine {
             Engine::Sqlite(engine) => engine.write(args, operation).await,
-            Engine::Memory(engine) => engine.run(&args, operation),
+            Engine::Memory(engine) => in_memory(engine, &args, operation).await,
             Engine::Postgres(engine) => engine.write(&args, operation).await,
         }
     }
@@ -109,8 +114,18 @@ impl Catalog {
     {
         match &*self.engine {
             Engine::Sqlite(engine) => engine.read(reach, args, operation).await,
-            Engine::Memory(engine) => engine.run(&args, operation),
+            Engine::Memory(engine) => in_memory(engine, &args, operation).await,
             Engine::Postgres(engine) => engine.read(reach, &args, operation).await,
         }
     }
+}
+
+async fn in_memory<A, R>(
+    engine: &Memory,
+    args: &A,
+    operation: Operation<A, R>,
+) -> Result<R, CatalogError> {
+    let result = engine.run(args, operation);
+    tokio::task::yield_now().await;
+    result
 }

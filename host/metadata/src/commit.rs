@@ -6,7 +6,9 @@ use crate::current::{self, Latest};
 use crate::datastores::Change;
 use crate::transaction::Transaction;
 use crate::versions::{self, NewVersion};
-use crate::{Catalog, CatalogError, DatastoreId, Key, SegmentId, VersionId, garbage, uploads};
+use crate::{
+    Catalog, CatalogError, DatastoreId, Key, SegmentId, VersionId, garbage, spent, uploads,
+};
 
 /// What must be so for a change to be made, evaluated in its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,7 @@ async fn commit_object(
     let size = settle_segments(tx, commit, &intent).await?;
     if intent.is_overtaken || !(datastore.versioning || is_latest) {
         garbage::discard(tx, &commit.version, commit.garbage_due_ms).await?;
+        spent::spend(tx, &[commit.version], commit.garbage_due_ms).await?;
         return Ok(Committed {
             number: intent.number,
             is_current: false,
@@ -184,10 +187,9 @@ async fn end_intent(tx: &mut dyn Transaction, commit: &Commit) -> Result<Ended, 
 
 /// Why there is no live intent of a version.
 async fn without_intent(tx: &mut dyn Transaction, version: &VersionId) -> CatalogError {
-    let sql = "SELECT 1 FROM version WHERE id = $1";
-    match tx.query(sql, &[version.into()]).await {
-        Ok(rows) if rows.is_empty() => CatalogError::IntentGone,
-        Ok(_) => CatalogError::VersionExists,
+    match spent::is_used(tx, version).await {
+        Ok(false) => CatalogError::IntentGone,
+        Ok(true) => CatalogError::VersionExists,
         Err(error) => error,
     }
 }

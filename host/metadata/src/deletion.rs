@@ -6,7 +6,7 @@ use crate::current::{self, Latest};
 use crate::datastores::{self, Change};
 use crate::transaction::Transaction;
 use crate::versions::{self, NewVersion};
-use crate::{Catalog, CatalogError, Condition, DatastoreId, Key, VersionId, keys};
+use crate::{Catalog, CatalogError, Condition, DatastoreId, Key, VersionId, keys, spent};
 
 /// A delete marker to be put on top of an object's versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +30,12 @@ pub struct Removed {
 
 impl Catalog {
     /// Deletes an object. In a datastore that keeps versions `marker` becomes the key's latest version, also if there is no object; in
-    /// another, `marker` is not used and all versions of the key are removed, and their segments become garbage due at `due_ms`. PUTs
-    /// under way that began before count as older than the deletion.
+    /// another, all versions of the key are removed, and their segments become garbage due at `due_ms`; of `marker` only the id is used,
+    /// so that the deletion is done once. PUTs under way that began before count as older than the deletion.
     ///
     /// # Errors
-    /// `ConditionFailed`; `MarkerNeeded` if there is none and the datastore keeps versions; `VersionExists` if the marker's id is taken;
+    /// `ConditionFailed`; `MarkerNeeded` if there is none and the datastore keeps versions; `VersionExists` if the marker's id is taken,
+    /// or a deletion was done under it;
     /// `NoSuchDatastore`; `Invalid` for a key of impossible length.
     pub async fn delete_current(
         &self,
@@ -90,6 +91,11 @@ async fn delete_current(
 ) -> Result<Removed, CatalogError> {
     keys::check(key)?;
     let (number, versioning) = datastores::draw_number(tx, datastore).await?;
+    if let Some(marker) = marker
+        && spent::is_used(tx, &marker.id).await?
+    {
+        return Err(CatalogError::VersionExists);
+    }
     let before = current::latest(tx, datastore, key).await?;
     if !current::holds(condition, before.as_ref()) {
         return Err(CatalogError::ConditionFailed);
@@ -103,6 +109,9 @@ async fn delete_current(
         let now = insert_marker(tx, datastore, key, number, marker, now_ms).await?;
         (Vec::new(), change, Some(now))
     } else {
+        if let Some(marker) = marker {
+            spent::spend(tx, &[marker.id], due_ms).await?;
+        }
         overtake_intents(tx, datastore, key).await?;
         let (versions, change) = versions::remove(tx, datastore, key, None, due_ms).await?;
         (versions, change, None)

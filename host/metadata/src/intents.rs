@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::transaction::{Param, Row, Transaction};
 use crate::{
     Catalog, CatalogError, DatastoreId, Key, Segment, VersionId, catalog::Reach, datastores,
-    garbage, keys, segments, uploads,
+    garbage, keys, segments, spent, uploads,
 };
 
 /// A PUT, or an upload in parts, about to begin.
@@ -60,7 +60,7 @@ impl Catalog {
     /// from the datastore's counter.
     ///
     /// # Errors
-    /// `VersionExists` if the version has been committed, `Exists` if it has an intent already, `NoSuchDatastore`, `Invalid` for a key or
+    /// `VersionExists` if the version has been committed, also if it is gone since, `Exists` if it has an intent already, `NoSuchDatastore`, `Invalid` for a key or
     /// name of impossible length.
     pub async fn begin(
         &self,
@@ -197,12 +197,7 @@ async fn begin(
 ) -> Result<u64, CatalogError> {
     keys::check(&intent.key)?;
     let (number, _) = datastores::draw_number(tx, &intent.datastore).await?;
-    let committed = "SELECT 1 FROM version WHERE id = $1";
-    if !tx
-        .query(committed, &[(&intent.version).into()])
-        .await?
-        .is_empty()
-    {
+    if spent::is_used(tx, &intent.version).await? {
         return Err(CatalogError::VersionExists);
     }
     let sql = "INSERT INTO intent (version, datastore, key, number, lease_until_ms, upload, policy, policy_version, created_ms, \

@@ -1,10 +1,12 @@
-//! Removal records: what was deleted, sealed, until every location has dropped it.
+//! Removal records: which versions are gone, until every location has dropped their manifests.
+//!
+//! Invariant: a version is gone and its record there in one transaction.
 
 use bytes::Bytes;
 
 use crate::jobs::draw_id;
 use crate::transaction::{Row, Transaction};
-use crate::{Catalog, CatalogError, DatastoreId, Key, catalog::Reach};
+use crate::{Catalog, CatalogError, DatastoreId, Key, VersionId, catalog::Reach};
 
 /// A removal record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,33 +19,32 @@ pub struct Removal {
     pub key: Key,
     /// The number of the deletion.
     pub number: u64,
-    /// The record, sealed; opaque here.
+    /// The ids of the versions that are gone, one after the other.
     pub record: Bytes,
+    /// When their manifests may be dropped.
+    pub due_ms: u64,
 }
 
 impl Catalog {
-    /// Keeps a removal record; returns its id.
-    pub async fn put_removal(
-        &self,
-        datastore: DatastoreId,
-        key: &Key,
-        number: u64,
-        record: Bytes,
-    ) -> Result<u64, CatalogError> {
-        self.write(
-            (datastore, key.clone(), number, record),
-            |tx, (datastore, key, number, record)| {
-                Box::pin(put_removal(tx, datastore, key, *number, record))
-            },
-        )
+    /// The oldest removal records that are due, at most `limit`, by id.
+    pub async fn removals(&self, now_ms: u64, limit: usize) -> Result<Vec<Removal>, CatalogError> {
+        self.read(Reach::Scan, (now_ms, limit), |tx, (now_ms, limit)| {
+            Box::pin(removals(tx, *now_ms, *limit))
+        })
         .await
     }
 
-    /// The oldest removal records, at most `limit`, by id.
-    pub async fn removals(&self, limit: usize) -> Result<Vec<Removal>, CatalogError> {
-        self.read(Reach::Scan, limit, |tx, limit| {
-            Box::pin(removals(tx, *limit))
-        })
+    /// The greatest number among the versions of a key that are gone and whose manifests may still be there.
+    pub async fn last_removed(
+        &self,
+        datastore: DatastoreId,
+        key: &Key,
+    ) -> Result<Option<u64>, CatalogError> {
+        self.read(
+            Reach::Point,
+            (datastore, key.clone()),
+            |tx, (datastore, key)| Box::pin(last_removed(tx, datastore, key)),
+        )
         .await
     }
 
@@ -54,31 +55,52 @@ impl Catalog {
     }
 }
 
-async fn put_removal(
+/// Notes that these versions of a key, up to `number`, are gone.
+pub(crate) async fn put(
     tx: &mut dyn Transaction,
     datastore: &DatastoreId,
     key: &Key,
     number: u64,
-    record: &Bytes,
-) -> Result<u64, CatalogError> {
+    versions: &[VersionId],
+    due_ms: u64,
+) -> Result<(), CatalogError> {
     let id = draw_id(tx).await?;
-    let sql =
-        "INSERT INTO removal (id, datastore, key, number, record) VALUES ($1, $2, $3, $4, $5)";
+    let record = versions.iter().flat_map(|version| version.0);
+    let record: Vec<u8> = record.collect();
+    let sql = "INSERT INTO removal (id, datastore, key, number, record, due_ms) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
     let params = [
         id.into(),
         datastore.into(),
         key.into(),
         number.into(),
-        record.into(),
+        (&*record).into(),
+        due_ms.into(),
     ];
     tx.execute(sql, &params).await?;
-    Ok(id)
+    Ok(())
 }
 
-async fn removals(tx: &mut dyn Transaction, limit: usize) -> Result<Vec<Removal>, CatalogError> {
-    let sql = "SELECT id, datastore, key, number, record FROM removal ORDER BY id LIMIT $1";
-    let rows = tx.query(sql, &[limit.into()]).await?;
+async fn removals(
+    tx: &mut dyn Transaction,
+    now_ms: u64,
+    limit: usize,
+) -> Result<Vec<Removal>, CatalogError> {
+    let sql = "SELECT id, datastore, key, number, record, due_ms FROM removal \
+        WHERE due_ms <= $1 ORDER BY id LIMIT $2";
+    let rows = tx.query(sql, &[now_ms.into(), limit.into()]).await?;
     rows.into_iter().map(from_row).collect()
+}
+
+async fn last_removed(
+    tx: &mut dyn Transaction,
+    datastore: &DatastoreId,
+    key: &Key,
+) -> Result<Option<u64>, CatalogError> {
+    let sql = "SELECT number FROM removal WHERE datastore = $1 AND key = $2 \
+        ORDER BY number DESC LIMIT 1";
+    let mut rows = tx.query(sql, &[datastore.into(), key.into()]).await?;
+    rows.pop().map(|mut row| row.take()).transpose()
 }
 
 fn from_row(mut row: Row) -> Result<Removal, CatalogError> {
@@ -88,6 +110,7 @@ fn from_row(mut row: Row) -> Result<Removal, CatalogError> {
         key: row.take()?,
         number: row.take()?,
         record: row.take()?,
+        due_ms: row.take()?,
     })
 }
 

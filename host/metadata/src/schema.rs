@@ -7,7 +7,7 @@
 use crate::CatalogError;
 
 /// The steps, from number 1 on.
-const STEPS: &[&str] = &[TABLES];
+const STEPS: &[&str] = &[TABLES, SPENT];
 
 /// The steps that a database with schema `found` has still to take, with their numbers.
 ///
@@ -102,7 +102,7 @@ CREATE TABLE part (
     upload BYTEA NOT NULL,
     number BIGINT NOT NULL,
     size BIGINT NOT NULL,
-    etag TEXT NOT NULL,
+    record BYTEA NOT NULL,
     created_ms BIGINT NOT NULL,
     PRIMARY KEY (upload, number)
 ) {clustered};
@@ -145,7 +145,7 @@ CREATE UNIQUE INDEX version_by_key ON version (datastore, key, number DESC);
 CREATE TABLE object (
     datastore BYTEA NOT NULL,
     key BYTEA NOT NULL,
-    version BYTEA NOT NULL,
+    number BIGINT NOT NULL,
     PRIMARY KEY (datastore, key)
 ) {clustered};
 
@@ -199,4 +199,16 @@ CREATE TABLE session (
     last_transaction BIGINT NOT NULL,
     opened_ms BIGINT NOT NULL
 );
+"#;
+
+/// `spent` has ids that are used up, with the time from which on what they stood for may be deleted; `removal` has that time, too.
+const SPENT: &str = r#"
+CREATE TABLE spent (
+    id BYTEA NOT NULL PRIMARY KEY,
+    due_ms BIGINT NOT NULL
+) {clustered};
+CREATE INDEX spent_by_due ON spent (due_ms);
+
+ALTER TABLE removal ADD COLUMN due_ms BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX removal_by_key ON removal (datastore, key);
 "#;

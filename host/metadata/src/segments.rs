@@ -1,4 +1,7 @@
-//! Segments: what an object's bytes were coded into, and where the fragments lie.
+//! Segments: what an object's bytes were coded into.
+//!
+//! Invariant: a live segment has a position exactly if it is of the object, or, while its upload is under way, of the part, as it is now;
+//! other attempts have none, and become garbage with the commit at the latest.
 
 use core::ops::Range;
 
@@ -6,10 +9,10 @@ use bytes::Bytes;
 
 use crate::datastores::{self, Change};
 use crate::transaction::{Param, Row, Transaction};
-use crate::{Catalog, CatalogError, DatastoreId, SegmentId, VersionId, catalog::Reach};
-
-/// Bytes that the name of a fragment, or that of its location, may have.
-pub const NAME_BYTES_MAX: usize = 255;
+use crate::{
+    Catalog, CatalogError, DatastoreId, Fragment, FragmentState, SegmentId, VersionId,
+    catalog::Reach,
+};
 
 /// One coded segment and where its fragments lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,28 +33,6 @@ pub struct Segment {
     pub fragment_bytes: u32,
     /// Its fragments, by index, ascending.
     pub fragments: Vec<Fragment>,
-}
-
-/// One piece of a segment, at one location.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fragment {
-    /// Which of the segment's fragments it is.
-    pub index: u8,
-    /// The name of its location, at most [`NAME_BYTES_MAX`] bytes.
-    pub location: String,
-    /// Its name there, at most [`NAME_BYTES_MAX`] bytes.
-    pub name: String,
-    /// Whether it is there.
-    pub state: FragmentState,
-}
-
-/// Whether a fragment is where it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FragmentState {
-    /// The location has acknowledged it.
-    Stored,
-    /// It has still to be made or written.
-    Owed,
 }
 
 impl Catalog {
@@ -124,9 +105,7 @@ impl Segment {
             .map(|mut row| Self::from_row(&mut row))
             .collect()
     }
-}
 
-impl Segment {
     fn params<'a>(
         &'a self,
         version: &'a VersionId,
@@ -146,57 +125,6 @@ impl Segment {
             packed.into(),
             (&self.record).into(),
         ]
-    }
-}
-
-impl Fragment {
-    /// All fragments of a segment in one value: for each its index, its state (0 stored, 1 owed), and location and name, both with a byte
-    /// for their length before them.
-    fn pack(fragments: &[Self]) -> Result<Vec<u8>, CatalogError> {
-        let mut packed = Vec::with_capacity(fragments.len() * 64);
-        for fragment in fragments {
-            packed.push(fragment.index);
-            packed.push((fragment.state == FragmentState::Owed).into());
-            for name in [&fragment.location, &fragment.name] {
-                let length = u8::try_from(name.len()).map_err(|_| {
-                    CatalogError::Invalid("names of fragments and locations have 255 bytes at most")
-                })?;
-                packed.push(length);
-                packed.extend_from_slice(name.as_bytes());
-            }
-        }
-        Ok(packed)
-    }
-
-    fn unpack(mut packed: &[u8]) -> Result<Vec<Self>, CatalogError> {
-        let mut fragments = Vec::new();
-        while !packed.is_empty() {
-            let fragment = Self::unpack_one(&mut packed);
-            fragments.push(fragment.ok_or_else(|| {
-                CatalogError::Corrupt("the fragments of a segment do not decode".to_owned())
-            })?);
-        }
-        Ok(fragments)
-    }
-
-    fn unpack_one(packed: &mut &[u8]) -> Option<Self> {
-        let index = *packed.split_off_first()?;
-        let state = match packed.split_off_first()? {
-            0 => FragmentState::Stored,
-            1 => FragmentState::Owed,
-            _ => return None,
-        };
-        let mut name = || {
-            let length = usize::from(*packed.split_off_first()?);
-            let bytes = packed.split_off(..length)?;
-            core::str::from_utf8(bytes).ok().map(str::to_owned)
-        };
-        Some(Self {
-            index,
-            location: name()?,
-            name: name()?,
-            state,
-        })
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::intents::select_intent;
 use crate::transaction::{Param, Row, Transaction};
 use crate::{
@@ -21,8 +23,8 @@ pub struct Part {
     pub number: u32,
     /// How many bytes of the object it has.
     pub size: u64,
-    /// Its ETag, as the gateway made it.
-    pub etag: String,
+    /// What the trusted program says of it, sealed; opaque here.
+    pub record: Bytes,
     /// When it was stored.
     pub created_ms: u64,
 }
@@ -148,14 +150,14 @@ async fn put_part(
         return Err(CatalogError::IntentGone);
     }
     replace_part(tx, upload, part, segments, garbage_due_ms).await?;
-    let sql = "INSERT INTO part (upload, number, size, etag, created_ms) VALUES ($1, $2, $3, $4, $5) \
+    let sql = "INSERT INTO part (upload, number, size, record, created_ms) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (upload, number) DO UPDATE \
-        SET size = excluded.size, etag = excluded.etag, created_ms = excluded.created_ms";
+        SET size = excluded.size, record = excluded.record, created_ms = excluded.created_ms";
     let params: [Param<'_>; 5] = [
         upload.into(),
         part.number.into(),
         part.size.into(),
-        (&*part.etag).into(),
+        (&*part.record).into(),
         part.created_ms.into(),
     ];
     tx.execute(sql, &params).await?;
@@ -284,7 +286,7 @@ async fn parts(
     after: u32,
     limit: usize,
 ) -> Result<Vec<Part>, CatalogError> {
-    let sql = "SELECT number, size, etag, created_ms FROM part \
+    let sql = "SELECT number, size, record, created_ms FROM part \
         WHERE upload = $1 AND number > $2 ORDER BY number LIMIT $3";
     let rows = tx
         .query(sql, &[upload.into(), after.into(), limit.into()])
@@ -296,7 +298,7 @@ fn part_from_row(mut row: Row) -> Result<Part, CatalogError> {
     Ok(Part {
         number: row.take()?,
         size: row.take()?,
-        etag: row.take()?,
+        record: row.take()?,
         created_ms: row.take()?,
     })
 }

@@ -7,7 +7,10 @@ use bytes::Bytes;
 use crate::datastores::Change;
 use crate::segments::segment_columns;
 use crate::transaction::{Param, Row, Transaction};
-use crate::{Catalog, CatalogError, DatastoreId, Key, Segment, VersionId, catalog::Reach, garbage};
+use crate::{
+    Catalog, CatalogError, DatastoreId, Key, Segment, VersionId, catalog::Reach, garbage, removals,
+    spent,
+};
 
 /// A committed version, or a delete marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,8 +303,8 @@ impl NewVersion<'_> {
     }
 }
 
-/// Removes all versions of a key, or the one given, with their debts; their segments become garbage due at `due_ms`. Returns their ids, by
-/// number, and what that takes from the sums. The caller sees to what is current then.
+/// Removes all versions of a key, or the one given, with their debts; their segments become garbage due at `due_ms`, their ids are used up,
+/// and a removal says so. Returns their ids, by number, and what that takes from the sums. The caller sees to what is current then.
 pub(crate) async fn remove(
     tx: &mut dyn Transaction,
     datastore: &DatastoreId,
@@ -327,11 +330,16 @@ pub(crate) async fn remove(
         change.stored_bytes -= row.take::<i64>()?;
     }
     removed.sort_unstable();
+    let Some(&(last_number, _)) = removed.last() else {
+        return Ok((Vec::new(), change));
+    };
     let ids: Vec<_> = removed.into_iter().map(|(_, id)| id).collect();
     for id in &ids {
         garbage::discard(tx, id, due_ms).await?;
     }
     settle_manifests(tx, &ids).await?;
+    spent::spend(tx, &ids, due_ms).await?;
+    removals::put(tx, datastore, key, last_number, &ids, due_ms).await?;
     Ok((ids, change))
 }
 

@@ -1,13 +1,13 @@
 //! What is done when nobody waits for it: debts are settled, uploads that rest too long are given up, and what nobody can see goes.
 //!
-//! Invariant: a fragment is deleted only after its segment has become garbage in a transaction, and its time has come; a store that stops in
-//! the middle leaves what is to be done in the catalogue.
+//! Invariant: a fragment is deleted only after its segment has become garbage in a transaction, and its time has come, and is forgotten only
+//! when it is nowhere; a store that stops in the middle leaves what is to be done in the catalogue.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sc_backend::FragmentName;
-use sc_metadata::{FragmentState, LocationState, Segment, VersionId};
+use sc_metadata::{Fragment, LocationState, Segment, VersionId};
 use tokio::sync::mpsc;
 
 use crate::error::Problem;
@@ -48,6 +48,7 @@ impl Chores {
         let mut gathered = Vec::new();
         loop {
             tokio::select! {
+                biased;
                 () = &mut stop => break,
                 _ = rounds.tick() => {
                     if let Err(problem) = self.round().await {
@@ -97,7 +98,10 @@ impl Chores {
             store.catalog.expire_intent(version, now_ms, due_ms).await?;
         }
         self.sweep(now_ms).await?;
-        self.forget_manifests().await
+        self.forget_manifests(now_ms).await?;
+        let replay_memory = store.settings.replay_memory.as_millis();
+        let before_ms = now_ms.saturating_sub(u64::try_from(replay_memory).unwrap_or(u64::MAX));
+        Ok(store.catalog.forget_spent(before_ms).await?)
     }
 
     /// Deletes the fragments of garbage whose time has come.
@@ -118,48 +122,45 @@ impl Chores {
         }
     }
 
-    /// Whether every location has said that a segment's fragment is gone.
+    /// Whether every location has said that a segment's fragments are gone. Each is asked for each, whatever the catalogue says of where they
+    /// lie: a write that was not answered may have been done, and its store may have stopped before it could note where.
     async fn delete_fragments(&self, segment: &Segment) -> bool {
+        let names: Vec<_> = segment
+            .fragments
+            .iter()
+            .filter_map(|fragment| FragmentName::new(&fragment.name).ok())
+            .collect();
+        let is_known = {
+            let sites = self.store.locations.now();
+            move |fragment: &Fragment| sites.contains_key(&fragment.location)
+        };
+        self.delete_everywhere(&names).await && segment.fragments.iter().all(is_known)
+    }
+
+    /// Whether every location has said that these are gone. One that does not answer is left alone for a while.
+    async fn delete_everywhere(&self, names: &[FragmentName]) -> bool {
         let sites = self.store.locations.now();
+        let patience = self.store.settings.location_patience;
         let mut all_gone = true;
-        for fragment in &segment.fragments {
-            let Ok(name) = FragmentName::new(&fragment.name) else {
-                continue;
-            };
-            let site = match sites.get(&fragment.location) {
-                Some(site) if site.state != LocationState::Lost => site,
-                // A location that is lost has lost its fragments, too.
-                Some(_) => continue,
-                None => {
-                    all_gone = false;
-                    continue;
-                }
-            };
-            // What is owed may have arrived after all.
-            debug_assert!(matches!(
-                fragment.state,
-                FragmentState::Stored | FragmentState::Owed
-            ));
-            let patience = self.store.settings.location_patience;
-            all_gone &= site.delete(&name, patience).await.is_ok();
+        // A location that is lost has lost its fragments, too.
+        for site in sites.values().filter(|it| it.state != LocationState::Lost) {
+            for name in names {
+                let is_gone = site.is_well() && site.delete(name, patience).await.is_ok();
+                all_gone &= is_gone;
+            }
         }
         all_gone
     }
 
-    /// Deletes the manifests of versions that were removed.
-    async fn forget_manifests(&self) -> Result<(), Problem> {
-        let sites = self.store.locations.now();
-        let patience = self.store.settings.location_patience;
-        for removal in self.store.catalog.removals(ROUND).await? {
-            let mut all_gone = true;
-            for version in removal.record.chunks_exact(16) {
-                let version = VersionId(version.try_into().expect("chunks of 16"));
-                let name = manifest_name(version);
-                for site in sites.values().filter(|it| it.state != LocationState::Lost) {
-                    all_gone &= site.delete(&name, patience).await.is_ok();
-                }
-            }
-            if all_gone {
+    /// Deletes the manifests of versions that are gone.
+    async fn forget_manifests(&self, now_ms: u64) -> Result<(), Problem> {
+        for removal in self.store.catalog.removals(now_ms, ROUND).await? {
+            let versions = removal.record.as_chunks().0;
+            let names: Vec<_> = versions
+                .iter()
+                .map(|version| manifest_name(VersionId(*version)))
+                .collect();
+            if self.delete_everywhere(&names).await {
                 self.store.catalog.forget_removal(removal.id).await?;
             }
         }

@@ -1,11 +1,12 @@
-//! Objects are deleted: in the catalogue first, then a removal at the locations, and after a while the fragments.
+//! Objects are deleted: in the catalogue first, then a removal or a marker's manifest at the locations, and after a while the fragments.
 //!
-//! Invariant: a deletion is acknowledged when its removal lies at as many locations as fragments may be lost, and one: no catalogue that is
-//! made again of the locations brings the object back.
+//! Invariant: a deletion is acknowledged when what says so lies at as many locations as fragments may be lost, and one: no catalogue that is
+//! made again of the locations brings the object back. A request that comes again deletes nothing that came after it, and makes good what
+//! was left undone.
 
 use bytes::Bytes;
-use prost::Message as _;
-use sc_metadata::{Datastore, NewMarker, Removed, TenantId, VersionId};
+use sc_backend::FragmentName;
+use sc_metadata::{CatalogError, Datastore, NewMarker, TenantId, VersionId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -13,7 +14,8 @@ use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
 use crate::get::optional_version;
-use crate::manifests::{removal_name, versions_note};
+use crate::manifests::{manifest_name, removal_name};
+use crate::policy::Policy;
 use crate::put::{check_key, condition, unexpected};
 use crate::store::{Store, for_coder, id};
 
@@ -28,24 +30,28 @@ impl Store {
         check_key(&operation.key)?;
         let sealed = self.authorize(tenant, request).await?;
         let datastore = self.datastore(tenant, &operation.datastore).await?;
-        let marker: [u8; 16] = id(&operation.marker, "a marker's version id")?;
-        let removed = match optional_version(&operation.version)? {
+        let marker = VersionId(id(&operation.marker, "a marker's version id")?);
+        let due_ms = self.in_ms(self.settings.grace);
+        let named = match optional_version(&operation.version)? {
             Some(version) => {
-                let due_ms = self.in_ms(self.settings.grace);
-                self.catalog
+                let removed = self
+                    .catalog
                     .delete_version(datastore.id, &operation.key, version, due_ms)
-                    .await?
+                    .await?;
+                self.keep_removal(tenant, request, operation, &datastore)
+                    .await?;
+                removed.versions.first().copied()
+            }
+            None if datastore.versioning => {
+                self.put_marker(tenant, request, operation, &datastore, marker)
+                    .await?;
+                Some(marker)
             }
             None => {
-                self.delete_current(tenant, request, operation, &datastore, VersionId(marker))
+                self.delete_current(tenant, request, operation, &datastore, marker)
                     .await?
             }
         };
-        if !removed.versions.is_empty() || removed.marker.is_some() {
-            self.keep_removal(tenant, request, operation, &datastore, marker, &removed)
-                .await?;
-        }
-        let named = removed.marker.or(removed.versions.first().copied());
         Ok(Done {
             sealed,
             version: named.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0)),
@@ -53,61 +59,124 @@ impl Store {
         })
     }
 
+    /// Removes the object of a datastore that keeps no versions.
     async fn delete_current(
         &self,
         tenant: TenantId,
         request: &coder::Request,
         operation: &storage::DeleteObject,
         datastore: &Datastore,
-        marker: VersionId,
-    ) -> Result<Removed, Problem> {
-        let condition = condition(operation.condition.as_ref())?;
-        let now_ms = self.now_ms();
-        let marker = if datastore.versioning {
-            let call = Call::SealMarker(coder::SealMarker {
-                request: Some(request.clone()),
-                datastore: for_coder(datastore),
-                number: 0,
-                created_ms: now_ms,
-            });
-            let Reply::MarkerSealed(made) = self.coders.call(tenant, call, &[]).await?.0 else {
-                return Err(unexpected());
-            };
-            Some(NewMarker {
-                id: marker,
-                head: made.head,
-            })
-        } else {
-            None
+        deletion: VersionId,
+    ) -> Result<Option<VersionId>, Problem> {
+        // Of the marker only the id is used: it is the deletion's, by which the catalogue knows it again.
+        let marker = NewMarker {
+            id: deletion,
+            head: Bytes::new(),
         };
-        let due_ms = self.in_ms(self.settings.grace);
-        Ok(self
+        let removed = self
             .catalog
             .delete_current(
                 datastore.id,
                 &operation.key,
-                condition,
-                marker,
-                now_ms,
-                due_ms,
+                condition(operation.condition.as_ref())?,
+                Some(marker),
+                self.now_ms(),
+                self.in_ms(self.settings.grace),
             )
-            .await?)
+            .await;
+        let version = match removed {
+            Ok(removed) => removed.versions.last().copied(),
+            // Done by an earlier try, which may not have come to the removal.
+            Err(CatalogError::VersionExists) => None,
+            Err(error) => return Err(error.into()),
+        };
+        self.keep_removal(tenant, request, operation, datastore)
+            .await?;
+        Ok(version)
     }
 
-    /// Has the coder say that versions are gone, and keeps that at the locations.
+    /// Puts a delete marker on top of an object's versions, and its manifest at the locations.
+    async fn put_marker(
+        &self,
+        tenant: TenantId,
+        request: &coder::Request,
+        operation: &storage::DeleteObject,
+        datastore: &Datastore,
+        id: VersionId,
+    ) -> Result<(), Problem> {
+        let now_ms = self.now_ms();
+        let call = Call::SealMarker(coder::SealMarker {
+            request: Some(request.clone()),
+            datastore: for_coder(datastore),
+            number: 0,
+            created_ms: now_ms,
+        });
+        let Reply::MarkerSealed(made) = self.coders.call(tenant, call, &[]).await?.0 else {
+            return Err(unexpected());
+        };
+        let marker = NewMarker {
+            id,
+            head: made.head,
+        };
+        let put = self
+            .catalog
+            .delete_current(
+                datastore.id,
+                &operation.key,
+                condition(operation.condition.as_ref())?,
+                Some(marker),
+                now_ms,
+                self.in_ms(self.settings.grace),
+            )
+            .await;
+        match put {
+            // Done by an earlier try, which may not have come to the manifest.
+            Ok(_) | Err(CatalogError::VersionExists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let stored = self
+            .catalog
+            .version(datastore.id, &operation.key, id)
+            .await?;
+        let Some(stored) = stored.filter(|stored| stored.is_marker) else {
+            // The marker is gone again.
+            return Ok(());
+        };
+        let policy = self.policy(&datastore.policy).await?;
+        let manifest = storage::StoredManifest {
+            tenant: Bytes::copy_from_slice(&tenant.0),
+            datastore: Bytes::copy_from_slice(&datastore.id.0),
+            datastore_name: datastore.name.clone(),
+            root_number: datastore.root_number,
+            wrapped_key: datastore.wrapped_key.clone(),
+            key: stored.key,
+            version: Bytes::copy_from_slice(&id.0),
+            number: stored.number,
+            created_ms: stored.created_ms,
+            head: stored.head,
+            marker: true,
+            ..Default::default()
+        };
+        self.keep_word(&policy.policy, &id, &manifest_name(id), &manifest)
+            .await
+    }
+
+    /// Has the coder say that versions are gone, and keeps that at the locations, for as long as anything of them may be there.
     async fn keep_removal(
         &self,
         tenant: TenantId,
         request: &coder::Request,
         operation: &storage::DeleteObject,
         datastore: &Datastore,
-        id: [u8; 16],
-        removed: &Removed,
     ) -> Result<(), Problem> {
+        let number = self.catalog.last_removed(datastore.id, &operation.key);
+        let Some(number) = number.await? else {
+            return Ok(());
+        };
         let call = Call::SealRemoval(coder::SealRemoval {
             request: Some(request.clone()),
             datastore: for_coder(datastore),
-            number: removed.number,
+            number,
         });
         let Reply::RemovalSealed(sealed) = self.coders.call(tenant, call, &[]).await?.0 else {
             return Err(unexpected());
@@ -117,27 +186,33 @@ impl Store {
             datastore: Bytes::copy_from_slice(&datastore.id.0),
             key: operation.key.clone(),
             version: operation.version.clone(),
-            number: removed.number,
+            number,
             record: sealed.record,
         };
-        let note = versions_note(&removed.versions);
-        self.catalog
-            .put_removal(datastore.id, &operation.key, removed.number, note)
-            .await?;
         let policy = self.policy(&datastore.policy).await?;
-        let mut seed = [0; 32];
-        seed[..16].copy_from_slice(&id);
-        let stored = Bytes::from(stored.encode_to_vec());
-        if !self
-            .keep_copies(&policy.policy, &seed, &removal_name(&id), &stored)
+        let id = VersionId(id(&operation.marker, "a marker's version id")?);
+        self.keep_word(&policy.policy, &id, &removal_name(&id.0), &stored)
             .await
-        {
-            return Err(Problem::new(
-                Code::Unavailable,
-                "the object is deleted, but too few locations answer to make sure that it stays so; delete it again when they are back",
-            ));
+    }
+
+    /// Keeps what says that something is deleted, in as many copies as may be lost and one.
+    async fn keep_word(
+        &self,
+        policy: &Policy,
+        id: &VersionId,
+        name: &FragmentName,
+        word: &impl prost::Message,
+    ) -> Result<(), Problem> {
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(&id.0);
+        let word = Bytes::from(word.encode_to_vec());
+        if self.keep_copies(policy, &seed, name, &word).await {
+            return Ok(());
         }
-        Ok(())
+        Err(Problem::new(
+            Code::Unavailable,
+            "the object is deleted, but too few locations answer to make sure that it stays so; delete it again when they are back",
+        ))
     }
 
     /// Asks a coder whether a request may be done at all.

@@ -35,4 +35,4 @@ pub use locations::{Locations, Site};
 pub use placement::{Candidate, PlacementError, place, replace};
 pub use policy::{Code, Encryption, Placement, Policy, PolicyError, ReadPreference, Tier};
 pub use service::Service;
-pub use store::{Clock, LocationOpener, Store, StoreSettings};
+pub use store::{Clock, LocationOpener, Opening, Store, StoreSettings};

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message as _;
-use sc_backend::FragmentName;
-use sc_metadata::{Committed, VersionId};
+use sc_backend::{BackendError, FragmentName};
+use sc_metadata::VersionId;
 use sc_proto::{coder, storage};
 
 use crate::chores::Chore;
@@ -102,29 +102,12 @@ impl Store {
                 .iter()
                 .map(|&at| all[at].put(name, copy.clone(), patience));
             let results = join_all(puts).await;
-            durable += results.iter().filter(|result| result.is_ok()).count();
+            // Another body under the name is the word of an earlier try at the same.
+            let is_there = |result: &&Result<(), BackendError>| {
+                matches!(result, Ok(()) | Err(BackendError::Exists))
+            };
+            durable += results.iter().filter(is_there).count();
         }
         true
     }
-
-    /// Notes that the manifests of versions that an overwrite has replaced are to go.
-    pub(crate) async fn forget_superseded(&self, writing: &Writing<'_>, committed: &Committed) {
-        if committed.superseded.is_empty() {
-            return;
-        }
-        let note = versions_note(&committed.superseded);
-        let noted = self
-            .catalog
-            .put_removal(writing.datastore.id, writing.key, committed.number, note)
-            .await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, "manifests of replaced versions stay until they are swept");
-        }
-    }
-}
-
-/// Versions whose manifests are to go, as a removal in the catalogue lists them.
-pub(crate) fn versions_note(versions: &[VersionId]) -> Bytes {
-    let note: Vec<u8> = versions.iter().flat_map(|version| version.0).collect();
-    note.into()
 }

@@ -56,10 +56,8 @@ impl Store {
         };
         let segments: Vec<Segment> = coded.iter().map(|coded| coded.segment.clone()).collect();
         let records = segments.iter().map(|segment| segment.record.clone());
-        let created_ms = self.now_ms();
-        let number = self
-            .begin(&writing, &policy, created_ms, None, &segments)
-            .await?;
+        let named = segments.iter().map(|segment| segment.id).collect();
+        let (number, created_ms) = self.begin_or_join(&writing, &policy, &segments).await?;
         let manifest = coder::SealManifest {
             request: Some(request.clone()),
             datastore: for_coder(&writing.datastore),
@@ -79,7 +77,7 @@ impl Store {
                 return Err(problem);
             }
         };
-        let commit = self.commit_of(&writing, condition, &manifest, None, None);
+        let commit = self.commit_of(&writing, condition, &manifest, None, Some(named));
         self.commit(&writing, &policy, commit, created_ms, manifest)
             .await
     }
@@ -296,6 +294,41 @@ impl Store {
         Ok(self.catalog.begin(intent, segments).await?)
     }
 
+    /// Begins a whole object's intent; or takes over the one of an earlier try, whose store has stopped or is still at it. Of several tries
+    /// the one whose segments are the last is committed, and the others are refused.
+    async fn begin_or_join(
+        &self,
+        writing: &Writing<'_>,
+        policy: &StoredPolicy,
+        segments: &[Segment],
+    ) -> Result<(u64, u64), Problem> {
+        let created_ms = self.now_ms();
+        let begun = self
+            .begin(writing, policy, created_ms, None, segments)
+            .await;
+        let problem = match begun {
+            Ok(number) => return Ok((number, created_ms)),
+            Err(problem) => problem,
+        };
+        let intent = match problem.code {
+            Code::Exists => self.catalog.intent(writing.version).await?,
+            _ => None,
+        };
+        let intent = intent.ok_or(problem)?;
+        let is_the_same = intent.upload.is_none()
+            && intent.key == *writing.key
+            && intent.datastore == writing.datastore.id
+            && (&intent.policy, intent.policy_version) == (&policy.name, policy.version);
+        if !is_the_same {
+            return Err(Problem::malformed("the version is of another object"));
+        }
+        let lease = self.in_ms(self.settings.lease);
+        self.catalog
+            .add_segments(writing.version, segments, lease, self.now_ms())
+            .await?;
+        Ok((intent.number, intent.created_ms))
+    }
+
     /// Writes a segment's fragments, and notes in the catalogue what became of them other than was planned.
     async fn write_coded(
         &self,
@@ -377,10 +410,12 @@ impl Store {
                 return Err(problem);
             }
         };
-        let copy = self.manifest_copy(writing, policy, committed.number, created_ms, &manifest);
-        self.keep_manifest(&policy.policy, writing.version, copy)
-            .await;
-        self.forget_superseded(writing, &committed).await;
+        // What was deleted or replaced while it was on its way is gone already.
+        if !committed.superseded.contains(&writing.version) {
+            let copy = self.manifest_copy(writing, policy, committed.number, created_ms, &manifest);
+            self.keep_manifest(&policy.policy, writing.version, copy)
+                .await;
+        }
         let superseded = committed.superseded.first().copied();
         let superseded = superseded.filter(|it| *it != writing.version);
         Ok(Done {

@@ -73,7 +73,10 @@ impl Store {
             match next {
                 Some(Ok(fragment)) => read.push(fragment),
                 Some(Err(error)) => {
-                    why = Some(error);
+                    // That a location may come back says more than that another has lost something.
+                    if !matches!(why, Some(BackendError::Unavailable(_))) {
+                        why = Some(error);
+                    }
                     start(&mut under_way, 1);
                 }
                 None => return Err(too_few(read.len(), needed, bad.len(), why)),

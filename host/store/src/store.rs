@@ -3,6 +3,7 @@
 //! Invariant: a store keeps nothing of its own that could not be lost; any number of them may share one catalogue.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ pub struct StoreSettings {
     pub upload_lease: Duration,
     /// So long deleted data is kept after nobody can see it any more: longer than the longest read.
     pub grace: Duration,
+    /// So long the id of a version that is gone is remembered, so that a request that comes again does not bring it back: longer than any
+    /// client goes on trying.
+    pub replay_memory: Duration,
     /// How often chores that wait for a time are looked for.
     pub chore_interval: Duration,
 }
@@ -48,6 +52,7 @@ impl Default for StoreSettings {
             lease: Duration::from_secs(15 * 60),
             upload_lease: Duration::from_secs(7 * 24 * 3600),
             grace: Duration::from_secs(15 * 60),
+            replay_memory: Duration::from_secs(7 * 24 * 3600),
             chore_interval: Duration::from_secs(5),
         }
     }
@@ -69,19 +74,17 @@ pub struct Store {
     chores: mpsc::Sender<Chore>,
 }
 
+/// A backend that is being opened; what keeps it from that in words, with the fix.
+pub type Opening<'a> =
+    Pin<Box<dyn Future<Output = Result<Arc<dyn sc_backend::Backend>, String>> + Send + 'a>>;
+
 /// Opens the backend of a location that is added while the store runs.
 pub trait LocationOpener: Send + Sync + 'static {
     /// The backend that these settings describe.
     ///
     /// # Errors
     /// In words, with the fix.
-    fn open<'a>(
-        &'a self,
-        name: &'a str,
-        settings: &'a crate::LocationSettings,
-    ) -> std::pin::Pin<
-        Box<dyn Future<Output = Result<Arc<dyn sc_backend::Backend>, String>> + Send + 'a>,
-    >;
+    fn open<'a>(&'a self, name: &'a str, settings: &'a crate::LocationSettings) -> Opening<'a>;
 }
 
 /// A version of a policy, read.

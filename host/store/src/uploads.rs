@@ -90,7 +90,7 @@ impl Store {
         let part = Part {
             number: operation.part,
             size: operation.bytes,
-            etag: crate::store::hex(&sealed.part),
+            record: sealed.part,
             created_ms: self.now_ms(),
         };
         let named: Vec<_> = segments.iter().map(|segment| segment.id).collect();
@@ -229,14 +229,9 @@ impl Store {
         let present = self.catalog.parts(version, after, count.max(1)).await?;
         let find = |number: &u32| {
             let found = present.iter().find(|part| part.number == *number);
-            let found = found.and_then(|part| unhex(&part.etag));
+            let found = found.map(|part| part.record.clone());
             found.ok_or_else(|| Problem::new(Code::NotFound, format!("part {number} is not there")))
         };
         chosen.iter().map(find).collect()
     }
-}
-
-fn unhex(text: &str) -> Option<Bytes> {
-    let digits = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(digits).collect()
 }

@@ -96,6 +96,7 @@ impl Store {
         tokio::pin!(straggling);
         loop {
             let answered = tokio::select! {
+                biased;
                 answered = under_way.next() => answered,
                 () = &mut straggling, if standing == Standing::Enough => break,
             };

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_crypto::{NotAuthentic, Plaintext};
+use sc_crypto::{Entropy as _, NotAuthentic, Plaintext};
 use sc_proto::store::{self, problem::Code};
 use sc_transport::{Frame, Requester, RpcError};
 
@@ -25,7 +25,7 @@ pub use administration::{DatastoreChange, DatastoreOptions};
 pub use credentials::{Credentials, CredentialsError};
 pub use listing::{ListOptions, Listing, UploadEntry};
 pub use objects::{Condition, Metadata, ObjectBody, PutOptions, Receipt};
-pub use owner::{CoderState, OwnerAgent, Roots, RootsFileError};
+pub use owner::{AgentError, CoderState, OwnerAgent, Roots, RootsFileError};
 pub use reading::{ObjectReader, RANGE_WHOLE};
 pub use uploads::{PartReceipt, Upload};
 
@@ -40,6 +40,9 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// A boxed answer of a [`StoreLink`].
 pub type LinkReply<'a> =
     std::pin::Pin<Box<dyn Future<Output = Result<Frame, RpcError>> + Send + 'a>>;
+
+/// Fills a buffer with random bytes.
+pub type EntropySource = fn(&mut [u8]);
 
 /// The way to a store.
 pub trait StoreLink: Send + Sync + 'static {
@@ -106,7 +109,7 @@ pub struct KvClient {
 /// An answer, with what the coder sealed in it opened.
 pub(crate) struct Answer {
     pub(crate) done: store::Done,
-    /// The sealed part; empty where there was none.
+    /// What the coder has sealed; empty where it only says that the request was taken.
     pub(crate) sealed: Plaintext,
     /// Plaintext of the chunks, in order.
     pub(crate) chunks: Vec<(u64, Bytes)>,
@@ -116,10 +119,27 @@ impl KvClient {
     /// A client that reaches the store over `link`, with these credentials. Nothing is sent before something is asked.
     #[must_use]
     pub fn new(link: impl StoreLink, credentials: Credentials) -> Self {
+        Self::with_entropy(link, credentials, from_system)
+    }
+
+    /// The same, with random bytes from elsewhere than the operating system: for simulations alone.
+    #[must_use]
+    pub fn with_entropy(
+        link: impl StoreLink,
+        credentials: Credentials,
+        entropy: EntropySource,
+    ) -> Self {
         Self {
             link: Arc::new(link),
-            sessions: Arc::new(Sessions::new(credentials)),
+            sessions: Arc::new(Sessions::new(credentials, entropy)),
         }
+    }
+
+    /// Sixteen random bytes: the id of a version that is to be.
+    pub(crate) fn draw_version(&self) -> [u8; 16] {
+        let mut version = [0; 16];
+        self.sessions.fill(&mut version);
+        version
     }
 
     /// The tenant whose store this is.
@@ -135,4 +155,8 @@ impl KvClient {
     pub async fn check(&self) -> Result<(), KvError> {
         self.sessions.current(&*self.link).await.map(drop)
     }
+}
+
+pub(crate) fn from_system(bytes: &mut [u8]) {
+    crate::shell::OsEntropy.fill(bytes);
 }

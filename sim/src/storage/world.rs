@@ -14,7 +14,7 @@ use sc_erasure::Kernel;
 use sc_launcher::{Caller, Platform};
 use sc_metadata::{Catalog, LocationState};
 use sc_store::{
-    Chores, CoderWay, Coders, LocationOpener, LocationSettings, Locations, Policy,
+    Chores, CoderWay, Coders, LocationOpener, LocationSettings, Locations, Opening, Policy,
     Site as StoreSite, Store, StoreSettings,
 };
 use sc_transport::{Frame, RpcError};
@@ -85,11 +85,7 @@ impl StoreLink for Direct {
 struct NoOpener;
 
 impl LocationOpener for NoOpener {
-    fn open<'a>(
-        &'a self,
-        _name: &'a str,
-        _settings: &'a LocationSettings,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Arc<dyn Backend>, String>> + Send + 'a>> {
+    fn open<'a>(&'a self, _name: &'a str, _settings: &'a LocationSettings) -> Opening<'a> {
         Box::pin(async { Ok(Arc::new(Memory::new()) as Arc<dyn Backend>) })
     }
 }

@@ -45,6 +45,9 @@ impl From<tokio_postgres::Error> for Trouble {
             {
                 Self::Lost(CatalogError::Unavailable(said))
             }
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE => {
+                Self::Refused(CatalogError::Invalid("a text has no zero bytes"))
+            }
             SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
                 Self::Refused(CatalogError::Corrupt(said))
             }

@@ -271,7 +271,7 @@ pub(crate) fn part(number: u32, size: u64) -> Part {
     Part {
         number,
         size,
-        etag: format!("etag-{number}"),
+        record: format!("record-{number}").into(),
         created_ms: NOW,
     }
 }

@@ -16,6 +16,7 @@ mod jobs;
 mod listing;
 mod loss;
 mod model;
+mod operations;
 mod properties;
 mod races;
 mod records;

@@ -1,6 +1,6 @@
 //! The catalogue as it should be, slow and obvious: lists in memory, searched from end to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sc_metadata::{
     CatalogError, Commit, Committed, Condition, Key, NewIntent, NewMarker, PARTS_MAX, Part,
@@ -39,6 +39,8 @@ pub(crate) struct Model {
     pub(crate) versions: Vec<ModelVersion>,
     /// Garbage, and when it is due.
     pub(crate) garbage: BTreeMap<SegmentId, u64>,
+    /// Ids of versions that are gone, and of deletions.
+    spent: BTreeSet<VersionId>,
 }
 
 type Outcome<T> = Result<T, CatalogError>;
@@ -57,6 +59,11 @@ impl Model {
         let result = run(&mut after)?;
         *self = after;
         Ok(result)
+    }
+
+    /// Whether an id names a version, or did.
+    fn is_used(&self, id: VersionId) -> bool {
+        self.spent.contains(&id) || self.versions.iter().any(|version| version.id == id)
     }
 
     fn draw(&mut self) -> u64 {
@@ -134,11 +141,7 @@ impl Model {
     pub(crate) fn begin(&mut self, new: NewIntent) -> Outcome<u64> {
         self.atomically(|model| {
             let number = model.draw();
-            if model
-                .versions
-                .iter()
-                .any(|version| version.id == new.version)
-            {
+            if model.is_used(new.version) {
                 return Err(CatalogError::VersionExists);
             }
             if model
@@ -253,7 +256,13 @@ impl Model {
             {
                 return Err(CatalogError::VersionExists);
             }
-            let intent = model.live(commit.version, commit.now_ms)?.clone();
+            let is_used = model.is_used(commit.version);
+            let intent = match model.live(commit.version, commit.now_ms) {
+                Err(CatalogError::IntentGone) if is_used => {
+                    return Err(CatalogError::VersionExists);
+                }
+                live => live?.clone(),
+            };
             let key = intent.new.key.clone();
             let is_latest = model
                 .latest(&key)
@@ -274,6 +283,7 @@ impl Model {
             model.discard(others, commit.garbage_due_ms);
             if intent.is_overtaken || (!model.versioning && !is_latest) {
                 model.discard(&segments, commit.garbage_due_ms);
+                model.spent.insert(commit.version);
                 return Ok(Committed {
                     number: intent.number,
                     is_current: false,
@@ -321,6 +331,7 @@ impl Model {
         gone.sort_by_key(|version| version.number);
         for version in &gone {
             self.discard(&version.segments, due_ms);
+            self.spent.insert(version.id);
         }
         gone.into_iter().map(|version| version.id).collect()
     }
@@ -334,10 +345,14 @@ impl Model {
     ) -> Outcome<Removed> {
         self.atomically(|model| {
             let number = model.draw();
+            if marker.is_some_and(|marker| model.is_used(marker.id)) {
+                return Err(CatalogError::VersionExists);
+            }
             if !model.holds(condition, key) {
                 return Err(CatalogError::ConditionFailed);
             }
             if !model.versioning {
+                model.spent.extend(marker.map(|marker| marker.id));
                 let begun = model
                     .intents
                     .iter_mut()
@@ -350,9 +365,6 @@ impl Model {
                 });
             }
             let id = marker.ok_or(CatalogError::MarkerNeeded)?.id;
-            if model.versions.iter().any(|version| version.id == id) {
-                return Err(CatalogError::VersionExists);
-            }
             model.versions.push(ModelVersion {
                 key: key.clone(),
                 id,

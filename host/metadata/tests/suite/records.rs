@@ -1,16 +1,17 @@
 //! Records, removal records, policies and locations.
 
 use bytes::Bytes;
-use sc_metadata::{Catalog, CatalogError, Location, LocationState, Policy, Removal, TenantId};
+use sc_metadata::{Catalog, CatalogError, Condition, Location, LocationState, Policy, TenantId};
 
 use crate::engines::on_every_engine;
-use crate::house::{TENANT, datastore_id, key};
+use crate::house::{DUE, House, TENANT, key, version_id};
 
 on_every_engine!(
     records_are_stored_per_tenant_kind_and_id,
     a_record_that_must_be_absent_is_refused_when_it_is_not,
     records_are_listed_by_the_bytes_of_their_ids,
-    removals_are_kept_until_they_are_forgotten,
+    removals_are_there_with_what_is_gone_until_they_are_forgotten,
+    what_is_gone_does_not_come_back,
     policies_have_versions_that_never_change,
     locations_are_replaced_and_change_state,
 );
@@ -68,36 +69,50 @@ async fn records_are_listed_by_the_bytes_of_their_ids(catalog: Catalog) {
     assert_eq!(list(Some("€"), 2).await, [""; 0]);
 }
 
-async fn removals_are_kept_until_they_are_forgotten(catalog: Catalog) {
-    let put = async |number: u64| {
-        let record = Bytes::from(vec![number as u8; 3]);
-        catalog
-            .put_removal(datastore_id(1), &key("a"), number, record)
-            .await
-            .unwrap()
-    };
-    let ids = [put(5).await, put(3).await, put(4).await];
-    assert!(ids.is_sorted_by(|one, next| one < next));
+async fn removals_are_there_with_what_is_gone_until_they_are_forgotten(catalog: Catalog) {
+    let house = House::new(catalog, false).await;
+    let removals = async |now_ms| house.catalog.removals(now_ms, 9).await.unwrap();
+    let gone = [house.put("a", 1).await, house.put("a", 2).await];
+    house.delete("a", None).await;
 
-    let removals = catalog.removals(2).await.unwrap();
-    let expected = Removal {
-        id: ids[0],
-        datastore: datastore_id(1),
-        key: key("a"),
-        number: 5,
-        record: Bytes::from_static(&[5; 3]),
+    let found = removals(DUE).await;
+    let records: Vec<_> = found.iter().map(|removal| removal.record.clone()).collect();
+    assert_eq!(
+        records,
+        gone.map(|version| Bytes::copy_from_slice(&version.0))
+    );
+    assert_eq!(removals(DUE - 1).await, []);
+    let last = house.catalog.last_removed(house.id, &key("a")).await;
+    assert_eq!(last, Ok(Some(2)));
+    for removal in &found {
+        house.catalog.forget_removal(removal.id).await.unwrap();
+        house.catalog.forget_removal(removal.id).await.unwrap();
+    }
+    assert_eq!(removals(DUE).await, []);
+    assert_eq!(
+        house.catalog.last_removed(house.id, &key("a")).await,
+        Ok(None)
+    );
+}
+
+async fn what_is_gone_does_not_come_back(catalog: Catalog) {
+    let house = House::new(catalog, false).await;
+    house.put("a", 1).await;
+    house.delete("a", Some(7)).await;
+
+    let begin = async || {
+        let intent = house.intent("a", version_id(1));
+        house.catalog.begin(intent, &[]).await
     };
-    assert_eq!((&removals[0], removals.len()), (&expected, 2));
-    catalog.forget_removal(ids[0]).await.unwrap();
-    catalog.forget_removal(ids[0]).await.unwrap();
-    let left: Vec<_> = catalog
-        .removals(9)
-        .await
-        .unwrap()
-        .iter()
-        .map(|removal| removal.id)
-        .collect();
-    assert_eq!(left, ids[1..]);
+    assert_eq!(begin().await, Err(CatalogError::VersionExists));
+    let newer = house.put("a", 2).await;
+    let again = house.try_delete("a", Condition::None, Some(7)).await;
+    assert_eq!(again, Err(CatalogError::VersionExists));
+    assert_eq!(house.current("a").await, Some(newer));
+    house.catalog.forget_spent(DUE).await.unwrap();
+    assert_eq!(begin().await, Err(CatalogError::VersionExists));
+    house.catalog.forget_spent(DUE + 1).await.unwrap();
+    assert!(begin().await.is_ok());
 }
 
 async fn policies_have_versions_that_never_change(catalog: Catalog) {

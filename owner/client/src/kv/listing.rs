@@ -5,7 +5,7 @@ use prost::Message as _;
 use sc_crypto::Plaintext;
 use sc_proto::storage::{self, operation::Operation as Kind};
 
-use super::objects::{Condition, draw_version};
+use super::objects::Condition;
 use super::{Answer, Head, KvClient, KvError};
 
 /// What to list.
@@ -60,7 +60,13 @@ impl KvClient {
             limit: options.limit,
             versions: options.versions,
         });
-        page(self.ask(operation, &[], &[], true).await?)
+        let listing = page(self.ask(operation, &[], &[], true).await?)?;
+        let is_asked_for = |key: &Bytes| key.starts_with(&options.prefix);
+        let mut keys = listing.heads.iter().map(|head| &head.key);
+        if !keys.all(is_asked_for) || !listing.prefixes.iter().all(is_asked_for) {
+            return Err(KvError::Malformed("an object that was not asked for"));
+        }
+        Ok(listing)
     }
 
     /// Current objects that carry a tag, which the datastore must index.
@@ -84,7 +90,15 @@ impl KvClient {
             value: tag.1.to_owned(),
         };
         let secret = Plaintext::new(tag.encode_to_vec());
-        page(self.ask(operation, &secret, &[], true).await?)
+        let listing = page(self.ask(operation, &secret, &[], true).await?)?;
+        let carries = |head: &Head| {
+            let object = head.object.as_ref();
+            object.is_some_and(|object| object.tags.contains(&tag))
+        };
+        if !listing.heads.iter().all(carries) {
+            return Err(KvError::Malformed("an object without the tag"));
+        }
+        Ok(listing)
     }
 
     /// Deletes: `version` for good; without one the current object, in whose place a datastore with versions puts a delete marker.
@@ -98,7 +112,7 @@ impl KvClient {
         version: Option<[u8; 16]>,
         condition: Condition,
     ) -> Result<Deleted, KvError> {
-        let marker = draw_version();
+        let marker = self.draw_version();
         let operation = Kind::DeleteObject(storage::DeleteObject {
             datastore: datastore.to_owned(),
             key: Bytes::copy_from_slice(key),
@@ -133,6 +147,9 @@ impl KvClient {
         let document = std::mem::take(&mut answer.done.document);
         let head = page(answer)?.heads.pop();
         let head = head.ok_or(KvError::Malformed("no head of the object"))?;
+        if head.key[..] != *key || version.is_some_and(|version| head.version[..] != version) {
+            return Err(KvError::Malformed("another object than was asked for"));
+        }
         Ok((head, document))
     }
 }

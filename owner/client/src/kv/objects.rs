@@ -10,12 +10,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
 use prost::Message as _;
 use sc_coder::BLOCK_BYTES;
-use sc_crypto::{Entropy as _, Plaintext};
+use sc_crypto::Plaintext;
 use sc_proto::storage::{self, operation::Operation as Kind};
 use sc_proto::store::problem::Code;
 
 use super::{Head, KvClient, KvError, Pair};
-use crate::shell::OsEntropy;
 
 /// Plaintext of the segments that this client makes, in bytes: four of them, sealed and open, are what one PUT holds at most.
 pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
@@ -139,7 +138,7 @@ impl KvClient {
     ) -> Result<Receipt, KvError> {
         let mut segments = Segments::new(body);
         let first = segments.next().await?.unwrap_or_default();
-        let version = draw_version();
+        let version = self.draw_version();
         if segments.is_over().await? {
             options.check_length(first.bytes)?;
             return self
@@ -274,11 +273,15 @@ impl KvClient {
     ) -> Result<Receipt, KvError> {
         let answer = match answer {
             Err(error) if error.code() == Some(Code::Exists) => {
-                let head = self.head(datastore, key, Some(version)).await?;
-                return Ok(Receipt {
-                    head,
-                    superseded: None,
-                });
+                return match self.head(datastore, key, Some(version)).await {
+                    Ok(head) => Ok(Receipt {
+                        head,
+                        superseded: None,
+                    }),
+                    // It was stored, and has been replaced or deleted since.
+                    Err(gone) if gone.code() == Some(Code::NotFound) => Err(error),
+                    Err(other) => Err(other),
+                };
             }
             other => other?,
         };
@@ -332,12 +335,6 @@ pub(crate) struct Parent<'p> {
 pub(crate) struct Sent {
     pub(crate) segments: Vec<Bytes>,
     pub(crate) bytes: u64,
-}
-
-pub(crate) fn draw_version() -> [u8; 16] {
-    let mut version = [0; 16];
-    OsEntropy.fill(&mut version);
-    version
 }
 
 /// One segment's plaintext, in blocks.

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::session::exchange;
-use super::{KvError, StoreLink};
-use crate::shell::OsEntropy;
+use super::{EntropySource, KvError, StoreLink, from_system};
 use crate::{Challenged, ProvisioningError};
 
 /// Why text is no file of roots.
@@ -143,6 +142,8 @@ pub struct OwnerAgent<L> {
     owner: OwnerSecret,
     roots: Roots,
     policy: Policy,
+    entropy: EntropySource,
+    clock: fn() -> u64,
 }
 
 impl<L: StoreLink> OwnerAgent<L> {
@@ -153,6 +154,19 @@ impl<L: StoreLink> OwnerAgent<L> {
             owner,
             roots,
             policy,
+            entropy: from_system,
+            clock: now_ms,
+        }
+    }
+
+    /// The same, with random bytes and the time, in milliseconds since 1970, from elsewhere than the operating system: for simulations
+    /// alone.
+    #[must_use]
+    pub fn with_surroundings(self, entropy: EntropySource, clock: fn() -> u64) -> Self {
+        Self {
+            entropy,
+            clock,
+            ..self
         }
     }
 
@@ -188,12 +202,12 @@ impl<L: StoreLink> OwnerAgent<L> {
     /// [`AgentError`]; nothing secret has left unless the evidence satisfied the policy.
     pub async fn provision(&self, coder: &str) -> Result<Appraisal, AgentError> {
         use message::{provision::Step, provisioning::Step as Answer};
-        let mut entropy = OsEntropy;
+        let mut entropy = self.entropy;
         let (challenged, challenge) = Challenged::begin(&self.owner, Purpose::Coder, &mut entropy);
         let Answer::Offer(offer) = self.step(coder, Step::Challenge(challenge)).await? else {
             return Err(KvError::Malformed("no offer").into());
         };
-        let roots = self.roots.for_coder(now_ms());
+        let roots = self.roots.for_coder((self.clock)());
         let roots = roots
             .expect("roots are checked when they are made")
             .encode();
@@ -214,7 +228,7 @@ impl<L: StoreLink> OwnerAgent<L> {
     /// # Errors
     /// [`AgentError`].
     pub async fn advance(&self, coder: &str, revoked: Vec<u64>) -> Result<(), AgentError> {
-        let advance = signed_advance(self.owner.signing_key(), now_ms(), revoked);
+        let advance = signed_advance(self.owner.signing_key(), (self.clock)(), revoked);
         self.step(coder, message::provision::Step::Advance(advance))
             .await?;
         Ok(())

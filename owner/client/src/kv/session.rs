@@ -16,8 +16,7 @@ use sc_proto::{coder, store as message};
 use sc_transport::{Frame, RpcError};
 use tokio::sync::Mutex;
 
-use super::{Answer, Credentials, DEADLINE, KvClient, KvError, StoreLink};
-use crate::shell::OsEntropy;
+use super::{Answer, Credentials, DEADLINE, EntropySource, KvClient, KvError, StoreLink};
 
 /// How often a request that may be repeated is sent at most.
 const TRIES: u32 = 6;
@@ -34,19 +33,25 @@ pub(crate) struct Session {
 /// The sessions of one client, of which one is current.
 pub(crate) struct Sessions {
     credentials: Credentials,
+    entropy: EntropySource,
     current: Mutex<Option<Arc<Session>>>,
 }
 
 impl Sessions {
-    pub(crate) fn new(credentials: Credentials) -> Self {
+    pub(crate) fn new(credentials: Credentials, entropy: EntropySource) -> Self {
         Self {
             credentials,
+            entropy,
             current: Mutex::default(),
         }
     }
 
     pub(crate) fn tenant(&self) -> [u8; 32] {
         self.credentials.tenant
+    }
+
+    pub(crate) fn fill(&self, bytes: &mut [u8]) {
+        (self.entropy)(bytes);
     }
 
     /// The session, opened if there is none. Whoever comes while it is being opened waits.
@@ -70,7 +75,7 @@ impl Sessions {
 
     async fn open(&self, link: &dyn StoreLink) -> Result<Session, KvError> {
         let it = &self.credentials;
-        let mut entropy = OsEntropy;
+        let mut entropy = self.entropy;
         let reply_secret = Secret::random(&mut entropy);
         let transcript =
             session_transcript(&it.coder_key, reply_secret.expose(), &it.certificate.body);
@@ -226,13 +231,8 @@ impl Session {
         done: store::Done,
         attachments: &[Bytes],
     ) -> Result<Answer, KvError> {
-        let Some(sealed) = &done.sealed else {
-            return Ok(Answer {
-                done,
-                sealed: Plaintext::default(),
-                chunks: Vec::new(),
-            });
-        };
+        // What no coder has sealed is the host's word alone, also where it says that there is nothing.
+        let sealed = done.sealed.as_ref().ok_or(KvError::NotAuthentic)?;
         let reply = self.keys.reply(number, &sealed.salt);
         let opened = reply.open_head(&sealed.ciphertext)?;
         if attachments.len() != done.chunks.len() {

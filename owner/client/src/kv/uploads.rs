@@ -6,7 +6,7 @@ use sc_crypto::Plaintext;
 use sc_proto::storage::{self, operation::Operation as Kind};
 
 use super::listing::page;
-use super::objects::{Condition, ObjectBody, Parent, Receipt, Segments, draw_version};
+use super::objects::{Condition, ObjectBody, Parent, Receipt, Segments};
 use super::{KvClient, KvError, Listing, Metadata};
 
 /// An upload that has begun.
@@ -43,7 +43,7 @@ impl KvClient {
         policy: &str,
         metadata: &Metadata,
     ) -> Result<Upload, KvError> {
-        let version = draw_version();
+        let version = self.draw_version();
         let operation = Kind::CreateUpload(storage::CreateUpload {
             datastore: datastore.to_owned(),
             key: Bytes::copy_from_slice(key),

@@ -20,7 +20,7 @@ pub(super) fn table(coefficient: u8) -> Table {
 
 /// Does `pass`.
 pub(super) fn run(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 1>(Portable, pass);
+    pass::run::<_, 1, 1>(Portable, pass);
 }
 
 /// The form without vector instructions.

@@ -100,13 +100,16 @@ fn kernels_agree_with_the_definition_on_every_small_matrix() {
 }
 
 #[test]
-fn kernels_agree_with_the_definition_across_tiles() {
+fn kernels_agree_with_the_definition_across_tiles_and_batches() {
     let mut dice = Dice(3);
     for (rows, columns, length) in [
         (16, 40, 3001),
         (5, 3, 20_011),
         (40, 40, 1600),
         (6, 255, 700),
+        (1, 40, 9001),
+        (2, 11, 20_011),
+        (1, 255, 1601),
     ] {
         compare(&mut dice, rows, columns, length, 3);
     }

@@ -17,7 +17,7 @@ use crate::field;
 /// [`has_avx2`](super::processor::has_avx2) must hold.
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn run_avx2(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 2>(Avx2(()), pass);
+    pass::run::<_, 2, 1>(Avx2(()), pass);
 }
 
 /// Does `pass` with GFNI on the registers of AVX2.
@@ -26,7 +26,7 @@ pub(super) unsafe fn run_avx2(pass: Pass<'_, '_, '_>) {
 /// [`has_gfni_avx2`](super::processor::has_gfni_avx2) must hold.
 #[target_feature(enable = "avx2,gfni")]
 pub(super) unsafe fn run_gfni_avx2(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 2>(GfniAvx2(()), pass);
+    pass::run::<_, 2, 1>(GfniAvx2(()), pass);
 }
 
 /// Does `pass` with GFNI on the registers of AVX-512.
@@ -35,7 +35,7 @@ pub(super) unsafe fn run_gfni_avx2(pass: Pass<'_, '_, '_>) {
 /// [`has_gfni_avx512`](super::processor::has_gfni_avx512) must hold.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,gfni")]
 pub(super) unsafe fn run_gfni_avx512(pass: Pass<'_, '_, '_>) {
-    pass::run::<_, 4>(GfniAvx512(()), pass);
+    pass::run::<_, 4, 2>(GfniAvx512(()), pass);
 }
 
 /// The products of the coefficient with each half of a byte.
@@ -56,6 +56,13 @@ pub(super) fn table_of_bits(coefficient: u8) -> Table {
         }
     }
     [u64::from_le_bytes(rows), 0, 0, 0]
+}
+
+/// Asks for a line of the caches.
+#[inline(always)]
+fn prefetch(line: *const u8) {
+    // SAFETY: a hint, which every processor of this architecture takes and which touches nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
 }
 
 /// Bytes of a register of AVX2.
@@ -129,6 +136,11 @@ impl Lanes for Avx2 {
     unsafe fn store_first(self, to: *mut u8, vector: __m256i, count: usize) {
         // SAFETY: as the caller promises.
         unsafe { store_first(to, vector, count) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        prefetch(line);
     }
 
     #[inline(always)]
@@ -214,6 +226,11 @@ impl Lanes for GfniAvx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        prefetch(line);
+    }
+
+    #[inline(always)]
     fn parts(self, vector: __m256i) -> __m256i {
         vector
     }
@@ -283,6 +300,11 @@ impl Lanes for GfniAvx512 {
     unsafe fn store_first(self, to: *mut u8, vector: __m512i, count: usize) {
         // SAFETY: as the caller promises; bytes without a bit in the mask are not touched.
         unsafe { _mm512_mask_storeu_epi8(to.cast(), mask(count), vector) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: *const u8) {
+        prefetch(line);
     }
 
     #[inline(always)]

@@ -1,0 +1,18 @@
+//! The roles of storage, and all of them at once.
+
+pub(crate) mod cli;
+mod coder;
+mod files;
+mod gateway;
+mod opener;
+mod serving;
+mod store;
+mod up;
+
+pub(crate) use coder::run as run_coder;
+pub(crate) use files::OwnerFolder;
+pub(crate) use gateway::run as run_gateway;
+pub(crate) use serving::connect;
+pub(crate) use store::run as run_store;
+pub(crate) use up::run as run_up;
+pub(crate) use up::{Running, UpSettings, start};

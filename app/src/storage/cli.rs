@@ -1,0 +1,172 @@
+//! The arguments of the storage roles.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::{PlatformName, Verbosity};
+
+/// Where a role of storage listens, and under which link keys.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StorageLinkArgs {
+    /// Link keys (`securecloud keygen --link`), which tcp beyond loopback needs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) link_keys: Option<PathBuf>,
+}
+
+/// The trusted coding program, and where it runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CodingArgs {
+    /// Where the trusted program runs
+    #[arg(long, value_enum, default_value_t = PlatformName::Process)]
+    pub(crate) platform: PlatformName,
+    /// The trusted program's binary, if it is not beside this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// The vector instructions that it codes with; the fastest that this processor has, if not given
+    #[arg(long, value_name = "portable|avx2|gfni-avx2|gfni-avx512")]
+    pub(crate) kernel: Option<String>,
+    /// Threads that it codes with; as many as this machine runs at once, if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Where to listen for clients
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        default_value = "*:5560",
+        env = "SECURECLOUD_STORE_ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// The catalogue: a file of SQLite's, or `postgres://user:password@host/database`
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        default_value = "catalogue.db",
+        env = "SECURECLOUD_CATALOGUE",
+        hide_env_values = true
+    )]
+    pub(crate) catalogue: String,
+    /// The folder that paths of local locations are relative to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) data: PathBuf,
+    /// Makes so many local locations in the folder, where the catalogue has none yet
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub(crate) new_locations: u8,
+    /// A `securecloud coder` to use instead of a trusted program of its own; may be repeated
+    #[arg(long, value_name = "host:port", value_delimiter = ',')]
+    pub(crate) coder: Vec<String>,
+    #[command(flatten)]
+    pub(crate) coding: CodingArgs,
+    /// The region of this store, for policies that read what is nearest
+    #[arg(long, default_value = "")]
+    pub(crate) region: String,
+    /// The zone in it
+    #[arg(long, default_value = "")]
+    pub(crate) zone: String,
+    #[command(flatten)]
+    pub(crate) link: StorageLinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CoderArgs {
+    /// Where to listen for stores
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        default_value = "*:5561",
+        env = "SECURECLOUD_CODER_ADDRESS"
+    )]
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) coding: CodingArgs,
+    #[command(flatten)]
+    pub(crate) link: StorageLinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Where the store is
+    #[arg(
+        long,
+        value_name = "host:port",
+        default_value = "localhost:5560",
+        env = "SECURECLOUD_STORE"
+    )]
+    pub(crate) store: String,
+    /// The folder of the owner's keys: `owner.prv`, `roots.toml`, made at first use; whoever has lost it has lost the data
+    #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
+    pub(crate) owner: PathBuf,
+    /// Where REST is served; beyond loopback with TLS alone
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8480",
+        env = "SECURECLOUD_REST"
+    )]
+    pub(crate) rest: SocketAddr,
+    /// Serves REST with TLS, under a certificate of its own making
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Serves REST with TLS, under this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Which trusted programs get the roots: a policy file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Accepts simulated evidence from the platforms that the policy names; without a policy, from any simulation on this machine
+    #[arg(long)]
+    pub(crate) allow_simulation: bool,
+    /// Writes a token that may do everything to this file, unless it is there already
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) link: StorageLinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    /// Where everything is kept; a second `up` finds its data there
+    #[arg(long, value_name = "DIR", env = "SECURECLOUD_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The port of REST and the explorer; 0: any that is free
+    #[arg(long, value_name = "N", default_value_t = 8480)]
+    pub(crate) port: u16,
+    /// The port of the router; 0: any that is free
+    #[arg(long, value_name = "N", default_value_t = 5555)]
+    pub(crate) router_port: u16,
+    /// Runs each role as a process of its own, so that the host's have none of the owner's keys
+    #[arg(long)]
+    pub(crate) processes: bool,
+    /// The catalogue, if it is not to be a file in DIR: `postgres://user:password@host/database`
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SECURECLOUD_CATALOGUE",
+        hide_env_values = true
+    )]
+    pub(crate) catalogue: Option<String>,
+    /// Serves REST with TLS, under a certificate of its own making
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Local locations to begin with; the first `up` in DIR makes them
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) locations: u8,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}

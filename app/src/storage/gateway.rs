@@ -1,0 +1,271 @@
+//! `gateway`: the owner's edge, REST in front and sealed requests behind; and the agent that provisions coders.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use sc_attestation::Policy;
+use sc_client::kv::{KvClient, OwnerAgent};
+use sc_gateway::{Gateway, Listen, Statement, Tls, TokenRequest, mint};
+use sc_transport::{Endpoint, Requester, Role};
+
+use crate::keys::write_new;
+use crate::links::read_link_keys;
+use crate::report::Report;
+use crate::storage::cli::GatewayArgs;
+use crate::storage::files::OwnerFolder;
+use crate::storage::serving::{connect, endpoint};
+use crate::wrong_use;
+
+/// How often the agent looks after the coders.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+/// How often coders are told the time.
+const TELL_TIME: Duration = Duration::from_secs(60);
+/// How long the first coder may take to be provisioned.
+const FIRST_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a gateway is run with.
+pub(crate) struct GatewaySetup {
+    pub(crate) store: Endpoint,
+    pub(crate) link_keys: Option<PathBuf>,
+    pub(crate) owner: PathBuf,
+    pub(crate) rest: SocketAddr,
+    pub(crate) tls: Option<TlsChoice>,
+    pub(crate) evidence: Policy,
+    pub(crate) token: Option<PathBuf>,
+}
+
+/// Where TLS gets its certificate from.
+pub(crate) enum TlsChoice {
+    SelfSigned,
+    Files { certificate: PathBuf, key: PathBuf },
+}
+
+pub(crate) async fn run(arguments: GatewayArgs) -> anyhow::Result<()> {
+    let report = Report::new("gateway", &arguments.verbosity);
+    let stop = crate::scbr::stopped()?;
+    let tls = match (arguments.tls_certificate, arguments.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsChoice::Files { certificate, key }),
+        _ if arguments.tls => Some(TlsChoice::SelfSigned),
+        _ => None,
+    };
+    let setup = GatewaySetup {
+        store: endpoint(&arguments.store)?,
+        link_keys: arguments.link.link_keys,
+        owner: arguments.owner,
+        rest: arguments.rest,
+        tls,
+        evidence: evidence_policy(arguments.policy.as_deref(), arguments.allow_simulation)?,
+        token: arguments.token,
+    };
+    serve(setup, &report, |_| {}, stop).await
+}
+
+fn evidence_policy(path: Option<&Path>, allow_simulation: bool) -> anyhow::Result<Policy> {
+    let Some(path) = path else {
+        if allow_simulation {
+            return Ok(Policy::development());
+        }
+        return Err(wrong_use(
+            "no policy says which trusted programs may have the roots: name one with --policy FILE, or accept a simulation, which protects nothing, with --allow-simulation",
+        ));
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
+    let mut policy =
+        Policy::parse(&text).map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
+    policy.allow_simulation = allow_simulation;
+    Ok(policy)
+}
+
+/// Runs a gateway until `stop` completes; `ready` is told its URL.
+pub(crate) async fn serve(
+    setup: GatewaySetup,
+    report: &Report,
+    ready: impl FnOnce(&str),
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let folder = OwnerFolder(setup.owner.clone());
+    let (owner, roots) = folder.open()?;
+    let credentials = folder.edge(&owner, &roots)?;
+    let keys = read_link_keys(setup.link_keys.as_deref())?;
+    let requester = connect(&setup.store, keys.as_ref(), Role::Client).await?;
+    let client = KvClient::new(requester.clone(), credentials);
+    let statements: Arc<Mutex<Vec<Statement>>> = Arc::default();
+    let agent = Agent {
+        agent: OwnerAgent::new(requester.clone(), owner, roots, setup.evidence),
+        statements: Arc::clone(&statements),
+        report: report.clone(),
+        told_ms: None,
+        complained: false,
+    };
+    let agent = agent.first().await?;
+    let looking_after = tokio::spawn(agent.look_after());
+    if let Some(path) = &setup.token {
+        ensure_token(&client, path).await?;
+    }
+    let said = move || {
+        let statements = statements.lock();
+        statements.expect("no holder of this lock panics").clone()
+    };
+    let listen = listen_choice(setup.rest, setup.tls.as_ref())?;
+    let gateway = Gateway::new(client)
+        .with_statements(said)
+        .with_open_numbers();
+    let listening = gateway
+        .listen(listen)
+        .await
+        .map_err(|error| wrong_use(format!("{}: {error}: choose another address", setup.rest)))?;
+    let url = listening.url();
+    report.say(format!("REST at {url}/v1, the explorer at {url}/explorer"));
+    report.event(&serde_json::json!({ "event": "rest", "url": url }));
+    ready(&url);
+    listening.serve(stop).await;
+    looking_after.abort();
+    requester.close().await;
+    Ok(())
+}
+
+fn listen_choice(address: SocketAddr, tls: Option<&TlsChoice>) -> anyhow::Result<Listen> {
+    let tls = match tls {
+        None => {
+            return Listen::plain(address).map_err(|error| {
+                wrong_use(format!("{error}: add --tls, or a certificate of your own"))
+            });
+        }
+        Some(TlsChoice::SelfSigned) => {
+            let names = ["localhost".to_owned(), address.ip().to_string()];
+            Tls::self_signed(names)?
+        }
+        Some(TlsChoice::Files { certificate, key }) => {
+            let read = |path: &Path| {
+                std::fs::read(path)
+                    .map_err(|error| wrong_use(format!("{}: {error}", path.display())))
+            };
+            Tls::from_pem(&read(certificate)?, &read(key)?)
+                .map_err(|error| wrong_use(error.to_string()))?
+        }
+    };
+    Ok(Listen::tls(address, tls))
+}
+
+/// Writes a token that may do everything, unless there is one that the store knows.
+async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let token = mint(client, &TokenRequest::everything("up"))
+        .await
+        .context("the first token cannot be made")?;
+    let mut text = token.expose();
+    text.push('\n');
+    write_new(path, text.as_bytes(), 0o600, false)
+}
+
+/// The owner's agent: coders that lack the roots get them, and all are told the time.
+struct Agent {
+    agent: OwnerAgent<Requester>,
+    statements: Arc<Mutex<Vec<Statement>>>,
+    report: Report,
+    told_ms: Option<tokio::time::Instant>,
+    complained: bool,
+}
+
+impl Agent {
+    /// Waits for the first coder to be provisioned.
+    async fn first(mut self) -> anyhow::Result<Self> {
+        let looking = async {
+            loop {
+                match self.look().await {
+                    Ok(0) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    Ok(_) => return Ok(()),
+                    Err(error) => {
+                        if let Some(sc_client::kv::AgentError::Provisioning(_)) =
+                            error.downcast_ref()
+                        {
+                            return Err(error);
+                        }
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(FIRST_PATIENCE, looking).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => self
+                .report
+                .say("no store has answered yet: is one running there? Trying on"),
+        }
+        Ok(self)
+    }
+
+    async fn look_after(mut self) {
+        loop {
+            tokio::time::sleep(LOOK_AFTER).await;
+            match self.look().await {
+                Ok(_) => self.complained = false,
+                Err(error) if !self.complained => {
+                    self.report
+                        .say(format!("coders cannot be looked after: {error:#}"));
+                    self.complained = true;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Looks at every coder once; how many hold the roots then.
+    async fn look(&mut self) -> anyhow::Result<usize> {
+        let tell_time = self.told_ms.is_none_or(|told| told.elapsed() >= TELL_TIME);
+        let mut holding = 0;
+        for coder in self.agent.coders().await? {
+            let mut statement = Statement {
+                coder: coder.name.clone(),
+                tee: coder.tee.clone(),
+                is_reachable: coder.is_reachable,
+                ..Statement::default()
+            };
+            if coder.is_reachable && !coder.is_provisioned {
+                let appraisal = self.agent.provision(&coder.name).await?;
+                self.report
+                    .detail(format!("{} holds the tenant's root now", coder.name));
+                statement.tee = appraisal.tee_line.to_owned();
+                statement.measurement = hex(&appraisal.measurement);
+                statement.is_appraised = true;
+            } else if let Some(known) = self.known(&coder.name) {
+                statement.measurement = known.measurement;
+                statement.is_appraised = known.is_appraised;
+            }
+            statement.is_provisioned = coder.is_reachable;
+            holding += usize::from(coder.is_reachable);
+            if coder.is_reachable && tell_time {
+                self.agent.advance(&coder.name, Vec::new()).await?;
+            }
+            self.keep(statement);
+        }
+        if tell_time && holding > 0 {
+            self.told_ms = Some(tokio::time::Instant::now());
+        }
+        Ok(holding)
+    }
+
+    fn known(&self, coder: &str) -> Option<Statement> {
+        let statements = self.statements.lock();
+        let statements = statements.expect("no holder of this lock panics");
+        statements.iter().find(|it| it.coder == coder).cloned()
+    }
+
+    fn keep(&self, statement: Statement) {
+        let statements = self.statements.lock();
+        let mut statements = statements.expect("no holder of this lock panics");
+        statements.retain(|it| it.coder != statement.coder);
+        statements.push(statement);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,116 @@
+//! What every role of storage does alike: it reads link keys, listens, and ends at a signal.
+
+use std::path::Path;
+
+use sc_coder::Engine;
+use sc_enclave::{SIMULATION_LINE, SimulatedPlatform, simulation_development_key};
+use sc_launcher::{Caller, Platform, find_program};
+use sc_program::{CoderChoice, entropy};
+use sc_transport::{
+    Admission, Endpoint, LinkKey, LinkKeys, Responder, Role, RpcSettings, os_entropy,
+};
+use std::sync::Arc;
+
+use crate::cli::PlatformName;
+use crate::links::read_link_keys;
+use crate::platform::build_with_cargo;
+use crate::report::Report;
+use crate::storage::cli::CodingArgs;
+use crate::wrong_use;
+
+const PROGRAM: &str = "sc-coder";
+
+/// An address as it is typed.
+pub(crate) fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
+    text.parse()
+        .map_err(|error: sc_transport::EndpointError| wrong_use(error.to_string()))
+}
+
+/// Opens a socket that accepts what may open links to `role`, and says where.
+pub(crate) async fn listen(
+    address: &Endpoint,
+    keys: Option<&Path>,
+    role: Role,
+    report: &Report,
+) -> anyhow::Result<Responder> {
+    let keys = read_link_keys(keys)?;
+    let key = LinkKey::generate(&mut os_entropy());
+    let responder = Responder::bind(
+        address,
+        keys.as_ref(),
+        role,
+        key,
+        Admission::Any,
+        RpcSettings::default(),
+    )
+    .await
+    .map_err(|error| wrong_use(error.to_string()))?;
+    responder
+        .notes()
+        .iter()
+        .for_each(|note| report.say(note.to_string()));
+    let endpoints: Vec<String> = responder
+        .endpoints()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    report.say(format!("listening at {}", endpoints.join(", ")));
+    report.event(&serde_json::json!({ "event": "endpoints", "endpoints": endpoints }));
+    Ok(responder)
+}
+
+/// Opens the way to a role elsewhere; whether it is there shows with the first call.
+pub(crate) async fn connect(
+    address: &Endpoint,
+    keys: Option<&LinkKeys>,
+    role: Role,
+) -> anyhow::Result<sc_transport::Requester> {
+    let key = LinkKey::generate(&mut os_entropy());
+    sc_transport::Requester::connect(
+        address,
+        keys,
+        role,
+        key,
+        Admission::Any,
+        RpcSettings::default(),
+    )
+    .await
+    .map_err(|error| wrong_use(error.to_string()))
+}
+
+/// Starts the trusted coding program.
+pub(crate) fn start_coder(coding: &CodingArgs, report: &Report) -> anyhow::Result<Caller> {
+    let choice = CoderChoice {
+        kernel: coding.kernel.clone(),
+        threads: coding.threads,
+    };
+    // The child runs on this very processor: what it would refuse is better said here.
+    let kernel = choice
+        .kernel()
+        .map_err(|error| wrong_use(format!("--{error}")))?;
+    report.say(SIMULATION_LINE);
+    let platform = match coding.platform {
+        PlatformName::Inline => {
+            report.say("platform inline: the trusted program runs in this very process, for tests and measurement; it carries no claim");
+            let platform = SimulatedPlatform::new(simulation_development_key(), [0; 32]);
+            Platform::Inline {
+                program: Arc::new(Engine::new(Box::new(platform), kernel)),
+                entropy,
+            }
+        }
+        PlatformName::Process => {
+            let binary = match &coding.program {
+                Some(path) => path.clone(),
+                None => {
+                    build_with_cargo(PROGRAM)?;
+                    find_program(PROGRAM).map_err(|error| wrong_use(error.to_string()))?
+                }
+            };
+            Platform::Process {
+                binary,
+                arguments: choice.arguments(),
+            }
+        }
+    };
+    Caller::start(platform).map_err(|error| wrong_use(error.to_string()))
+}

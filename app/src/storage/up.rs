@@ -1,0 +1,502 @@
+//! `up`: everything on this machine, as threads of one process or as processes of their own.
+//!
+//! Invariant: what it starts ends with it; a second `up` in the same folder finds its data, and two at once are refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sc_attestation::Policy;
+use sc_store::{LocationSettings, StoreSettings};
+use sc_transport::Endpoint;
+use serde_json::json;
+use tokio::sync::{oneshot, watch};
+
+use crate::cli::{PlatformName, ScbrArgs, Verbosity};
+use crate::demo::process::Role;
+use crate::report::{Report, line};
+use crate::storage::cli::{CodingArgs, UpArgs};
+use crate::storage::files::make_private_folder;
+use crate::storage::gateway::{self, GatewaySetup, TlsChoice};
+use crate::storage::store::{self, StoreSetup};
+use crate::{scbr, wrong_use};
+
+/// So long a role may take to be ready.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// So long a role may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+/// Paths of sockets have fewer bytes than this, whatever the system.
+const SOCKET_PATH_MAX: usize = 100;
+
+/// Where local locations pretend to be.
+const REGIONS: [&str; 3] = ["north", "south", "west"];
+/// Who pretends to run them.
+const PROVIDERS: [&str; 2] = ["first-cloud", "second-cloud"];
+
+/// What to run.
+pub(crate) struct UpSettings {
+    pub(crate) data: PathBuf,
+    pub(crate) rest: SocketAddr,
+    /// Where the router listens; none: no router.
+    pub(crate) router: Option<SocketAddr>,
+    pub(crate) processes: bool,
+    pub(crate) catalogue: Option<String>,
+    pub(crate) tls: bool,
+    pub(crate) locations: u8,
+}
+
+pub(crate) async fn run(arguments: UpArgs) -> anyhow::Result<()> {
+    let report = Report::new("up", &arguments.verbosity);
+    let stop = scbr::stopped()?;
+    let data = match arguments.data {
+        Some(data) => data,
+        None => default_folder()?,
+    };
+    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let settings = UpSettings {
+        data: data.clone(),
+        rest: at(arguments.port),
+        router: Some(at(arguments.router_port)),
+        processes: arguments.processes,
+        catalogue: arguments.catalogue,
+        tls: arguments.tls,
+        locations: arguments.locations,
+    };
+    let running = start(settings, &report).await?;
+    tell(&running, &data, arguments.processes, &arguments.verbosity);
+    tokio::select! {
+        () = stop => {}
+        ended = running.any_ended() => {
+            let name = ended;
+            running.stop().await?;
+            bail!("the {name} has ended by itself: see what it said above");
+        }
+    }
+    report.say("ending");
+    running.stop().await
+}
+
+fn default_folder() -> anyhow::Result<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let base = state.or_else(home);
+    let base = base.ok_or_else(|| wrong_use("there is no HOME: name a folder with --data DIR"))?;
+    Ok(base.join("securecloud/up"))
+}
+
+fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) {
+    if verbosity.json {
+        let processes: serde_json::Map<_, _> = running
+            .children
+            .iter()
+            .map(|child| (child.name().to_owned(), json!(child.pid())))
+            .collect();
+        let ready =
+            json!({ "event": "ready", "urls": running.urls, "data": data, "processes": processes });
+        line(&ready.to_string());
+    }
+    if verbosity.silent || verbosity.json {
+        return;
+    }
+    let url = |name: &str| running.urls[name].as_str().unwrap_or("").to_owned();
+    let place = |name: &str| data.join(name).display().to_string();
+    for text in [
+        sc_enclave::SIMULATION_LINE.to_owned(),
+        if processes {
+            "store, router and gateway are processes of their own: the host's hold no key of the owner's".to_owned()
+        } else {
+            "owner and host share this one process, so nothing is kept from the host: for that, --processes".to_owned()
+        },
+        String::new(),
+        format!("  REST        {}", url("rest")),
+        format!("  explorer    {}", url("explorer")),
+        format!("  metrics     {}", url("metrics")),
+        format!("  router      {}", url("router")),
+        format!(
+            "  token       {}   (paste it into the explorer's Authorize)",
+            place("token")
+        ),
+        format!("  addresses   {}", place("urls.json")),
+        format!(
+            "  owner keys  {}   (back this up: without it nothing can be read)",
+            place("owner")
+        ),
+        format!("  locations   {}", place("locations")),
+        String::new(),
+        format!(
+            "  export SECURECLOUD_URL={} SECURECLOUD_TOKEN={}",
+            url("base"),
+            place("token")
+        ),
+        "  securecloud kv datastore create photos --policy cold".to_owned(),
+        "  securecloud kv put FILE photos/first".to_owned(),
+        String::new(),
+        "  ^C ends everything; the next `securecloud up` finds it again".to_owned(),
+    ] {
+        line(&text);
+    }
+}
+
+/// Everything that was started.
+pub(crate) struct Running {
+    pub(crate) urls: serde_json::Value,
+    pub(crate) token: PathBuf,
+    /// Where the store listens; none of another process's.
+    pub(crate) store: Option<Endpoint>,
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<Option<&'static str>>,
+    threads: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
+    children: Vec<Role>,
+    _lock: std::fs::File,
+}
+
+impl Running {
+    /// Completes when a role ends that nobody has asked to; gives its name.
+    pub(crate) async fn any_ended(&self) -> &'static str {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(name) => name.unwrap_or("role"),
+            // Processes are looked after by their parent's end alone.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends every role, those that clients ask first, and waits for them.
+    ///
+    /// # Errors
+    /// The first role's that did not end well.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // Whoever has ended does not hear it.
+        let _ = self.stop.send(true);
+        let mut result = Ok(());
+        for child in self.children.into_iter().rev() {
+            let ended = async {
+                child.interrupt()?;
+                child.end(END_PATIENCE).await
+            };
+            result = result.and(ended.await);
+        }
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            let mut result = Ok(());
+            for (name, thread) in threads {
+                let ended = thread.join();
+                let ended = ended.unwrap_or_else(|_| bail!("the {name} broke down"));
+                result = result.and(ended.with_context(|| format!("the {name}")));
+            }
+            result
+        });
+        result.and(joined.await.context("waiting for threads")?)
+    }
+}
+
+/// Starts every role; returns when requests are served.
+///
+/// # Errors
+/// What keeps a role from starting, with the fix. Nothing runs then.
+pub(crate) async fn start(settings: UpSettings, report: &Report) -> anyhow::Result<Running> {
+    let data = &settings.data;
+    make_private_folder(data)?;
+    let lock = lock(data)?;
+    let (stop, stopping) = watch::channel(false);
+    let (tell_end, ended) = watch::channel(None);
+    let mut running = Running {
+        urls: serde_json::Value::Null,
+        token: data.join("token"),
+        store: None,
+        stop,
+        ended,
+        threads: Vec::new(),
+        children: Vec::new(),
+        _lock: lock,
+    };
+    let started = if settings.processes {
+        start_processes(&settings, &mut running).await
+    } else {
+        start_threads(&settings, report, &stopping, &tell_end, &mut running).await
+    };
+    let (rest, router) = match started {
+        Ok(urls) => urls,
+        Err(error) => {
+            // The error that is told is the first one.
+            let _ = running.stop().await;
+            return Err(error);
+        }
+    };
+    running.urls = json!({
+        "base": rest,
+        "rest": format!("{rest}/v1"),
+        "explorer": format!("{rest}/explorer"),
+        "metrics": format!("{rest}/metrics"),
+        "router": router,
+    });
+    let text = format!("{:#}\n", running.urls);
+    let path = data.join("urls.json");
+    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    Ok(running)
+}
+
+/// Holds the folder for this process alone.
+fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+    let path = data.join("lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(wrong_use(format!(
+            "{} is in use by another `securecloud up`: end that one, or name another folder with --data",
+            data.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(error).context(path.display().to_string()),
+    }
+}
+
+/// The catalogue that was asked for, or the one in the folder.
+fn catalogue(settings: &UpSettings) -> String {
+    match &settings.catalogue {
+        Some(url) => url.clone(),
+        None => settings.data.join("catalogue.db").display().to_string(),
+    }
+}
+
+/// The locations of a new store: folders that pretend to be in several places and with several providers.
+pub(crate) fn local_locations(count: u8) -> Vec<(String, LocationSettings)> {
+    let each = (0..usize::from(count)).map(|number| {
+        let name = format!("site-{}", number + 1);
+        let text = json!({
+            "backend": { "kind": "fs", "path": format!("locations/{name}") },
+            "region": REGIONS[number % REGIONS.len()],
+            "zone": format!("zone-{}", number % 2 + 1),
+            "provider": PROVIDERS[number % PROVIDERS.len()],
+            "cost_per_gb_month": 0.02,
+            "cost_per_gb_read": 0.01,
+        });
+        let settings = LocationSettings::parse(&text.to_string());
+        (
+            name,
+            settings.expect("settings as this function writes them"),
+        )
+    });
+    each.collect()
+}
+
+async fn start_threads(
+    settings: &UpSettings,
+    report: &Report,
+    stopping: &watch::Receiver<bool>,
+    tell_end: &watch::Sender<Option<&'static str>>,
+    running: &mut Running,
+) -> anyhow::Result<(String, String)> {
+    let name = format!("store-{}", std::process::id());
+    let store_endpoint = Endpoint::Inproc(name);
+    let (ready, is_ready) = oneshot::channel();
+    let setup = StoreSetup {
+        address: store_endpoint.clone(),
+        link_keys: None,
+        catalogue: catalogue(settings),
+        data: settings.data.clone(),
+        coders: Vec::new(),
+        coding: CodingArgs {
+            platform: PlatformName::Inline,
+            program: None,
+            kernel: None,
+            threads: None,
+        },
+        settings: StoreSettings::default(),
+        first: local_locations(settings.locations),
+    };
+    let quiet = report.quiet("store");
+    let stop = until(stopping.clone());
+    running
+        .threads
+        .push(thread("store", tell_end, move || async move {
+            let ready = |_: &[Endpoint]| {
+                let _ = ready.send(());
+            };
+            store::serve(setup, &quiet, ready, stop).await
+        })?);
+    wait_for("store", is_ready, running).await?;
+    running.store = Some(store_endpoint.clone());
+
+    let (ready, is_ready) = oneshot::channel();
+    let setup = GatewaySetup {
+        store: store_endpoint,
+        link_keys: None,
+        owner: settings.data.join("owner"),
+        rest: settings.rest,
+        tls: settings.tls.then_some(TlsChoice::SelfSigned),
+        evidence: Policy::development(),
+        token: Some(running.token.clone()),
+    };
+    let quiet = report.quiet("gateway");
+    let stop = until(stopping.clone());
+    running
+        .threads
+        .push(thread("gateway", tell_end, move || async move {
+            let ready = |url: &str| {
+                let _ = ready.send(url.to_owned());
+            };
+            gateway::serve(setup, &quiet, ready, stop).await
+        })?);
+    let rest = wait_for("gateway", is_ready, running).await?;
+
+    let Some(router) = settings.router else {
+        return Ok((rest, String::new()));
+    };
+    let router = settled(router)?;
+    let arguments = router_arguments(router, &settings.data);
+    let address = router_url(router);
+    let stop = until(stopping.clone());
+    running.threads.push(thread("router", tell_end, move || {
+        scbr::run_until(arguments, stop)
+    })?);
+    Ok((rest, address))
+}
+
+fn router_arguments(router: SocketAddr, data: &Path) -> Box<ScbrArgs> {
+    let mut arguments = ScbrArgs::listening(router.to_string());
+    arguments.spill = Some(data.join("router"));
+    arguments.verbosity.silent = true;
+    arguments.platform = PlatformName::Inline;
+    Box::new(arguments)
+}
+
+/// The address, with a port that is free now where none is named.
+fn settled(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    Ok(std::net::TcpListener::bind(address)?.local_addr()?)
+}
+
+fn router_url(router: SocketAddr) -> String {
+    format!("tcp://{router}")
+}
+
+/// Completes when everything is to end.
+async fn until(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone has nobody left to serve.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Starts a role on a thread of its own, with a runtime of its own.
+fn thread<F>(
+    name: &'static str,
+    tell_end: &watch::Sender<Option<&'static str>>,
+    role: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<(&'static str, JoinHandle<anyhow::Result<()>>)>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let tell_end = tell_end.clone();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let result = runtime.block_on(role());
+        runtime.shutdown_timeout(Duration::from_millis(500));
+        // Nobody listens any more once everything is ending.
+        let _ = tell_end.send(Some(name));
+        result
+    };
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    Ok((name, builder.spawn(run)?))
+}
+
+/// Waits for a role to be ready; if it ends instead, its error is told.
+async fn wait_for<T>(
+    name: &'static str,
+    ready: oneshot::Receiver<T>,
+    running: &mut Running,
+) -> anyhow::Result<T> {
+    match tokio::time::timeout(READY_PATIENCE, ready).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) => {
+            let (_, thread) = running.threads.pop().context("the role was started")?;
+            let ended = tokio::task::spawn_blocking(move || thread.join()).await?;
+            match ended {
+                Ok(Err(error)) => Err(error),
+                _ => bail!("the {name} ended before it was ready"),
+            }
+        }
+        Err(_) => bail!(
+            "the {name} was not ready after {} s",
+            READY_PATIENCE.as_secs()
+        ),
+    }
+}
+
+async fn start_processes(
+    settings: &UpSettings,
+    running: &mut Running,
+) -> anyhow::Result<(String, String)> {
+    let data = std::path::absolute(&settings.data)?;
+    let text = |path: &Path| path.display().to_string();
+    let run = data.join("run");
+    make_private_folder(&run)?;
+    let socket = run.join("store");
+    let address = if text(&socket).len() < SOCKET_PATH_MAX {
+        // One that an earlier store has left behind; the folder is locked, so nobody listens there.
+        let _ = std::fs::remove_file(&socket);
+        format!("ipc://{}", text(&socket))
+    } else {
+        "tcp://127.0.0.1:0".to_owned()
+    };
+    crate::platform::build_with_cargo("sc-coder")?;
+    crate::platform::build_with_cargo("sc-cbr")?;
+    let mut store = Role::start(
+        &data,
+        "store",
+        &[
+            "--address",
+            &address,
+            "--catalogue",
+            &catalogue(settings),
+            "--data",
+            &text(&data),
+            "--new-locations",
+            &settings.locations.to_string(),
+        ],
+    )?;
+    let event = store.event("endpoints", READY_PATIENCE).await;
+    running.children.push(store);
+    let endpoint = event?["endpoints"][0].as_str().unwrap_or("").to_owned();
+
+    let rest = settings.rest.to_string();
+    let (owner, token) = (text(&data.join("owner")), text(&data.join("token")));
+    let mut arguments = vec![
+        "--store",
+        &endpoint,
+        "--owner",
+        &owner,
+        "--rest",
+        &rest,
+        "--token",
+        &token,
+        "--allow-simulation",
+    ];
+    if settings.tls {
+        arguments.push("--tls");
+    }
+    let mut gateway = Role::start(&data, "gateway", &arguments)?;
+    let event = gateway.event("rest", READY_PATIENCE).await;
+    running.children.push(gateway);
+    let rest = event?["url"].as_str().unwrap_or("").to_owned();
+
+    let Some(router) = settings.router else {
+        return Ok((rest, String::new()));
+    };
+    let spill = text(&data.join("router"));
+    let address = router.to_string();
+    let mut scbr = Role::start(&data, "scbr", &["-a", &address, "--spill", &spill])?;
+    let event = scbr.event("endpoints", READY_PATIENCE).await;
+    running.children.push(scbr);
+    let router = event?["endpoints"][0].as_str().unwrap_or("").to_owned();
+    Ok((rest, router))
+}

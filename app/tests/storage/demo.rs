@@ -1,0 +1,28 @@
+//! The demonstration of storage.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn the_demonstration_reads_back_every_byte_with_two_locations_lost() {
+    let output = Command::new(env!("CARGO_BIN_EXE_securecloud"))
+        .args(["demo", "storage", "--json"])
+        .output()
+        .unwrap();
+
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let policies = told["policies"].as_array().unwrap();
+    let space =
+        |row: &Value| row["stored_bytes"].as_f64().unwrap() / row["bytes"].as_f64().unwrap();
+    assert_eq!(policies.len(), 3);
+    assert!(policies.iter().all(|row| row["intact"] == true));
+    assert!((2.9..3.1).contains(&space(&policies[0])));
+    assert!((1.49..1.6).contains(&space(&policies[1])));
+    assert!((1.49..1.6).contains(&space(&policies[2])));
+}

@@ -1,0 +1,15 @@
+//! Storage through the real binary: `securecloud up` as a newcomer starts it, and what it must not let the host see.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail as the test does"
+)]
+
+#[path = "../secrecy/process.rs"]
+mod process;
+
+mod demo;
+mod http;
+mod journeys;
+mod secrecy;
+mod system;

@@ -1,0 +1,65 @@
+//! A running `securecloud up`, and requests to it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Http};
+use crate::process::Role;
+
+/// Everything of one folder, ended when it goes out of scope.
+pub(crate) struct System {
+    pub(crate) ready: Value,
+    pub(crate) http: Http,
+    pub(crate) token: String,
+    role: Role,
+}
+
+impl System {
+    /// Starts everything in `data`, as threads or, with `--processes`, as processes.
+    pub(crate) fn start(data: &Path, flags: &[&str]) -> Self {
+        let folder = data.to_str().unwrap();
+        let arguments = ["--data", folder, "--port", "0", "--router-port", "0"];
+        let mut role = Role::start(data, "up", &[&arguments[..], flags].concat());
+        let ready = role.event("ready");
+        let base = ready["urls"]["base"].as_str().unwrap();
+        let token = std::fs::read_to_string(data.join("token")).unwrap();
+        Self {
+            http: Http::new(base.strip_prefix("http://").unwrap()),
+            token: token.trim().to_owned(),
+            ready,
+            role,
+        }
+    }
+
+    /// A request with the token.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
+        let authorization = format!("Authorization: Bearer {}", self.token);
+        let headers = [&[authorization.as_str()], headers].concat();
+        self.http.ask(method, path, &headers, body)
+    }
+
+    /// Makes a datastore.
+    pub(crate) fn datastore(&self, name: &str, policy: &str) {
+        let body = json!({ "name": name, "policy": policy }).to_string();
+        let json = ["Content-Type: application/json"];
+        let answer = self.ask("POST", "/v1/datastores", &json, body.as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+
+    /// The process of a role.
+    pub(crate) fn pid(&self, role: &str) -> u32 {
+        let pid = self.ready["processes"][role].as_u64().unwrap();
+        u32::try_from(pid).unwrap()
+    }
+
+    /// Ends it as ^C does, and waits.
+    pub(crate) fn end(self) {
+        self.role.end();
+    }
+
+    /// Ends it as a power cut does, and waits.
+    pub(crate) fn kill(self) {
+        drop(self.role);
+    }
+}
