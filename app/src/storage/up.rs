@@ -196,7 +196,9 @@ impl Running {
 ///
 /// # Errors
 /// What keeps a role from starting, with the fix. Nothing runs then.
-pub(crate) async fn start(settings: UpSettings, report: &Report) -> anyhow::Result<Running> {
+pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::Result<Running> {
+    // Roles of their own run in that folder, where a relative path means another one.
+    settings.data = std::path::absolute(&settings.data)?;
     let data = &settings.data;
     make_private_folder(data)?;
     let lock = lock(data)?;

@@ -138,6 +138,21 @@ fn a_coder_that_is_killed_costs_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn a_folder_may_be_named_from_where_one_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    for flags in [&[][..], &["--processes"]] {
+        let arguments = ["--data", "here", "--port", "0", "--router-port", "0"];
+        let arguments = [&arguments[..], flags].concat();
+
+        let mut role = crate::process::Role::start(folder.path(), "up", &arguments);
+
+        role.event("ready");
+        assert!(folder.path().join("here/catalogue.db").is_file());
+        role.end();
+    }
+}
+
+#[test]
 fn a_second_system_in_the_same_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let system = System::start(folder.path(), &[]);
