@@ -68,6 +68,7 @@ pub(crate) fn run(arguments: KvArgs) -> anyhow::Result<ExitCode> {
 async fn carry_out(mut arguments: KvArgs) -> anyhow::Result<ExitCode> {
     let Some(command) = arguments.command.take() else {
         let mut command = Cli::command();
+        command.build();
         let help = command
             .find_subcommand_mut("kv")
             .map(|it| it.render_long_help());

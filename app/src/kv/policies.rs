@@ -67,6 +67,14 @@ fn redundancy(code: Option<&Value>) -> String {
     }
 }
 
+/// A number with four digits behind the point at most; anything else in words.
+fn rounded(value: Option<&Value>) -> String {
+    match value.and_then(Value::as_f64) {
+        Some(number) => ((number * 1e4).round() / 1e4).to_string(),
+        None => words(value),
+    }
+}
+
 /// The members of an object that say something: `per_provider 3, regions north, south`.
 fn members(object: Option<&Value>) -> String {
     let Some(Value::Object(object)) = object else {
@@ -86,7 +94,7 @@ fn print(kv: &Kv, heading: &str, told: &Value) {
 
 fn description(heading: &str, told: &Value) -> String {
     let survived = |name: &str| words(told.get("losses_survived").and_then(|it| it.get(name)));
-    let number = |name: &str| words(told.get(name));
+    let number = |name: &str| rounded(told.get(name));
     let code = told.get("definition").and_then(|it| it.get("redundancy"));
     [
         heading.to_owned(),
@@ -138,6 +146,18 @@ mod tests {
             assert_eq!(redundancy(Some(&code)), told);
         }
         assert_eq!(redundancy(None), "");
+    }
+
+    #[test]
+    fn numbers_are_rounded() {
+        for (number, told) in [
+            (json!(1.333_333_333), "1.3333"),
+            (json!(0.009_999_999_999_999_998), "0.01"),
+            (json!(6), "6"),
+            (json!("a"), "a"),
+        ] {
+            assert_eq!(rounded(Some(&number)), told);
+        }
     }
 
     #[test]

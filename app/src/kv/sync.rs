@@ -267,7 +267,8 @@ fn summarize(kv: &Kv, arguments: &SyncArgs, event: &str, tally: &Tally, deleted:
             };
             let bytes = shown_bytes(tally.bytes);
             let same = tally.kept;
-            format!("{verb} {moved}, {bytes}; deleted {deleted}; {same} were the same")
+            let delete = if is_dry { "would delete" } else { "deleted" };
+            format!("{verb} {moved}, {bytes}; {delete} {deleted}; {same} are the same")
         },
     );
 }

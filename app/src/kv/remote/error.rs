@@ -102,6 +102,7 @@ fn told(title: &str, detail: &str, code: &str) -> String {
     let mut text = match (title, detail) {
         (title, "") => title.to_owned(),
         ("", detail) => detail.to_owned(),
+        (title, detail) if title.eq_ignore_ascii_case(detail) => title.to_owned(),
         (title, detail) => format!("{title}: {detail}"),
     };
     if text.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: bodies pass in pieces, whatever an object's size; nobody is waited for longer than [`PATIENCE`] while nothing moves.
 
+use std::error::Error;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -211,29 +212,35 @@ impl Exchange {
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> RemoteError {
         let mut fix = "does a gateway run there?";
-        let mut cause: &(dyn std::error::Error + 'static) = error;
-        loop {
-            if let Some(body) = cause.downcast_ref::<io::Error>()
-                && let Some(inner) = body.get_ref()
-            {
-                if inner.is::<BodyFailed>() {
-                    return RemoteError::Body(io::Error::new(body.kind(), inner.to_string()));
-                }
-                if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-                    fix = fix_of_tls(tls);
-                }
+        let mut last = String::new();
+        for cause in causes(error) {
+            if cause.is::<BodyFailed>() {
+                return RemoteError::Body(io::Error::other(cause.to_string()));
             }
-            match cause.source() {
-                Some(source) => cause = source,
-                None => break,
+            if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+                fix = fix_of_tls(tls);
             }
+            last = cause.to_string();
         }
         RemoteError::Unreachable {
             url: self.base.clone(),
-            cause: cause.to_string(),
+            cause: last,
             fix,
         }
     }
+}
+
+/// An error and what is behind it, with what an I/O error was made of, which is not its source.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&cause| {
+        let made_of = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match made_of {
+            Some(made_of) => Some(made_of),
+            None => cause.source(),
+        }
+    })
 }
 
 /// What a status means by itself: an answer to HEAD has no document to say more with.
@@ -381,6 +388,14 @@ mod tests {
         let error = sent.unwrap_err();
         assert!(matches!(error, RemoteError::Body(_)), "{error:?}");
         assert_eq!(error.to_string(), "it: too short");
+    }
+
+    #[test]
+    fn what_stands_behind_an_error_is_found_however_it_is_wrapped() {
+        let tls = rustls::Error::DecryptError;
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+
+        assert!(causes(&error).any(|it| it.is::<rustls::Error>()));
     }
 
     #[tokio::test]
