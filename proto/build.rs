@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "storage",
         "coder",
         "store",
+        "backend",
     ]
     .map(|name| format!("securecloud/{name}.proto"));
     println!("cargo::rerun-if-changed=securecloud");

@@ -21,5 +21,6 @@ package!(routing, "securecloud.routing.v1.rs");
 package!(storage, "securecloud.storage.v1.rs");
 package!(coder, "securecloud.coder.v1.rs");
 package!(store, "securecloud.store.v1.rs");
+package!(backend, "securecloud.backend.v1.rs");
 
 pub use prost::{DecodeError, Message};

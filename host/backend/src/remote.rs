@@ -1,0 +1,273 @@
+//! Fragments at a backend elsewhere, over a link.
+//!
+//! [`Remote`] asks, [`BackendService`] answers; both links have the numbers of [`rpc_settings`]. Nothing is asked twice here: a call
+//! whose fate is unknown is unavailable, and whoever made it repeats it, which the contract of [`Backend`] makes safe.
+//! Invariant: what a peer answers is parsed and held against what was asked before it is believed.
+//! Source: docs/FORMATS.md, "Backends at a distance".
+
+mod message;
+mod service;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_transport::{
+    Admission, Endpoint, EndpointError, Frame, LinkKeys, LinkSigner, LinkState, RPC_HEAD_MAX,
+    Requester, Role, RpcError, RpcSettings,
+};
+use tokio::task::AbortHandle;
+
+use self::message::{Answer, PAGE_MAX, Request};
+pub use self::service::BackendService;
+use crate::{Backend, BackendError, Capabilities, FragmentName, Listed, Reply, Usage};
+
+/// Longest body that travels, in bytes: a body is one frame, and those of segments have at most 8 MiB and a header.
+pub const REMOTE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// So long after it was not answered a backend is asked again what it is.
+const DESCRIBE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The numbers of links that carry fragments, for the store's requester and the backend's responder alike: frames with room for any
+/// body that travels, and credit for two of the longest or seven of those of full segments on their way.
+#[must_use]
+pub fn rpc_settings() -> RpcSettings {
+    RpcSettings {
+        max_frame: REMOTE_BYTES_MAX + RPC_HEAD_MAX as u64,
+        data_window: 2 * REMOTE_BYTES_MAX + (1 << 20),
+        ..RpcSettings::default()
+    }
+}
+
+/// A location at a backend elsewhere. Used within a tokio runtime.
+///
+/// It takes bodies of up to [`REMOTE_BYTES_MAX`]. A longer fragment that got there otherwise is listed, deleted, and read in ranges.
+pub struct Remote {
+    way: Arc<Way>,
+    /// Looks after the capabilities.
+    refreshing: AbortHandle,
+}
+
+/// What calls go by.
+struct Way {
+    requester: Requester,
+    endpoint: Endpoint,
+    deadline: Duration,
+    /// As last told.
+    capabilities: Mutex<Capabilities>,
+}
+
+impl Remote {
+    /// Opens a link in the role of a store to whoever of `expected` answers at `endpoint`; a backend that is not there yet is no error.
+    /// Each call ends within `deadline`.
+    ///
+    /// # Errors
+    /// The endpoint cannot be used; the message names the fix.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        keys: Option<&LinkKeys>,
+        signer: impl LinkSigner + 'static,
+        expected: Admission,
+        deadline: Duration,
+    ) -> Result<Self, EndpointError> {
+        let settings = rpc_settings();
+        let requester =
+            Requester::connect(endpoint, keys, Role::Store, signer, expected, settings).await?;
+        Ok(Self::over(requester, endpoint.clone(), deadline))
+    }
+
+    /// The same over a `requester` that was made with [`rpc_settings`]; errors name `endpoint`.
+    #[must_use]
+    pub fn over(requester: Requester, endpoint: Endpoint, deadline: Duration) -> Self {
+        let way = Arc::new(Way {
+            requester,
+            endpoint,
+            deadline,
+            capabilities: Mutex::default(),
+        });
+        let refreshing = tokio::spawn(refresh(Arc::clone(&way))).abort_handle();
+        Self { way, refreshing }
+    }
+
+    /// Asks what sets the backend apart, which [`Backend::capabilities`] says from then on.
+    ///
+    /// It is asked by itself whenever a link has come up; until the first answer it passes for one that is not durable.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`].
+    pub async fn describe(&self) -> Result<Capabilities, BackendError> {
+        self.way.describe().await
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.refreshing.abort();
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Remote({})", self.way.endpoint)
+    }
+}
+
+impl Backend for Remote {
+    fn capabilities(&self) -> Capabilities {
+        *self.way.capabilities()
+    }
+
+    fn put<'a>(&'a self, name: &'a FragmentName, body: Bytes) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let bytes = body.len() as u64;
+            if bytes > REMOTE_BYTES_MAX {
+                return Err(BackendError::TooLarge { bytes });
+            }
+            match self.way.ask(Request::Put(name.clone(), body)).await? {
+                Answer::Stored => Ok(()),
+                _ => Err(self.way.mistaken()),
+            }
+        })
+    }
+
+    fn get<'a>(&'a self, name: &'a FragmentName) -> Reply<'a, Bytes> {
+        Box::pin(async move {
+            match self.way.ask(Request::Get(name.clone())).await? {
+                Answer::Body(body) => Ok(body),
+                _ => Err(self.way.mistaken()),
+            }
+        })
+    }
+
+    fn read<'a>(&'a self, name: &'a FragmentName, range: Range<u64>) -> Reply<'a, Bytes> {
+        Box::pin(async move {
+            let bytes = range.end.checked_sub(range.start);
+            match self.way.ask(Request::Read(name.clone(), range)).await? {
+                Answer::Body(body) if Some(body.len() as u64) == bytes => Ok(body),
+                _ => Err(self.way.mistaken()),
+            }
+        })
+    }
+
+    fn delete<'a>(&'a self, name: &'a FragmentName) -> Reply<'a, bool> {
+        Box::pin(async move {
+            match self.way.ask(Request::Delete(name.clone())).await? {
+                Answer::Deleted(existed) => Ok(existed),
+                _ => Err(self.way.mistaken()),
+            }
+        })
+    }
+
+    fn list<'a>(&'a self, after: Option<&'a FragmentName>, limit: usize) -> Reply<'a, Vec<Listed>> {
+        Box::pin(async move {
+            let limit = limit.min(PAGE_MAX);
+            let request = Request::List {
+                after: after.cloned(),
+                limit,
+            };
+            match self.way.ask(request).await? {
+                // A page that went back would have its reader go round for ever.
+                Answer::Page(page)
+                    if page.len() <= limit
+                        && page.first().is_none_or(|first| Some(&first.name) > after) =>
+                {
+                    Ok(page)
+                }
+                _ => Err(self.way.mistaken()),
+            }
+        })
+    }
+
+    fn usage<'a>(&'a self) -> Reply<'a, Usage> {
+        Box::pin(async move {
+            match self.way.ask(Request::Usage).await? {
+                Answer::Usage(usage) => Ok(usage),
+                _ => Err(self.way.mistaken()),
+            }
+        })
+    }
+}
+
+impl Way {
+    /// Makes one call. An error that the backend tells of its own state names the endpoint, as do those of the link.
+    async fn ask(&self, request: Request) -> Result<Answer, BackendError> {
+        let frame = Frame::from(request);
+        let bytes = frame.len() - frame.head.len() as u64;
+        let reply = self.requester.call(frame, self.deadline).await;
+        let reply = reply.map_err(|error| self.failed(error, bytes))?;
+        match Answer::try_from(reply) {
+            Ok(Answer::Problem(error)) => Err(self.told(error)),
+            Ok(answer) => Ok(answer),
+            Err(malformed) => Err(self.unavailable(&malformed)),
+        }
+    }
+
+    async fn describe(&self) -> Result<Capabilities, BackendError> {
+        match self.ask(Request::Describe).await? {
+            Answer::Description(capabilities) => {
+                *self.capabilities() = capabilities;
+                Ok(capabilities)
+            }
+            _ => Err(self.mistaken()),
+        }
+    }
+
+    /// Why a call has no reply, whose request has a body of `bytes` bytes.
+    fn failed(&self, error: RpcError, bytes: u64) -> BackendError {
+        if matches!(error, RpcError::TooLarge { size, .. } if size > 0) {
+            return BackendError::TooLarge { bytes };
+        }
+        let state = self.requester.state();
+        match &*state.borrow() {
+            LinkState::Down { why: Some(why) } => {
+                self.unavailable(&format_args!("{error}; there is no link: {why}"))
+            }
+            _ => self.unavailable(&error),
+        }
+    }
+
+    fn told(&self, error: BackendError) -> BackendError {
+        let endpoint = &self.endpoint;
+        match error {
+            BackendError::Full(why) => BackendError::Full(format!("{endpoint}: {why}")),
+            BackendError::Unavailable(why) => self.unavailable(&why),
+            BackendError::Corrupt(why) => BackendError::Corrupt(format!("{endpoint}: {why}")),
+            other => other,
+        }
+    }
+
+    /// The backend answered something else than it was asked.
+    fn mistaken(&self) -> BackendError {
+        self.unavailable(&"the answer does not belong to the request")
+    }
+
+    fn unavailable(&self, why: &dyn fmt::Display) -> BackendError {
+        BackendError::Unavailable(format!("{}: {why}", self.endpoint))
+    }
+
+    fn capabilities(&self) -> MutexGuard<'_, Capabilities> {
+        let capabilities = self.capabilities.lock();
+        capabilities.expect("no holder of this lock panics")
+    }
+}
+
+/// Asks what the backend is whenever a link has come up: it may have been started anew as another one.
+async fn refresh(way: Arc<Way>) {
+    let mut state = way.requester.state();
+    loop {
+        let settled = state.wait_for(|state| !matches!(state, LinkState::Down { .. }));
+        match settled.await.as_deref() {
+            Ok(LinkState::Up(_)) => {}
+            // The requester has ended.
+            _ => return,
+        }
+        if let Err(error) = way.describe().await {
+            tracing::debug!(%error, "a backend does not say what it is");
+            tokio::time::sleep(DESCRIBE_PAUSE).await;
+        } else if state.changed().await.is_err() {
+            return;
+        }
+    }
+}

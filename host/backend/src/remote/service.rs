@@ -1,0 +1,70 @@
+//! A backend's side of the requests of stores.
+//!
+//! Invariant: every request is answered, and nothing of it reaches the backend before all of it was parsed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sc_transport::{Frame, Handler, PeerKey};
+
+use super::REMOTE_BYTES_MAX;
+use super::message::{Answer, Request};
+use crate::{Backend, BackendError};
+
+/// Answers the requests of stores with one backend. Who gets this far is up to the admission of the responder that runs it.
+#[derive(Clone)]
+pub struct BackendService(Arc<dyn Backend>);
+
+impl BackendService {
+    /// Opens `backend` to stores elsewhere.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self(backend)
+    }
+
+    /// Carries one request out. What is none is answered as unavailable.
+    pub async fn answer(&self, request: Frame) -> Frame {
+        let answer = match Request::try_from(request) {
+            Ok(request) => self.carry_out(request).await,
+            Err(malformed) => Err(BackendError::Unavailable(malformed.to_string())),
+        };
+        answer.unwrap_or_else(Answer::Problem).into()
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Answer, BackendError> {
+        let backend = &self.0;
+        match request {
+            Request::Put(name, body) => backend.put(&name, body).await.map(|()| Answer::Stored),
+            Request::Get(name) => portable(backend.get(&name).await?),
+            Request::Read(name, range) => portable(backend.read(&name, range).await?),
+            Request::Delete(name) => backend.delete(&name).await.map(Answer::Deleted),
+            Request::List { after, limit } => {
+                let listed = backend.list(after.as_ref(), limit).await;
+                listed.map(Answer::Page)
+            }
+            Request::Usage => backend.usage().await.map(Answer::Usage),
+            Request::Describe => Ok(Answer::Description(backend.capabilities())),
+        }
+    }
+}
+
+impl std::fmt::Debug for BackendService {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "BackendService({:?})", self.0.capabilities())
+    }
+}
+
+impl Handler for BackendService {
+    async fn handle(&self, _peer: PeerKey, request: Frame) -> Frame {
+        self.answer(request).await
+    }
+}
+
+/// The body, if a frame carries it: what was not stored by a remote may be longer.
+fn portable(body: Bytes) -> Result<Answer, BackendError> {
+    let bytes = body.len() as u64;
+    if bytes > REMOTE_BYTES_MAX {
+        return Err(BackendError::TooLarge { bytes });
+    }
+    Ok(Answer::Body(body))
+}
