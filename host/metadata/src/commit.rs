@@ -251,19 +251,12 @@ async fn insert(
     intent: &Ended,
     size: u64,
 ) -> Result<i64, CatalogError> {
-    let sql = "SELECT CAST(coalesce(sum(stored_bytes), 0) AS BIGINT) FROM segment \
-        WHERE version = $1 AND position IS NOT NULL";
-    let mut rows = tx.query(sql, &[(&commit.version).into()]).await?;
-    let mut row = rows.pop().expect("a sum over any rows is one row");
-    let stored_bytes: u64 = row.take()?;
-
     let version = NewVersion {
         id: &commit.version,
         datastore,
         key: &intent.key,
         number: intent.number,
         size,
-        stored_bytes,
         created_ms: intent.created_ms,
         policy: &intent.policy,
         policy_version: intent.policy_version,
@@ -272,8 +265,8 @@ async fn insert(
         tags: &commit.tags.concat(),
         body: &commit.body,
     };
-    version.insert(tx).await?;
+    let stored_bytes = version.insert(tx).await?;
     let sql = "INSERT INTO manifest_debt (version) VALUES ($1)";
     tx.execute(sql, &[(&commit.version).into()]).await?;
-    Ok(i64::try_from(stored_bytes).unwrap_or(i64::MAX))
+    Ok(stored_bytes)
 }

@@ -139,7 +139,6 @@ async fn insert_marker(
         key,
         number,
         size: 0,
-        stored_bytes: 0,
         created_ms: now_ms,
         policy: "",
         policy_version: 0,

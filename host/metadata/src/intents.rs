@@ -190,24 +190,21 @@ impl Intent {
     }
 }
 
+/// The number is drawn last: everybody who begins in the datastore waits for its row, from then to the commit. Nobody else can see the
+/// intent before that, so the order of locks does not matter to it.
 async fn begin(
     tx: &mut dyn Transaction,
     intent: &NewIntent,
     segments: &[Segment],
 ) -> Result<u64, CatalogError> {
     keys::check(&intent.key)?;
-    let (number, _) = datastores::draw_number(tx, &intent.datastore).await?;
-    if spent::is_used(tx, &intent.version).await? {
-        return Err(CatalogError::VersionExists);
-    }
     let sql = "INSERT INTO intent (version, datastore, key, number, lease_until_ms, upload, policy, policy_version, created_ms, \
             is_overtaken) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT DO NOTHING";
-    let params: [Param<'_>; 9] = [
+        VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, 0) ON CONFLICT DO NOTHING";
+    let params: [Param<'_>; 8] = [
         (&intent.version).into(),
         (&intent.datastore).into(),
         (&intent.key).into(),
-        number.into(),
         intent.lease_until_ms.into(),
         intent.upload.as_ref().into(),
         (&*intent.policy).into(),
@@ -217,7 +214,14 @@ async fn begin(
     if tx.execute(sql, &params).await? == 0 {
         return Err(CatalogError::Exists("intent"));
     }
+    if spent::is_used(tx, &intent.version).await? {
+        return Err(CatalogError::VersionExists);
+    }
     segments::insert(tx, &intent.version, intent.upload.is_some(), segments).await?;
+    let (number, _) = datastores::draw_number(tx, &intent.datastore).await?;
+    let sql = "UPDATE intent SET number = $2 WHERE version = $1";
+    tx.execute(sql, &[(&intent.version).into(), number.into()])
+        .await?;
     Ok(number)
 }
 

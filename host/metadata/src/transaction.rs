@@ -2,7 +2,7 @@
 //!
 //! Parameters are `$1`, `$2`, … Columns are BIGINT, BYTEA and TEXT. A row that an operation goes on to change is read with [`LOCK`] behind
 //! the statement; engines with many writers take it as `FOR UPDATE`, the others as the comment that it is.
-//! Order of locks, the same everywhere: datastore, then intent, then the rest.
+//! Order of locks, the same everywhere: datastore, then intents that others can see, then the rest.
 
 use core::future::Future;
 use core::pin::Pin;

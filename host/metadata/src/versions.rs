@@ -262,7 +262,6 @@ pub(crate) struct NewVersion<'a> {
     pub(crate) key: &'a Key,
     pub(crate) number: u64,
     pub(crate) size: u64,
-    pub(crate) stored_bytes: u64,
     pub(crate) created_ms: u64,
     pub(crate) policy: &'a str,
     pub(crate) policy_version: u32,
@@ -273,21 +272,23 @@ pub(crate) struct NewVersion<'a> {
 }
 
 impl NewVersion<'_> {
-    /// Writes it.
+    /// Writes it; returns the bytes of the fragments of its segments, which have their positions by now.
     ///
     /// # Errors
     /// `VersionExists` if its id is taken.
-    pub(crate) async fn insert(&self, tx: &mut dyn Transaction) -> Result<(), CatalogError> {
-        let sql = "INSERT INTO version (id, datastore, key, number, size, stored_bytes, created_ms, policy, policy_version, \
-                is_marker, head, tags, body) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING";
-        let params: [Param<'_>; 13] = [
+    pub(crate) async fn insert(&self, tx: &mut dyn Transaction) -> Result<i64, CatalogError> {
+        let sql = "INSERT INTO version (id, datastore, key, number, size, created_ms, policy, policy_version, is_marker, head, tags, \
+                body, stored_bytes) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+                (SELECT CAST(coalesce(sum(s.stored_bytes), 0) AS BIGINT) FROM segment s \
+                    WHERE s.version = $1 AND s.position IS NOT NULL)) \
+            ON CONFLICT DO NOTHING RETURNING stored_bytes";
+        let params: [Param<'_>; 12] = [
             self.id.into(),
             self.datastore.into(),
             self.key.into(),
             self.number.into(),
             self.size.into(),
-            self.stored_bytes.into(),
             self.created_ms.into(),
             self.policy.into(),
             self.policy_version.into(),
@@ -296,10 +297,8 @@ impl NewVersion<'_> {
             self.tags.into(),
             self.body.into(),
         ];
-        match tx.execute(sql, &params).await? {
-            0 => Err(CatalogError::VersionExists),
-            _ => Ok(()),
-        }
+        let mut rows = tx.query(sql, &params).await?;
+        rows.pop().ok_or(CatalogError::VersionExists)?.take()
     }
 }
 

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sc_metadata::Catalog;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::engines::{client, with_schema};
 use crate::house::{House, version_id};
@@ -133,24 +135,31 @@ fn operations_survive_that_the_server_ends_their_connections() {
     with_schema(async |url| {
         let catalog = Catalog::postgres(&url).await.unwrap();
         let house = House::new(catalog, true).await;
+        let done = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..8)
             .map(|task| {
-                let house = house.clone();
+                let (house, done) = (house.clone(), Arc::clone(&done));
                 tokio::spawn(async move {
                     for turn in 0..20 {
                         house.put(&format!("key-{task}"), task * 100 + turn).await;
+                        done.fetch_add(1, Ordering::SeqCst);
                     }
                 })
             })
             .collect();
         let admin = client(&url).await;
-        while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
-            // Connections of this test alone: they have the schema in their settings, and a lock or a table of it in their statements.
-            let sql = "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a \
-                JOIN pg_locks l ON l.pid = a.pid JOIN pg_class c ON c.oid = l.relation \
-                WHERE a.pid <> pg_backend_pid() AND c.relnamespace = current_schema()::regnamespace LIMIT 2";
+        while !tasks.iter().all(JoinHandle::is_finished) {
+            let before = done.load(Ordering::SeqCst);
+            // Those that hold a lock on a table of this test.
+            let sql = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation \
+                WHERE l.pid <> pg_backend_pid() AND c.relnamespace = current_schema()::regnamespace LIMIT 2";
             admin.batch_execute(sql).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // However slow the machine is, there is progress between two blows.
+            while done.load(Ordering::SeqCst) < before + 3
+                && !tasks.iter().all(JoinHandle::is_finished)
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
         for task in tasks {
             task.await.unwrap();
@@ -169,7 +178,7 @@ fn an_operation_given_up_half_way_is_done_or_not() {
         let house = House::new(catalog, true).await;
         for number in 0..40 {
             let version = house.begin("a", number).await;
-            let patience = std::time::Duration::from_micros(100 * number);
+            let patience = Duration::from_micros(100 * number);
             let _ = tokio::time::timeout(patience, house.commit(version)).await;
         }
 
