@@ -256,8 +256,9 @@ impl Model {
             {
                 return Err(CatalogError::VersionExists);
             }
+            let is_used = model.is_used(commit.version);
             let intent = match model.live(commit.version, commit.now_ms) {
-                Err(CatalogError::IntentGone) if model.is_used(commit.version) => {
+                Err(CatalogError::IntentGone) if is_used => {
                     return Err(CatalogError::VersionExists);
                 }
                 live => live?.clone(),
