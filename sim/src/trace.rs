@@ -9,7 +9,6 @@ use std::time::Duration;
 use sc_crypto::hash::sha256;
 use sc_transport::{Datagram, Frame};
 
-
 /// What a run's trace came to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceHash([u8; 32]);
