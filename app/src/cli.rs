@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Gateway(Box<GatewayArgs>),
     /// Matches two files offline: no keys, no network
     Match(MatchArgs),
+    /// Objects: stored, read, listed, deleted, and what keeps them administered
+    Kv(Box<crate::kv::cli::KvArgs>),
     /// Demonstrations on real data
     Demo {
         #[command(subcommand)]

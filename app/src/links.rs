@@ -147,7 +147,7 @@ fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
         .map_err(|error: sc_transport::EndpointError| wrong_use(error.to_string()))
 }
 
-/// The link keys in a file, if one is named.
+/// The link keys in a file that its owner alone may read; none without a file.
 pub(crate) fn read_link_keys(path: Option<&Path>) -> anyhow::Result<Option<LinkKeys>> {
     let Some(path) = path else { return Ok(None) };
     let failed = |error: &dyn std::fmt::Display| wrong_use(format!("{}: {error}", path.display()));

@@ -6,6 +6,7 @@ mod consumer;
 mod demo;
 mod keygen;
 mod keys;
+mod kv;
 mod links;
 mod matching;
 mod memory;
@@ -92,6 +93,7 @@ fn run() -> anyhow::Result<ExitCode> {
             report::quit_unless_written(std::io::stdout().write_all(&page));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Kv(arguments) => kv::run(*arguments),
         Command::Scbr(arguments) => block_on(scbr::run(arguments)),
         Command::Source(arguments) => block_on(source::run(arguments)),
         Command::Consumer(arguments) => block_on(consumer::run(arguments)),

@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Matching(MatchingArgs),
     /// Redundancy: our codes beside others', in one thread
     Coding(CodingArgs),
+    /// A whole store on this machine, beside one bare location and a plain file
+    Storage(StorageArgs),
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
@@ -74,6 +76,28 @@ pub(crate) struct DataArgs {
     /// Bytes of each payload
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     pub(crate) payload_bytes: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    /// Bytes of an object; may be repeated
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = [4096, 1 << 20, 64 << 20], value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) bytes: Vec<u64>,
+    /// Clients at once; may be repeated
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 32])]
+    pub(crate) clients: Vec<usize>,
+    /// How long each cell puts, and how long it gets; a gibibyte at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) seconds: f64,
+    /// Runs the store's roles as threads of one process instead of processes
+    #[arg(long)]
+    pub(crate) threads: bool,
+    /// Where to store; the system's folder for temporary files, if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Writes the results as comma-separated values, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

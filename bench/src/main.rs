@@ -16,6 +16,7 @@ mod report;
 mod role;
 mod routing;
 mod steps;
+mod storage;
 mod threads;
 mod workload;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Admission(arguments) => admission::run(&arguments),
         Command::Matching(arguments) => matching::run(&arguments),
         Command::Coding(arguments) => coding::run(&arguments),
+        Command::Storage(arguments) => storage::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
         Command::PeerPublisher(arguments) => peers::publisher::run(&arguments),
         Command::PeerConsumer(arguments) => peers::consumer::run(&arguments),

@@ -1,5 +1,10 @@
 //! The storage journeys, through a real client, store, coder and catalogue.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail as the test does"
+)]
+
 use bytes::Bytes;
 use sc_client::kv::{
     Condition, DatastoreOptions, KvClient, ListOptions, Metadata, PutOptions, RANGE_WHOLE,

@@ -20,6 +20,9 @@ use crate::wrong_use;
 /// So long requests may take to end when the role ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So long a store waits for locations that do not open, before it begins without them.
+const LOCATIONS_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a store is run with.
 pub(crate) struct StoreSetup {
     pub(crate) address: Endpoint,
@@ -75,7 +78,7 @@ pub(crate) async fn serve(
         setup.settings,
         Arc::new(wall_clock_ms),
     );
-    store.open_locations().await?;
+    open_locations(&store).await?;
     if catalog.locations().await?.is_empty() {
         for (name, settings) in setup.first {
             store
@@ -100,6 +103,15 @@ pub(crate) async fn serve(
         .await?;
     drop(end_chores);
     chores.await.context("the chores broke down")?;
+    Ok(())
+}
+
+/// Opens the locations; one that an earlier store, which has just been killed, still holds is waited for.
+async fn open_locations(store: &Store) -> anyhow::Result<()> {
+    let until = tokio::time::Instant::now() + LOCATIONS_PATIENCE;
+    while !store.open_locations().await? && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 

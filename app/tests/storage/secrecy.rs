@@ -134,7 +134,7 @@ fn a_grant_that_is_forged_into_the_database_gains_nothing() {
     };
     let changed = database
         .execute(
-            "UPDATE record SET record = ?1 WHERE id = ?2",
+            "UPDATE record SET sealed = ?1 WHERE id = ?2",
             rusqlite::params![strong, id_of(&weak)],
         )
         .unwrap();
@@ -157,7 +157,7 @@ fn a_grant_that_is_forged_into_the_database_gains_nothing() {
 }
 
 fn record_of(database: &rusqlite::Connection, id: &str) -> Vec<u8> {
-    let sql = "SELECT record FROM record WHERE id = ?1";
+    let sql = "SELECT sealed FROM record WHERE id = ?1";
     database.query_row(sql, [id], |row| row.get(0)).unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! One code with one length of block: every engine checked and measured.
 //!
-//! Invariant: engines are measured in turn, round by round, so that whatever else the machine does meets all alike, and in processor time
-//! of the thread, so that waiting for a processor is in no figure.
+//! Invariant: engines are measured in turn, round by round, each round beginning with another, so that whatever else the machine does
+//! meets all alike, and in processor time of the thread, so that waiting for a processor is in no figure.
 
 use std::hint::black_box;
 
@@ -18,7 +18,7 @@ use crate::median::Sorted;
 use crate::random::Random;
 
 /// A measurement repeats its work until it has gone over so many bytes.
-const TURN_BYTES: usize = 16 << 20;
+const TURN_BYTES: usize = 32 << 20;
 
 /// What to measure.
 pub(super) struct Case<'a> {
@@ -51,9 +51,10 @@ impl Case<'_> {
         let mut engines = self.engines(&block)?;
         check(&mut engines, &block)?;
         let mut speeds: Vec<Speeds> = engines.iter().map(|_| Speeds::default()).collect();
-        for _ in 0..self.rounds {
-            for ((_, engine), speeds) in engines.iter_mut().zip(&mut speeds) {
-                self.turn(&mut **engine, &block, speeds)?;
+        for round in 0..self.rounds as usize {
+            for turn in 0..engines.len() {
+                let at = (round + turn) % engines.len();
+                self.turn(&mut *engines[at].1, &block, &mut speeds[at])?;
             }
         }
         check(&mut engines, &block)?;

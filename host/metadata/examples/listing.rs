@@ -1,6 +1,7 @@
 //! How long pages of large datastores take.
 //!
-//! `cargo run --release -p sc-metadata --example listing -- [FOLDER | postgresql://URL] [OBJECTS]`: median and worst of 51 pages each.
+//! `cargo run --release -p sc-metadata --example listing -- [FOLDER | postgresql://URL] [OBJECTS]`: median and worst of 51 pages each, and
+//! the processor time that one took, which says more where others use the machine.
 //! A page of 1,000 objects anywhere among all; one behind 100,000 delete markers; one of 10,000 common prefixes of one object each, and
 //! of 10,000 with 20 each.
 #![allow(
@@ -155,15 +156,16 @@ async fn put(catalog: &Catalog, datastore: DatastoreId, key: Key, version: Versi
     catalog.commit_object(commit).await.unwrap();
 }
 
-/// Reads pages after the keys that `after` says; returns how long each took, ascending.
+/// Reads pages after the keys that `after` says; returns how long each took, ascending, and the processor time of one.
 async fn measure(
     catalog: &Catalog,
     datastore: DatastoreId,
     delimiter: Option<&[u8]>,
     limit: usize,
     after: impl Fn(u64) -> String,
-) -> Vec<Duration> {
+) -> (Vec<Duration>, Duration) {
     let mut times = Vec::new();
+    let used = processor_time();
     for page in 0..PAGES {
         let after = Cursor {
             key: after(page).into(),
@@ -179,17 +181,31 @@ async fn measure(
         assert!(page.next.is_some() || page.versions.len() + page.prefixes.len() <= limit);
     }
     times.sort_unstable();
-    times
+    let used = processor_time() - used;
+    (times, used / PAGES as u32)
 }
 
-fn report(what: &str, times: Vec<Duration>) {
+fn report(what: &str, (times, used): (Vec<Duration>, Duration)) {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let worst = times.last().copied().unwrap_or_default();
     println!(
-        "{what}: median {:.1} ms, worst {:.1} ms",
+        "{what}: median {:.1} ms, worst {:.1} ms, processor {:.1} ms each",
         ms(times[times.len() / 2]),
-        ms(worst)
+        ms(worst),
+        ms(used)
     );
+}
+
+/// Processor time that this process has used, of all its threads (proc(5): ticks of 10 ms).
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(10 * ticks)
 }
 
 /// Versions in no order.

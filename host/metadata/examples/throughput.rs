@@ -64,22 +64,22 @@ fn main() {
             let (catalog, next) = (catalog.clone(), next.clone());
             move |_| put(catalog.clone(), next.fetch_add(1, Ordering::Relaxed))
         });
-        println!("begin and commit_object: {:.0} pairs/s", rate.await);
+        println!("begin and commit_object: {}", rate.await);
         let written = next.load(Ordering::Relaxed) - first;
         let rate = measure(time, move |turn| {
             let key = key(first + scatter(turn) % written);
             get(catalog.clone(), key)
         });
-        println!("open_version: {:.0} /s, of {written} objects", rate.await);
+        println!("open_version of {written} objects: {}", rate.await);
     });
 }
 
-/// Has 32 tasks do `work` for a while; returns how often it was done in a second.
-async fn measure<F>(time: Duration, work: impl Fn(u64) -> F + Clone + Send + 'static) -> f64
+/// Has 32 tasks do `work` for a while; returns how often it was done.
+async fn measure<F>(time: Duration, work: impl Fn(u64) -> F + Clone + Send + 'static) -> Rate
 where
     F: Future<Output = ()> + Send,
 {
-    let began = Instant::now();
+    let (began, used) = (Instant::now(), processor_time());
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let work = work.clone();
@@ -97,7 +97,39 @@ where
     for task in tasks {
         turns += task.await.unwrap();
     }
-    turns as f64 / began.elapsed().as_secs_f64()
+    Rate {
+        per_second: turns as f64 / began.elapsed().as_secs_f64(),
+        processor_us: (processor_time() - used).as_secs_f64() * 1e6 / turns as f64,
+    }
+}
+
+/// How often something was done.
+struct Rate {
+    per_second: f64,
+    /// Processor time for one, which says more where others use the machine.
+    processor_us: f64,
+}
+
+impl core::fmt::Display for Rate {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self {
+            per_second,
+            processor_us,
+        } = self;
+        write!(f, "{per_second:.0}/s, processor {processor_us:.0} us each")
+    }
+}
+
+/// Processor time that this process has used, of all its threads (proc(5): ticks of 10 ms).
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(10 * ticks)
 }
 
 async fn put(catalog: Catalog, number: u64) {

@@ -77,12 +77,12 @@ pub(crate) async fn follow(
                 .await?;
         }
     }
-    let put = "INSERT INTO object (datastore, key, version) VALUES ($1, $2, $3) \
-        ON CONFLICT (datastore, key) DO UPDATE SET version = excluded.version";
+    let put = "INSERT INTO object (datastore, key, number) VALUES ($1, $2, $3) \
+        ON CONFLICT (datastore, key) DO UPDATE SET number = excluded.number";
     let remove = "DELETE FROM object WHERE datastore = $1 AND key = $2";
     match now {
         Some(now) => {
-            let params = [datastore.into(), key.into(), (&now.id).into()];
+            let params = [datastore.into(), key.into(), now.number.into()];
             tx.execute(put, &params).await?
         }
         None => tx.execute(remove, &[datastore.into(), key.into()]).await?,

@@ -305,7 +305,7 @@ async fn whole(
             keys: concat!(
                 "SELECT ",
                 version_columns!("1"),
-                " FROM object o JOIN version v ON v.id = o.version \
+                " FROM object o JOIN version v ON v.datastore = o.datastore AND v.key = o.key AND v.number = o.number \
                     WHERE o.datastore = $1 AND o.key >= $2 AND o.key < $3 ORDER BY o.key LIMIT $4"
             ),
             rest: "",

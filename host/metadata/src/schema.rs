@@ -145,7 +145,7 @@ CREATE UNIQUE INDEX version_by_key ON version (datastore, key, number DESC);
 CREATE TABLE object (
     datastore BYTEA NOT NULL,
     key BYTEA NOT NULL,
-    version BYTEA NOT NULL,
+    number BIGINT NOT NULL,
     PRIMARY KEY (datastore, key)
 ) {clustered};
 

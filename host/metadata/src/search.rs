@@ -36,7 +36,7 @@ async fn search(
     let sql = concat!(
         "SELECT ",
         version_columns!("1"),
-        " FROM tag t JOIN object o ON o.datastore = t.datastore AND o.key = t.key JOIN version v ON v.id = o.version \
+        " FROM tag t JOIN object o ON o.datastore = t.datastore AND o.key = t.key JOIN version v ON v.datastore = o.datastore AND v.key = o.key AND v.number = o.number \
             WHERE t.datastore = $1 AND t.tag = $2 AND t.key > $3 ORDER BY t.key LIMIT $4"
     );
     let after: &[u8] = after.map_or(&[], |after| after);

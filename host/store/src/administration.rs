@@ -248,11 +248,13 @@ impl Store {
         Ok(())
     }
 
-    /// Opens every location that the catalogue knows and this store does not. One that does not open is left out, and looked for again.
+    /// Opens every location that the catalogue knows and this store does not. One that does not open is left out, and looked for again;
+    /// whether all are open.
     ///
     /// # Errors
     /// The catalogue does not answer, or holds settings that cannot be read.
-    pub async fn open_locations(&self) -> Result<(), Problem> {
+    pub async fn open_locations(&self) -> Result<bool, Problem> {
+        let mut all_open = true;
         let known = self.locations.now();
         for location in self.catalog.locations().await? {
             if let Some(site) = known.get(&location.name) {
@@ -270,10 +272,11 @@ impl Store {
                 }
                 Err(error) => {
                     tracing::error!(location = location.name, error, "a location does not open");
+                    all_open = false;
                 }
             }
         }
-        Ok(())
+        Ok(all_open)
     }
 
     /// Makes a policy known, unless there is one of its name.

@@ -102,7 +102,7 @@ pub(crate) struct Problem {
     pub(crate) kind: Kind,
     pub(crate) detail: Cow<'static, str>,
     /// A header that belongs to it, beside those of its kind.
-    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+    pub(crate) header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -119,7 +119,7 @@ impl Problem {
     }
 
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.header = Some(Box::new((name, value)));
         self
     }
 }
@@ -147,7 +147,8 @@ impl IntoResponse for Problem {
             }
             _ => {}
         }
-        if let Some((name, value)) = self.header {
+        if let Some(header) = self.header {
+            let (name, value) = *header;
             headers.insert(name, value);
         }
         response
@@ -156,15 +157,7 @@ impl IntoResponse for Problem {
 
 impl From<KvError> for Problem {
     fn from(error: KvError) -> Self {
-        let kind = match &error {
-            KvError::Problem { code, .. } => kind_of(*code),
-            KvError::Link(RpcError::Deadline) => Kind::LATE,
-            KvError::Link(RpcError::TooLarge { .. }) => Kind::LIMIT,
-            KvError::Link(_) => Kind::UNAVAILABLE,
-            KvError::NotAuthentic => Kind::NOT_AUTHENTIC,
-            KvError::Body(cause) => kind_of_body(cause),
-            _ => Kind::STORE_MALFORMED,
-        };
+        let kind = kind_of_error(&error);
         if kind.status.is_server_error() {
             tracing::warn!(code = kind.code, %error, "a request was not done");
         }
@@ -172,7 +165,24 @@ impl From<KvError> for Problem {
     }
 }
 
+fn kind_of_error(error: &KvError) -> Kind {
+    match error {
+        KvError::Problem { code, .. } => kind_of(*code),
+        KvError::Link(RpcError::Deadline) => Kind::LATE,
+        KvError::Link(RpcError::TooLarge { .. }) => Kind::LIMIT,
+        KvError::Link(_) => Kind::UNAVAILABLE,
+        KvError::NotAuthentic => Kind::NOT_AUTHENTIC,
+        KvError::Body(cause) => kind_of_body(cause),
+        _ => Kind::STORE_MALFORMED,
+    }
+}
+
 fn kind_of_body(cause: &std::io::Error) -> Kind {
+    let source = cause.get_ref().and_then(|it| it.downcast_ref());
+    if let Some(source) = source {
+        // What is copied is read from the store.
+        return kind_of_error(source);
+    }
     match cause.kind() {
         std::io::ErrorKind::TimedOut => Kind::TIMEOUT,
         std::io::ErrorKind::FileTooLarge => Kind::TOO_LARGE,

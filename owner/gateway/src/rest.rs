@@ -1,7 +1,7 @@
 //! REST: paths, and what each translates to.
 //!
 //! Invariant: the router and the OpenAPI document are made of one list, so that no path is served undocumented or documented unserved;
-//! every handler under `/v1` takes a [`caller::Caller`] first, which exists only where a token was shown.
+//! every handler under `/v1` but the sign of life takes a [`caller::Caller`] first, which exists only where a token was shown.
 
 #![allow(
     unused_qualifications,

@@ -89,7 +89,7 @@ async fn a_slow_put_is_superseded_at_once_without_versioning(catalog: Catalog) {
     assert_eq!(house.versions().await.len(), 1);
     assert_eq!(house.garbage().await, [segment(slow, 0, 0, 0).id]);
     assert_eq!(house.datastore().await.used_bytes, 100);
-    assert_eq!(house.commit(slow).await, Err(CatalogError::IntentGone));
+    assert_eq!(house.commit(slow).await, Err(CatalogError::VersionExists));
 }
 
 async fn a_commit_without_versioning_removes_what_was_there(catalog: Catalog) {

@@ -93,7 +93,7 @@ fn wish() -> impl Strategy<Value = Wish> {
     ]
 }
 
-pub(crate) fn operation() -> impl Strategy<Value = Operation> {
+fn operation() -> impl Strategy<Value = Operation> {
     let key = 0..KEYS;
     let version = || 0..VERSIONS;
     let part = || 0..3_u32;
@@ -130,4 +130,108 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         1 => proptest::option::of(0..600_u64).prop_map(|bytes| Operation::Quota { bytes }),
         3 => (1..20_u64).prop_map(|ms| Operation::Wait { ms }),
     ]
+}
+
+/// Operations that belong together, so that whole objects come to be, or a single one that may be in their way.
+fn script() -> impl Strategy<Value = Vec<Operation>> {
+    prop_oneof![
+        6 => operation().prop_map(|operation| vec![operation]),
+        2 => put(),
+        2 => upload(),
+    ]
+}
+
+/// What a run does, from a datastore's creation on.
+pub(crate) fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    vec(script(), 1..25).prop_map(|scripts| scripts.concat())
+}
+
+fn put() -> impl Strategy<Value = Vec<Operation>> {
+    let segments = vec((0..3_u32, 0..3_u8), 1..5);
+    (
+        0..KEYS,
+        0..VERSIONS,
+        segments,
+        wish(),
+        0..200_u64,
+        0..4_usize,
+    )
+        .prop_map(|(key, version, segments, condition, size, count)| {
+            let (index, attempt) = segments[0];
+            let begun = Operation::Begin {
+                key,
+                version,
+                is_upload: false,
+                lease: 30,
+            };
+            let added = segments.into_iter().map(|(index, attempt)| Operation::Add {
+                version,
+                part: 0,
+                index,
+                attempt,
+            });
+            let changed = Operation::SetFragments {
+                version,
+                part: 0,
+                index,
+                attempt,
+                count,
+            };
+            let committed = Operation::Commit {
+                version,
+                condition,
+                size,
+                parts: None,
+                tags: vec![version % TAGS],
+            };
+            let mut script = vec![begun];
+            script.extend(added);
+            script.extend([committed, changed]);
+            script
+        })
+}
+
+fn upload() -> impl Strategy<Value = Vec<Operation>> {
+    let segments = vec((1..4_u32, 0..3_u32, 0..3_u8), 1..8);
+    let chosen = proptest::sample::subsequence(vec![1, 2, 3], 1..=3);
+    (0..KEYS, 0..VERSIONS, segments, chosen).prop_map(|(key, version, segments, chosen)| {
+        let begun = Operation::Begin {
+            key,
+            version,
+            is_upload: true,
+            lease: 30,
+        };
+        let added = segments
+            .iter()
+            .map(|&(part, index, attempt)| Operation::Add {
+                version,
+                part,
+                index,
+                attempt,
+            });
+        // Every other segment is left out of its part.
+        let put = (1..4).map(|part| Operation::PutPart {
+            version,
+            part,
+            segments: segments
+                .iter()
+                .filter(|(of, index, attempt)| {
+                    *of == part && (index + u32::from(*attempt)) % 2 == 0
+                })
+                .map(|&(_, index, attempt)| (index, attempt))
+                .collect(),
+        });
+        let committed = Operation::Commit {
+            version,
+            condition: Wish::None,
+            size: 0,
+            parts: Some(chosen),
+            tags: Vec::new(),
+        };
+        let mut script = vec![begun];
+        script.extend(added);
+        script.extend(put);
+        script.push(committed);
+        script
+    })
 }

@@ -13,7 +13,7 @@ use super::document::{self, Entry};
 use super::extract::{JsonOf, PathOf};
 use super::openapi::{LocationEntry, LocationSettings};
 use crate::gateway::Shared;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::tokens::Right;
 
 /// Locations, by name.
@@ -32,7 +32,7 @@ pub(super) struct LocationChange {
     #[serde(default)]
     #[schema(value_type = Option<LocationSettings>)]
     settings: Option<Map<String, Value>>,
-    /// What it may be used for; without it that stays as it is.
+    /// What it may be used for; without it everything.
     #[serde(default)]
     state: Option<LocationState>,
 }
@@ -87,7 +87,7 @@ pub(super) async fn list(
     params(super::openapi::LocationPath),
     request_body = LocationChange,
     responses(
-        (status = 200, description = "The location as it is now: the store's word", body = super::openapi::StoreDocument),
+        (status = 200, description = "The location as it is now: the store's word", body = LocationEntry),
         super::openapi::Conflict,
     ),
 )]
@@ -96,7 +96,7 @@ pub(super) async fn put(
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
     JsonOf(change): JsonOf<LocationChange>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Entry>, Problem> {
     caller.may_everywhere(Right::Administer)?;
     if change.settings.is_none() && change.state.is_none() {
         return Err(Problem::malformed(
@@ -105,14 +105,16 @@ pub(super) async fn put(
     }
     let settings = change.settings.map(|it| Value::Object(it).to_string());
     let state = change.state.map_or("", LocationState::as_str);
-    let document = shared
+    shared
         .client
         .put_location(&name, &settings.unwrap_or_default(), state)
         .await?;
-    if !document.is_empty() {
-        return document::parse(&document).map(Json);
-    }
     let locations = document::entries(&shared.client.locations().await?, "locations")?;
-    let location = document::named(locations, &name).unwrap_or_default();
-    Ok(Json(Value::Object(location)))
+    let location = document::named(locations, &name).ok_or_else(|| {
+        Problem::new(
+            Kind::STORE_MALFORMED,
+            "the store does not tell of the location",
+        )
+    })?;
+    Ok(Json(location))
 }

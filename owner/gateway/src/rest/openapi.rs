@@ -21,8 +21,8 @@ pub(super) use parameters::{
     DatastorePath, LocationPath, ObjectPath, PartPath, PolicyPath, TokenPath, UploadPath,
 };
 pub(super) use store::{
-    DatastoreEntry, LocationEntry, LocationSettings, PartList, PolicyDefinition, PolicyEntry,
-    StoreDocument,
+    DatastoreEntry, LocationEntry, LocationSettings, PartEntry, Placed, PolicyDefinition,
+    PolicyEntry, Simulation, Usage,
 };
 
 pub(super) const DATASTORES: &str = "datastores";

@@ -54,7 +54,10 @@ pub(super) async fn get(
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
 ) -> Result<Json<Entry>, Problem> {
-    find(&shared, &name).await.map(Json)
+    let policies = document::entries(&shared.client.policies().await?, "policies")?;
+    let policy = document::named(policies, &name)
+        .ok_or_else(|| Problem::new(Kind::NO_POLICY, format!("there is no policy named {name}")))?;
+    Ok(Json(policy))
 }
 
 /// Makes a policy, or a new version of one: objects that are stored already stay as they are.
@@ -66,7 +69,7 @@ pub(super) async fn get(
     params(super::openapi::PolicyPath),
     request_body = PolicyDefinition,
     responses(
-        (status = 200, description = "What the policy costs and survives", body = super::openapi::StoreDocument),
+        (status = 200, description = "What the policy costs and survives", body = super::openapi::Simulation),
         super::openapi::Conflict,
     ),
 )]
@@ -77,7 +80,6 @@ pub(super) async fn put(
     JsonOf(definition): JsonOf<Map<String, Value>>,
 ) -> Result<Json<Value>, Problem> {
     caller.may_everywhere(Right::Administer)?;
-    check_name(&name)?;
     let definition = Value::Object(definition).to_string();
     let document = shared.client.put_policy(&name, &definition, false).await?;
     document::parse(&document).map(Json)
@@ -92,7 +94,7 @@ pub(super) async fn put(
     params(super::openapi::PolicyPath),
     request_body = Option<PolicyDefinition>,
     responses(
-        (status = 200, description = "What the policy would cost and survive", body = super::openapi::StoreDocument),
+        (status = 200, description = "What the policy would cost and survive", body = super::openapi::Simulation),
         super::openapi::Conflict,
     ),
 )]
@@ -102,39 +104,8 @@ pub(super) async fn simulate(
     PathOf(name): PathOf<String>,
     OptionalJsonOf(definition): OptionalJsonOf<Map<String, Value>>,
 ) -> Result<Json<Value>, Problem> {
-    check_name(&name)?;
-    let definition = match definition {
-        Some(definition) => Value::Object(definition).to_string(),
-        None => present_definition(find(&shared, &name).await?)?,
-    };
+    // The store takes an empty definition for the present one.
+    let definition = definition.map_or_else(String::new, |it| Value::Object(it).to_string());
     let document = shared.client.put_policy(&name, &definition, true).await?;
     document::parse(&document).map(Json)
-}
-
-async fn find(shared: &Shared, name: &str) -> Result<Entry, Problem> {
-    let policies = document::entries(&shared.client.policies().await?, "policies")?;
-    document::named(policies, name)
-        .ok_or_else(|| Problem::new(Kind::NO_POLICY, format!("there is no policy named {name}")))
-}
-
-/// A definition as the store takes it, whether its entry holds it as JSON or as text.
-fn present_definition(mut entry: Entry) -> Result<String, Problem> {
-    match entry.remove("definition") {
-        Some(Value::String(text)) => Ok(text),
-        Some(definition) => Ok(definition.to_string()),
-        None => Err(Problem::new(
-            Kind::STORE_MALFORMED,
-            "the store does not tell the policy's definition",
-        )),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), Problem> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name.len() > 63 || !name.bytes().all(is_plain) {
-        return Err(Problem::malformed(
-            "a policy's name has 1 to 63 letters, digits, dots, hyphens and underscores",
-        ));
-    }
-    Ok(())
 }

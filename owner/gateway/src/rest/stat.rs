@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::document;
 use super::extract::{PathOf, QueryOf};
 use super::object::{Object, check_key, parse_version};
+use super::openapi::Placed;
 use crate::gateway::Shared;
 use crate::problem::Problem;
 use crate::tokens::Right;
@@ -35,7 +36,7 @@ pub(super) struct Stat {
     /// The object, as its coder has sealed it.
     object: Object,
     /// Its segments and fragments, their locations and states, and what is owed: the store's word.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Placed)]
     storage: Value,
 }
 

@@ -21,6 +21,7 @@ use super::extract::{JsonOf, PathOf, QueryOf, cursor, object_body, promised_leng
 use super::metadata;
 use super::object::{check_key, key_text, secret, time_text, version_of};
 use super::objects::{page_limit, stored};
+use super::openapi::PartEntry;
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
 use crate::tokens::Right;
@@ -36,7 +37,7 @@ pub(super) struct NewUpload {
     #[schema(
         min_length = 1,
         max_length = 63,
-        pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        pattern = "^[a-z0-9][a-z0-9._-]{0,62}$",
         example = "readings"
     )]
     datastore: String,
@@ -45,7 +46,7 @@ pub(super) struct NewUpload {
     key: String,
     /// The policy to store it under; without it the datastore's.
     #[serde(default)]
-    #[schema(max_length = 63, pattern = "^[a-zA-Z0-9._-]*$")]
+    #[schema(max_length = 63, pattern = "^([a-z0-9][a-z0-9._-]*)?$")]
     policy: String,
     /// The media type of its content.
     #[serde(default)]
@@ -95,7 +96,7 @@ pub(super) struct UploadQuery {
     #[param(
         min_length = 1,
         max_length = 63,
-        pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+        pattern = "^[a-z0-9][a-z0-9._-]{0,62}$",
         example = "readings"
     )]
     datastore: String,
@@ -134,6 +135,14 @@ pub(super) struct Part {
     etag: String,
     /// Bytes of content.
     bytes: u64,
+}
+
+/// Parts of an upload that are stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PartPage {
+    /// Ascending by number: the store's word.
+    #[schema(value_type = Vec<PartEntry>)]
+    parts: Vec<Entry>,
 }
 
 /// The parts that make the object.
@@ -271,20 +280,20 @@ pub(super) async fn create(
     tag = super::openapi::UPLOADS,
     operation_id = "listParts",
     params(super::openapi::UploadPath, PartQuery),
-    responses((status = 200, description = "Parts, ascending by number: the store's word", body = super::openapi::PartList)),
+    responses((status = 200, description = "Parts, ascending by number: the store's word", body = PartPage)),
 )]
 pub(super) async fn parts(
     caller: Caller,
     State(shared): State<Arc<Shared>>,
     PathOf(id): PathOf<String>,
     QueryOf(query): QueryOf<PartQuery>,
-) -> Result<Json<BTreeMap<&'static str, Vec<Entry>>>, Problem> {
+) -> Result<Json<PartPage>, Problem> {
     let upload = upload_of(&id)?;
     caller.may(Right::List, &upload.datastore)?;
     let limit = page_limit(query.limit)?;
     let document = shared.client.parts(&upload, query.after, limit).await?;
     let parts = document::entries(&document, "parts")?;
-    Ok(Json(BTreeMap::from([("parts", parts)])))
+    Ok(Json(PartPage { parts }))
 }
 
 /// Stores a part, in the place of an older one of the same number.

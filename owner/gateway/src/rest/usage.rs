@@ -18,7 +18,7 @@ use crate::tokens::Right;
     path = "/v1/usage",
     tag = super::openapi::OPERATION,
     operation_id = "getUsage",
-    responses((status = 200, description = "What the tenant uses: the store's word", body = super::openapi::StoreDocument)),
+    responses((status = 200, description = "What the tenant uses: the store's word", body = super::openapi::Usage)),
 )]
 pub(super) async fn get(
     caller: Caller,

@@ -93,6 +93,10 @@ async fn datastores_policies_and_locations_are_administered() {
         .get("/v1/policies/cold")
         .await
         .assert_problem(404, "no-policy");
+    let absent = served
+        .send(Method::POST, "/v1/policies/cold/simulate", &[], "")
+        .await;
+    absent.assert_problem(404, "no-policy");
     let made = served
         .send_json(Method::PUT, "/v1/policies/cold", &definition)
         .await;
@@ -106,7 +110,7 @@ async fn datastores_policies_and_locations_are_administered() {
     let location = served
         .send_json(Method::PUT, "/v1/locations/north-1", &state)
         .await;
-    assert_eq!(location.json()["name"], "north-1");
+    assert_eq!(location.json()["state"], "read-only");
     assert_eq!(served.get("/v1/usage").await.status, StatusCode::OK);
     let attestation = served.get("/v1/attestation").await.json();
     assert_eq!(attestation["coders"][0]["tee"], "TEE: SIMULATION");

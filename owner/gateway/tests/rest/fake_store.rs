@@ -355,7 +355,11 @@ impl FakeStore {
                     format!(r#"{{"name":"{name}","version":1,"definition":{definition}}}"#)
                 })),
                 Kind::PutPolicy(it) => {
-                    if !it.definition.contains("redundancy") {
+                    let is_present = it.simulate && it.definition.is_empty();
+                    if is_present && !state.policies.contains_key(&it.name) {
+                        return Err((Code::NoPolicy, "no such policy".into()));
+                    }
+                    if !is_present && !it.definition.contains("redundancy") {
                         return Err((Code::Malformed, "a policy needs a redundancy".into()));
                     }
                     if !it.simulate {
@@ -370,9 +374,9 @@ impl FakeStore {
                     if it.settings.is_empty() && !state.locations.contains_key(&it.name) {
                         return Err((Code::Malformed, "a new location needs settings".into()));
                     }
-                    let document = format!(r#"{{"name":"{}"}}"#, it.name);
-                    state.locations.insert(it.name, "active".into());
-                    document
+                    let word = if it.state.is_empty() { "active".into() } else { it.state };
+                    state.locations.insert(it.name, word);
+                    String::new()
                 }
                 Kind::GetUsage(_) => r#"{"used_bytes":0}"#.into(),
                 Kind::DeleteRecord(it) => {

@@ -18,13 +18,13 @@ path_parameters! {
     /// A datastore.
     DatastorePath {
         /// The datastore's name.
-        #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", example = "readings")]
+        #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$", example = "readings")]
         datastore: String,
     }
     /// An object.
     ObjectPath {
         /// The datastore's name.
-        #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", example = "readings")]
+        #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$", example = "readings")]
         datastore: String,
         /// The object's key: 1 to 1024 bytes of UTF-8, which may contain slashes, escaped or not.
         #[param(min_length = 1, max_length = 1024, example = "2026/11/readings.csv")]
@@ -33,13 +33,13 @@ path_parameters! {
     /// A policy.
     PolicyPath {
         /// The policy's name.
-        #[param(min_length = 1, max_length = 63, pattern = "^[a-zA-Z0-9._-]+$", example = "cold")]
+        #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$", example = "cold")]
         policy: String,
     }
     /// A location.
     LocationPath {
         /// The location's name.
-        #[param(min_length = 1, max_length = 63, pattern = "^[a-zA-Z0-9._-]+$", example = "north-1")]
+        #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$", example = "north-1")]
         location: String,
     }
     /// A token.

@@ -22,10 +22,12 @@ pub(in crate::rest) struct DatastoreEntry {
     versioning: Option<bool>,
     /// Bytes of content that it may hold; absent or null: any number.
     quota_bytes: Option<u64>,
-    /// Bytes of content that it holds.
-    used_bytes: Option<u64>,
+    /// Bytes of content that it holds, older versions included.
+    bytes: Option<u64>,
     /// Objects in it.
     objects: Option<u64>,
+    /// When it was made, in milliseconds since 1970.
+    created_ms: Option<u64>,
 }
 
 /// A policy, as the store describes it.
@@ -37,6 +39,8 @@ pub(in crate::rest) struct PolicyEntry {
     name: String,
     /// The number of its latest version.
     version: Option<u32>,
+    /// What that says.
+    definition: Option<PolicyDefinition>,
 }
 
 /// How objects are coded and placed.
@@ -161,8 +165,20 @@ pub(in crate::rest) struct LocationEntry {
     /// Its name.
     #[schema(example = "north-1")]
     name: String,
+    /// What it is and where.
+    settings: Option<LocationSettings>,
     /// What it may be used for.
     state: Option<LocationState>,
+    /// Whether it answers.
+    answers: Option<bool>,
+    /// How long it takes to answer, in microseconds.
+    latency_us: Option<u64>,
+    /// Fragments that lie there.
+    fragments: Option<u64>,
+    /// Their bytes.
+    bytes: Option<u64>,
+    /// Bytes for which there is room; null where nobody knows.
+    free_bytes: Option<u64>,
 }
 
 /// What a location is and where. The members beside these depend on its kind: `path` of `fs`; `endpoint` and `key` of `remote`.
@@ -194,17 +210,88 @@ pub(in crate::rest) struct LocationSettings {
     key: Option<String>,
 }
 
-/// A document of the store's, whose members are its own.
+/// What a policy costs and survives with the locations that there are: the store's word.
 #[derive(Serialize, ToSchema)]
-pub(in crate::rest) struct StoreDocument {
-    #[serde(flatten)]
-    members: BTreeMap<String, serde_json::Value>,
+pub(in crate::rest) struct Simulation {
+    /// The definition, with everything that it leaves open.
+    definition: Option<PolicyDefinition>,
+    /// Bytes stored for each byte of content.
+    #[schema(example = 1.5)]
+    space_factor: Option<f64>,
+    /// In the currency of the locations' settings.
+    cost_per_gb_month: Option<f64>,
+    /// In the same currency.
+    cost_per_gb_read: Option<f64>,
+    /// Fragments of a segment.
+    fragments: Option<u32>,
+    /// Fragments that suffice to read it.
+    fragments_needed: Option<u32>,
+    /// How many fragments, locations, providers and regions may be lost at once, whichever they are.
+    losses_survived: Option<BTreeMap<String, u32>>,
+    /// Bytes that are read to make one lost fragment again, as a part of the object's.
+    repair_traffic_factor: Option<f64>,
+    /// Where fragments would lie.
+    locations: Option<Vec<String>>,
 }
 
-/// Parts of an upload: the store's word.
+/// What the tenant uses: the store's word.
 #[derive(Serialize, ToSchema)]
-pub(in crate::rest) struct PartList {
-    /// Ascending by number.
-    #[schema(value_type = Vec<Object>)]
-    parts: Vec<super::super::document::Entry>,
+pub(in crate::rest) struct Usage {
+    /// Datastores.
+    datastores: Option<u64>,
+    /// Objects.
+    objects: Option<u64>,
+    /// Versions of objects.
+    versions: Option<u64>,
+    /// Bytes of content.
+    bytes: Option<u64>,
+    /// Bytes at the locations.
+    stored_bytes: Option<u64>,
+}
+
+/// Where the fragments of a version lie: the store's word.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct Placed {
+    /// The policy that it is stored under.
+    policy: Option<String>,
+    /// The version of the policy.
+    policy_version: Option<u32>,
+    /// Its segments, in order.
+    segments: Option<Vec<PlacedSegment>>,
+}
+
+/// A segment.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct PlacedSegment {
+    /// Bytes of content.
+    bytes: Option<u64>,
+    /// Bytes of each fragment.
+    fragment_bytes: Option<u64>,
+    /// Its fragments.
+    fragments: Option<Vec<PlacedFragment>>,
+}
+
+/// A fragment.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct PlacedFragment {
+    /// Its place among the fragments of the segment.
+    index: Option<u32>,
+    /// The location's name.
+    location: Option<String>,
+    /// The fragment's name there.
+    name: Option<String>,
+    /// Whether it is stored, owed, lost, or at a location that does not answer.
+    #[schema(example = "stored")]
+    state: Option<String>,
+}
+
+/// A part of an upload: the store's word.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct PartEntry {
+    /// Its number.
+    part: u32,
+    /// Bytes of content.
+    bytes: Option<u64>,
+    /// When it was stored, in milliseconds since 1970.
+    created_ms: Option<u64>,
 }

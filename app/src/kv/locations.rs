@@ -1,0 +1,74 @@
+//! `location`: locations are listed, made known, and given another state.
+
+use serde_json::{Value, json};
+
+use super::Kv;
+use super::cli::LocationCommand;
+use super::document::{self, bytes, words};
+use super::table::Table;
+use crate::report::line;
+
+pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()> {
+    match command {
+        LocationCommand::Ls => list(kv).await?,
+        LocationCommand::Add { name, settings } => {
+            let settings = document::read(&settings)?;
+            let put = kv.remote.put_location(&name, Some(&settings), None);
+            put.await?;
+            kv.result(
+                || json!({ "name": name, "settings": settings }),
+                || format!("location {name} is known"),
+            );
+        }
+        LocationCommand::Set { name, state } => {
+            let state = state.word();
+            kv.remote.put_location(&name, None, Some(state)).await?;
+            kv.result(
+                || json!({ "name": name, "state": state }),
+                || format!("location {name} is {state}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn list(kv: &Kv) -> anyhow::Result<()> {
+    let locations = kv.remote.locations().await?;
+    if kv.is_json {
+        let locations = locations.into_iter();
+        locations.for_each(|it| line(&Value::from(it).to_string()));
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "name",
+        "state",
+        "answers",
+        "region",
+        "zone",
+        "provider",
+        "class",
+        "kind",
+        ">fragments",
+        ">size",
+        ">free",
+    ]);
+    for it in &locations {
+        let setting = |name: &str| it.get("settings").and_then(|it| it.get(name));
+        let kind = setting("backend").and_then(|it| it.get("kind"));
+        table.row([
+            words(it.get("name")),
+            words(it.get("state")),
+            words(it.get("answers")),
+            words(setting("region")),
+            words(setting("zone")),
+            words(setting("provider")),
+            words(setting("class")),
+            words(kind),
+            words(it.get("fragments")),
+            bytes(it.get("bytes")),
+            bytes(it.get("free_bytes")),
+        ]);
+    }
+    table.print();
+    Ok(())
+}
