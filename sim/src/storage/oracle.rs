@@ -164,6 +164,8 @@ pub(crate) struct Version {
     pub(crate) attempt: Option<usize>,
     /// Location and name of each fragment that is stored.
     pub(crate) fragments: Vec<(String, String)>,
+    /// Names of those that are owed: they may have come after all.
+    pub(crate) owed: Vec<String>,
     /// Bytes that all its fragments have, those that are owed, too.
     pub(crate) stored_bytes: u64,
     /// Whether its manifest is still a debt.
@@ -271,7 +273,10 @@ impl Remains {
     fn judge_locations(&self, found: &mut Vec<Violation>) {
         let all = || self.versions.values().flatten();
         let used: BTreeSet<&str> = all()
-            .flat_map(|version| version.fragments.iter().map(|(_, name)| name.as_str()))
+            .flat_map(|version| {
+                let stored = version.fragments.iter().map(|(_, name)| name);
+                stored.chain(&version.owed).map(String::as_str)
+            })
             .collect();
         let manifests: BTreeMap<String, &Version> = all()
             .map(|version| (format!("{}.manifest", hex(&version.id)), version))

@@ -124,7 +124,8 @@ impl Running {
     }
 
     async fn run(self) -> Report {
-        let agent = tokio::spawn(Self::keep_provisioned(self.agent()));
+        let trusted = Arc::clone(&self.outside.trusted);
+        let agent = tokio::spawn(Self::keep_provisioned(self.agent(), trusted));
         self.furnish().await;
         if let Some((journey, steps)) = self.scenario.crash_at {
             for process in &*self.processes {
@@ -178,12 +179,16 @@ impl Running {
         .with_surroundings(entropy, owners_clock)
     }
 
-    /// Brings the roots to the coder whenever the store says that it lacks them.
-    async fn keep_provisioned(agent: OwnerAgent<Network>) {
+    /// Brings the roots to the coder, soon after each of its starts.
+    async fn keep_provisioned(agent: OwnerAgent<Network>, trusted: Arc<Trusted>) {
+        let mut provisioned = 0;
         loop {
+            let starts = trusted.starts();
             // Whatever goes wrong, there is another time.
-            let _ = agent.provision("coder").await;
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            if starts != provisioned && agent.provision("coder").await.is_ok() {
+                provisioned = starts;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
 
@@ -467,8 +472,9 @@ impl Running {
         {
             self.broken(&object.to_string(), &error);
         }
-        let stored = segments.iter().flat_map(|segment| &segment.fragments);
-        let stored = stored.filter(|it| it.state == sc_metadata::FragmentState::Stored);
+        let fragments = segments.iter().flat_map(|segment| &segment.fragments);
+        let (stored, owed): (Vec<_>, Vec<_>) =
+            fragments.partition(|it| it.state == sc_metadata::FragmentState::Stored);
         let each = segments
             .iter()
             .map(|it| u64::from(it.fragment_bytes) * it.fragments.len() as u64);
@@ -484,8 +490,10 @@ impl Running {
             is_marker: head.marker,
             attempt: head.object.and_then(|it| labelled(&it.content_type)),
             fragments: stored
+                .iter()
                 .map(|it| (it.location.clone(), it.name.clone()))
                 .collect(),
+            owed: owed.iter().map(|it| it.name.clone()).collect(),
             stored_bytes: each.sum(),
             is_owed: debts.contains(&id) || head.marker,
             copies: redundancy.map_or(0, |code: Redundancy| usize::from(code.losses()) + 1),

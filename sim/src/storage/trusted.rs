@@ -1,6 +1,6 @@
 //! The trusted program of a storage system, which can end and be started again.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use sc_erasure::Kernel;
 pub(crate) struct Trusted {
     engine: RwLock<Arc<Engine>>,
     is_down: AtomicBool,
+    starts: AtomicU64,
 }
 
 impl Default for Trusted {
@@ -19,6 +20,7 @@ impl Default for Trusted {
         Self {
             engine: RwLock::new(Arc::new(engine())),
             is_down: AtomicBool::new(false),
+            starts: AtomicU64::new(1),
         }
     }
 }
@@ -28,6 +30,12 @@ impl Trusted {
     pub(crate) fn restart(&self) {
         let mut held = self.engine.write().expect("no holder of this lock panics");
         *held = Arc::new(engine());
+        self.starts.fetch_add(1, Relaxed);
+    }
+
+    /// How often it was started.
+    pub(crate) fn starts(&self) -> u64 {
+        self.starts.load(Relaxed)
     }
 
     /// While it is down, no call is answered.

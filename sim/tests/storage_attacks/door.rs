@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sc_enclave::Program as _;
 use sc_proto::Message as _;
 use sc_proto::coder::{self, call::Call, refusal::Reason, reply::Reply};
 use sc_proto::storage::{self, operation::Operation as Kind};

@@ -331,9 +331,10 @@ async fn a_search_finds_what_carries_the_tag_alone() {
         ..PutOptions::default()
     };
     for (key, value) in [("a", "letter"), ("b", "bill")] {
+        let (key, options) = (key.as_bytes(), under(value));
         let put = world
             .client
-            .put_bytes("tagged", key.as_bytes(), &under(value), content(1, 10));
+            .put_bytes("tagged", key, &options, content(1, 10));
         put.await.unwrap();
     }
     let tap = Tap::new(Direct(world.store.clone()));
