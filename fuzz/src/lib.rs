@@ -16,7 +16,9 @@ pub mod requests;
 pub mod router;
 pub mod sealed;
 pub mod seeds;
+pub mod settings;
 pub mod spill;
+pub mod storage;
 pub mod text;
 
 /// A fuzz target.
@@ -31,7 +33,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ask", requests::ask),
     ("ask_body", requests::ask_body),
     ("batch", sealed::batch),
+    ("coder_call", storage::coder_call),
+    ("coder_request", storage::coder_request),
+    ("coder_roots", settings::coder_roots),
     ("control", sealed::control),
+    ("credentials", settings::credentials),
     ("datagrams", link::datagrams),
     ("domain_secrets", sealed::domain_secrets),
     ("door_call", door::call),
@@ -42,13 +48,19 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_bytes", keys::bytes),
     ("key_file", keys::file),
     ("list", text::list),
+    ("location_settings", settings::location_settings),
     ("notice", sealed::notice),
     ("policy", text::policy),
     ("publisher_frames", client::publisher),
     ("receipt", sealed::receipt),
     ("roll", client::roll),
+    ("roots", settings::roots),
     ("router_frames", router::frames),
     ("spill_segment", spill::segment),
+    ("storage_policy", settings::storage_policy),
+    ("store_frame", storage::store_frame),
+    ("store_operation", storage::store_operation),
+    ("stored_object", storage::stored_object),
     ("subscriber_frames", client::subscriber),
     ("subscription", matching::subscription),
 ];

@@ -6,6 +6,7 @@
 mod carried;
 mod fragments;
 mod spilled;
+mod storage;
 
 use sc_cbr::{BatchWriter, Control, ControlBody, Origin, Receipt, SlowPolicy, Status, push_bytes};
 use sc_client::{Answer, Ask, Operation, Refusal, Verdict};
@@ -60,6 +61,7 @@ pub fn seeds() -> Vec<Seed> {
     spilled::seeds(&mut seeds);
     fragments::seeds(&mut seeds);
     texts(&mut seeds);
+    storage::seeds(&mut seeds);
     seeds
 }
 

@@ -12,8 +12,8 @@ use sc_fuzz::seeds::seeds;
 
 /// Damaged inputs for each target.
 const ROUNDS: usize = 4000;
-/// And for those that provision a program for each input.
-const SLOW: (&str, usize) = ("door_session", 800);
+/// And for those that provision a program, or make a whole system, for each input.
+const SLOW: [(&str, usize); 2] = [("door_session", 800), ("store_operation", 300)];
 /// Damage does not make an input longer than this, in bytes.
 const LENGTH_MAX: usize = 8192;
 
@@ -106,7 +106,8 @@ fn every_kept_input_keeps_every_promise() {
 fn every_beginning_of_a_kept_input_keeps_every_promise() {
     for (name, target) in TARGETS {
         for (file, input) in kept(name) {
-            let step = 1 + input.len() / 100;
+            let is_slow = SLOW.iter().any(|(slow, _)| slow == name);
+            let step = 1 + input.len() / if is_slow { 20 } else { 100 };
             for length in (0..input.len()).step_by(step) {
                 let how = format!("{file} cut at {length}");
                 run(name, *target, &input[..length], &how);
@@ -120,7 +121,8 @@ fn damaged_inputs_keep_every_promise() {
     for (number, (name, target)) in TARGETS.iter().enumerate() {
         let inputs: Vec<_> = kept(name).into_iter().collect();
         let mut dice = Dice(number as u64 + 1);
-        let rounds = if *name == SLOW.0 { SLOW.1 } else { ROUNDS };
+        let slow = SLOW.iter().find(|(slow, _)| slow == name);
+        let rounds = slow.map_or(ROUNDS, |(_, rounds)| *rounds);
         for round in 0..rounds {
             let (file, input) = &inputs[dice.below(inputs.len())];
             let (_, other) = &inputs[dice.below(inputs.len())];

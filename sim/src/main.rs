@@ -3,13 +3,49 @@
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
-use sc_sim::{Faults, Plant, Report, Scenario, Simulation};
+use clap::{Args, Parser, Subcommand};
+use sc_sim::{Faults, Plant, Report, Scenario, Simulation, storage};
 
-/// Runs the routing system in virtual time, with the faults of a seed.
+/// Runs the routing system, or the storage system, in virtual time, with the faults of a seed.
 #[derive(Debug, Parser)]
-#[command(name = "sc-sim", version)]
+#[command(name = "sc-sim", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    system: Option<System>,
+    #[command(flatten)]
+    routing: Routing,
+}
+
+/// Another system than routing.
+#[derive(Debug, Subcommand)]
+enum System {
+    /// Runs the storage system.
+    Storage(Storage),
+}
+
+/// Which runs of the storage system.
+#[derive(Debug, Args)]
+struct Storage {
+    /// The seed to run, or the first of several.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Print the scenario and everything that happens.
+    #[arg(long, short)]
+    verbose: bool,
+    /// Plant a bug, to see what the checks make of it.
+    #[arg(long)]
+    plant: Option<storage::Plant>,
+    /// Let nothing go wrong.
+    #[arg(long)]
+    calm: bool,
+}
+
+/// Which runs of the routing system.
+#[derive(Debug, Args)]
+struct Routing {
     /// The seed to run, or the first of several.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -26,14 +62,19 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments, &mut io::stdout().lock()) {
+    let mut out = io::stdout().lock();
+    let kept = match &arguments.system {
+        Some(System::Storage(storage)) => run_storage(storage, &mut out),
+        None => run(&arguments.routing, &mut out),
+    };
+    match kept {
         Ok(true) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
 
 /// Whether every run kept every promise.
-fn run(arguments: &Arguments, out: &mut impl io::Write) -> io::Result<bool> {
+fn run(arguments: &Routing, out: &mut impl io::Write) -> io::Result<bool> {
     let (mut faults, mut failed) = (Faults::default(), 0u64);
     for seed in (arguments.seed..).take(arguments.seeds as usize) {
         let report = replay(arguments, seed, out)?;
@@ -47,7 +88,7 @@ fn run(arguments: &Arguments, out: &mut impl io::Write) -> io::Result<bool> {
     Ok(failed == 0)
 }
 
-fn replay(arguments: &Arguments, seed: u64, out: &mut impl io::Write) -> io::Result<Report> {
+fn replay(arguments: &Routing, seed: u64, out: &mut impl io::Write) -> io::Result<Report> {
     let scenario = Scenario {
         plant: arguments.plant,
         ..Scenario::draw(seed)
@@ -68,4 +109,39 @@ fn replay(arguments: &Arguments, seed: u64, out: &mut impl io::Write) -> io::Res
         writeln!(out, "{report}")?;
     }
     Ok(report)
+}
+
+/// The same for the storage system.
+fn run_storage(arguments: &Storage, out: &mut impl io::Write) -> io::Result<bool> {
+    let (mut faults, mut failed) = (storage::Faults::default(), 0u64);
+    for seed in (arguments.seed..).take(arguments.seeds as usize) {
+        let drawn = match arguments.calm {
+            true => storage::Scenario::calm(),
+            false => storage::Scenario::draw(seed),
+        };
+        let scenario = storage::Scenario {
+            plant: arguments.plant,
+            ..drawn
+        };
+        if arguments.verbose {
+            writeln!(out, "{scenario:#?}")?;
+        }
+        let simulation = storage::Simulation::new(seed, scenario);
+        let report = match arguments.verbose {
+            true => simulation.with_text().run(),
+            false => simulation.run(),
+        };
+        for line in &report.lines {
+            writeln!(out, "{line}")?;
+        }
+        faults.add(&report.faults);
+        failed += u64::from(!report.violations.is_empty());
+        if arguments.verbose || arguments.seeds == 1 || !report.violations.is_empty() {
+            writeln!(out, "{report}")?;
+        }
+    }
+    if arguments.seeds > 1 {
+        writeln!(out, "{} runs, {failed} failed\n{faults}", arguments.seeds)?;
+    }
+    Ok(failed == 0)
 }

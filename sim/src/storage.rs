@@ -1,7 +1,31 @@
-//! The storage system in one process: a client, a store, a coder and locations in memory, joined without sockets.
+//! The storage system in one process: clients, stores, a coder and locations in memory, joined without sockets.
 //!
-//! Everything but sockets and disks is real: sealed requests, the coder's engine, the store's journeys, the catalogue's statements.
+//! Everything but sockets, disks, the time and the randomness is real: sealed requests, the coder's engine, the store's journeys, the
+//! catalogue's statements. A [`World`] is one system that tests act on; a [`Simulation`] is a run in virtual time that a seed determines.
 
+mod chaos;
+mod clients;
+mod fault;
+mod history;
+mod oracle;
+mod place;
+mod plant;
+mod process;
+mod report;
+mod scenario;
+mod session;
+mod simulation;
+mod surroundings;
+mod tap;
+mod trusted;
 mod world;
 
-pub use world::{Site, World, WorldSettings};
+pub use fault::{Fault, Faults};
+pub use oracle::Violation;
+pub use plant::{Plant, UnknownPlant};
+pub use report::Report;
+pub use scenario::{Journey, Scenario};
+pub use session::Session;
+pub use simulation::Simulation;
+pub use tap::Tap;
+pub use world::{Direct, Site, Tenant, World, WorldSettings};

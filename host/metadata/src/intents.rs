@@ -127,6 +127,14 @@ impl Catalog {
         .await
     }
 
+    /// Ends an intent whose client is told that the version will not be: like [`Self::abandon`], and the id is used up.
+    pub async fn refuse(&self, version: VersionId, due_ms: u64) -> Result<(), CatalogError> {
+        self.write((version, due_ms), |tx, (version, due_ms)| {
+            Box::pin(refuse(tx, version, *due_ms))
+        })
+        .await
+    }
+
     /// The intent of a version, also when its lease has passed.
     pub async fn intent(&self, version: VersionId) -> Result<Option<Intent>, CatalogError> {
         self.read(Reach::Point, version, |tx, version| {
@@ -273,6 +281,19 @@ async fn abandon(
     let sql = "DELETE FROM intent WHERE version = $1";
     if tx.execute(sql, &[version.into()]).await? > 0 {
         drop_remains(tx, version, due_ms).await?;
+    }
+    Ok(())
+}
+
+async fn refuse(
+    tx: &mut dyn Transaction,
+    version: &VersionId,
+    due_ms: u64,
+) -> Result<(), CatalogError> {
+    let sql = "DELETE FROM intent WHERE version = $1";
+    if tx.execute(sql, &[version.into()]).await? > 0 {
+        drop_remains(tx, version, due_ms).await?;
+        spent::spend(tx, &[*version], due_ms).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Ids that are used up: of versions that are gone, and of deletions that were done.
+//! Ids that are used up: of versions that are gone or were refused, and of deletions that were done.
 //!
-//! Invariant: an id that was committed names a version or is here, until it is forgotten; so a request that comes again, from a client that
+//! Invariant: an id that was committed or refused names a version or is here, until it is forgotten; so a request that comes again, from a client that
 //! has heard no answer or from somebody who has kept it, finds that it was carried out before.
 
 use crate::transaction::{Param, Transaction};

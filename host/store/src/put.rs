@@ -200,7 +200,7 @@ impl Store {
             if intent.datastore != datastore.id || intent.key != operation.key {
                 return Err(Problem::malformed("the upload is of another object"));
             }
-            self.give_up(version).await;
+            self.refuse(version).await;
         }
         Ok(Done {
             sealed,
@@ -405,7 +405,7 @@ impl Store {
             Err(error) => {
                 let problem = Problem::from(error);
                 if matches!(problem.code, Code::ConditionFailed | Code::Quota) {
-                    self.give_up(writing.version).await;
+                    self.refuse(writing.version).await;
                 }
                 return Err(problem);
             }
@@ -426,7 +426,15 @@ impl Store {
         })
     }
 
-    /// Ends an intent whose object will not be; what cannot be reached now ends with the lease.
+    /// Ends an intent whose object its client is told will not be: the same request, should it come again, is refused, too.
+    async fn refuse(&self, version: VersionId) {
+        let due_ms = self.in_ms(self.settings.grace);
+        if let Err(error) = self.catalog.refuse(version, due_ms).await {
+            tracing::warn!(%error, "an upload that was refused is left to its lease");
+        }
+    }
+
+    /// Ends an intent whose object is not to be now; what cannot be reached now ends with the lease.
     pub(crate) async fn give_up(&self, version: VersionId) {
         let due_ms = self.in_ms(self.settings.grace);
         if let Err(error) = self.catalog.abandon(version, due_ms).await {

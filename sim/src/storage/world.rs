@@ -1,23 +1,27 @@
 //! One storage system, and handles to what may go wrong in it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sc_attestation::Policy as EvidencePolicy;
 use sc_backend::{Backend, Faults, Memory};
 use sc_client::kv::{Credentials, KvClient, LinkReply, OwnerAgent, Roots, StoreLink};
-use sc_coder::Engine;
 use sc_crypto::{Entropy, OwnerSecret, Secret};
-use sc_enclave::{SimulatedPlatform, simulation_development_key};
-use sc_erasure::Kernel;
+use sc_enclave::Program as _;
 use sc_launcher::{Caller, Platform};
 use sc_metadata::{Catalog, LocationState};
+use sc_proto::coder::{self, call::Call, reply::Reply};
+use sc_proto::{Message as _, storage};
 use sc_store::{
     Chores, CoderWay, Coders, LocationOpener, LocationSettings, Locations, Opening, Policy,
     Site as StoreSite, Store, StoreSettings,
 };
 use sc_transport::{Frame, RpcError};
+
+use super::trusted::Trusted;
 
 /// What a world is made of.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct WorldSettings {
     pub locations: usize,
     /// The store's numbers.
     pub store: StoreSettings,
+    /// The file of the catalogue; none: in memory.
+    pub catalogue: Option<PathBuf>,
 }
 
 impl Default for WorldSettings {
@@ -37,6 +43,7 @@ impl Default for WorldSettings {
                 straggler_patience: Duration::from_millis(100),
                 ..StoreSettings::default()
             },
+            catalogue: None,
         }
     }
 }
@@ -47,6 +54,16 @@ pub struct Site {
     pub name: String,
     /// What may go wrong with it.
     pub faults: Faults,
+    /// The location itself.
+    pub memory: Memory,
+}
+
+/// Another tenant of the same system.
+pub struct Tenant {
+    /// Its owner's agent.
+    pub agent: OwnerAgent<Direct>,
+    /// A client that may do everything.
+    pub client: KvClient,
 }
 
 /// A storage system.
@@ -63,6 +80,7 @@ pub struct World {
     pub catalog: Catalog,
     /// The locations.
     pub sites: Vec<Site>,
+    trusted: Arc<Trusted>,
     now_ms: Arc<AtomicU64>,
     owner: OwnerSecret,
     root: Secret,
@@ -82,7 +100,7 @@ impl StoreLink for Direct {
     }
 }
 
-struct NoOpener;
+pub(crate) struct NoOpener;
 
 impl LocationOpener for NoOpener {
     fn open<'a>(&'a self, _name: &'a str, _settings: &'a LocationSettings) -> Opening<'a> {
@@ -93,9 +111,10 @@ impl LocationOpener for NoOpener {
 const REGIONS: [&str; 3] = ["north", "south", "west"];
 const PROVIDERS: [&str; 2] = ["one", "two"];
 const OWNER_SEED: [u8; 32] = [1; 32];
+const ROOT: [u8; 32] = [2; 32];
 
 /// The policies that every world has.
-const POLICIES: [(&str, &str); 3] = [
+pub(crate) const POLICIES: [(&str, &str); 3] = [
     ("hot", r#"{"redundancy":{"kind":"replication","copies":3}}"#),
     (
         "cold",
@@ -114,8 +133,13 @@ impl World {
     /// Where it cannot be made, which is a fault of this program.
     pub async fn new(settings: WorldSettings) -> Self {
         let now_ms = Arc::new(AtomicU64::new(1_700_000_000_000));
-        let catalog = Catalog::sqlite_in_memory().expect("a database in memory opens");
-        let coder = caller();
+        let catalog = match &settings.catalogue {
+            Some(path) => Catalog::sqlite(path).await,
+            None => Catalog::sqlite_in_memory(),
+        };
+        let catalog = catalog.expect("the database opens");
+        let trusted = Arc::new(Trusted::default());
+        let coder = caller(&trusted);
         let coders = Coders::new(vec![("coder".into(), CoderWay::Local(coder))]);
         let locations = Locations::default();
         let mut sites = Vec::new();
@@ -131,6 +155,7 @@ impl World {
             sites.push(Site {
                 name: name.clone(),
                 faults: memory.faults(),
+                memory: memory.clone(),
             });
             let site = StoreSite::new(name, parsed, LocationState::Active, Arc::new(memory));
             locations.set(site);
@@ -149,19 +174,9 @@ impl World {
             let ensured = store.ensure_policy(name, &policy).await;
             ensured.expect("the catalogue is in memory");
         }
-        let root = Secret::from_bytes([2; 32]);
-        let roots = Roots::of(1, root.duplicate());
+        let root = Secret::from_bytes(ROOT);
         let owner = OwnerSecret::from_seed(Secret::from_bytes(OWNER_SEED));
-        let agent = OwnerAgent::new(
-            Direct(Arc::clone(&store)),
-            OwnerSecret::from_seed(Secret::from_bytes(OWNER_SEED)),
-            roots,
-            EvidencePolicy::development(),
-        );
-        agent
-            .provision("coder")
-            .await
-            .expect("the engine in this process takes the roots");
+        let agent = agent(&store, OWNER_SEED, &root).await;
         let client = client(&store, &owner, &root);
         Self {
             store,
@@ -170,6 +185,7 @@ impl World {
             agent,
             catalog,
             sites,
+            trusted,
             now_ms,
             owner,
             root,
@@ -190,14 +206,80 @@ impl World {
 
     /// A client with these credentials.
     #[must_use]
-    pub fn client_with(&self, body: sc_proto::storage::CertificateBody) -> KvClient {
-        let credentials = Credentials::issue(
-            self.owner.signing_key(),
-            &self.root,
-            body,
-            &mut sc_client::OsEntropy,
-        );
-        KvClient::new(Direct(Arc::clone(&self.store)), credentials)
+    pub fn client_with(&self, body: storage::CertificateBody) -> KvClient {
+        KvClient::new(Direct(Arc::clone(&self.store)), self.credentials(body))
+    }
+
+    /// Credentials of this tenant; `body` says what they are good for.
+    #[must_use]
+    pub fn credentials(&self, body: storage::CertificateBody) -> Credentials {
+        let mut entropy = sc_client::OsEntropy;
+        Credentials::issue(self.owner.signing_key(), &self.root, body, &mut entropy)
+    }
+
+    /// A client that may do everything, and reaches the store over `link`.
+    #[must_use]
+    pub fn client_over(&self, link: impl StoreLink) -> KvClient {
+        KvClient::new(link, all(&self.owner, &self.root))
+    }
+
+    /// Another tenant of the same coder, made of `seed`.
+    ///
+    /// # Panics
+    /// Where the coder does not take its roots, which is a fault of this program.
+    pub async fn another_tenant(&self, seed: u8) -> Tenant {
+        let root = Secret::from_bytes([seed ^ 0x80; 32]);
+        let owner = OwnerSecret::from_seed(Secret::from_bytes([seed; 32]));
+        Tenant {
+            agent: agent(&self.store, [seed; 32], &root).await,
+            client: client(&self.store, &owner, &root),
+        }
+    }
+
+    /// Has the owner say that it is `time_ms`, and that these certificates are void.
+    #[must_use]
+    pub fn tell(&self, time_ms: u64, revoked: Vec<u64>) -> Reply {
+        let advance = sc_coder::signed_advance(self.owner.signing_key(), time_ms, revoked);
+        self.door(Call::Advance(advance), &[]).0
+    }
+
+    /// A session, opened by hand.
+    #[must_use]
+    pub fn session(&self) -> super::Session {
+        super::Session::open(self, self.owner.signing_key(), &self.root)
+    }
+
+    /// A datastore, as the coder takes it.
+    pub async fn datastore(&self, name: &str) -> Option<coder::Datastore> {
+        let tenant = sc_metadata::TenantId(self.client.tenant());
+        let found = self.catalog.datastore(tenant, name).await.ok()??;
+        Some(coder::Datastore {
+            id: Bytes::copy_from_slice(&found.id.0),
+            name: found.name,
+            root_number: found.root_number,
+            wrapped_key: found.wrapped_key,
+        })
+    }
+
+    /// The coding program.
+    #[must_use]
+    pub fn program(&self) -> &dyn sc_enclave::Program {
+        &*self.trusted
+    }
+
+    /// Makes a call at the coder's door, as whoever runs the host can: the reply, and the bulk that comes with it.
+    ///
+    /// # Panics
+    /// Where the coder answers with what is no reply.
+    #[must_use]
+    pub fn door(&self, call: Call, bulk: &[u8]) -> (Reply, Bytes) {
+        let call = coder::Call { call: Some(call) };
+        let mut message = bulk.to_vec();
+        sc_coder::join(&mut message, &call.encode_to_vec());
+        let answer = self.trusted.handle(message.into(), &mut from_system);
+        let (bulk, head) = sc_coder::split(answer).expect("a coder answers with messages");
+        let reply = coder::Reply::decode(head).ok().and_then(|it| it.reply);
+        (reply.expect("a coder answers every call"), bulk)
     }
 
     /// Whether any location holds `bytes` anywhere.
@@ -216,18 +298,36 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
     hay.windows(needle.len()).any(|window| window == needle)
 }
 
-fn client(store: &Arc<Store>, owner: &OwnerSecret, root: &Secret) -> KvClient {
+fn all(owner: &OwnerSecret, root: &Secret) -> Credentials {
     let mut entropy = sc_client::OsEntropy;
-    let credentials = Credentials::issue_all(owner.signing_key(), root, "test", 1, &mut entropy);
-    KvClient::new(Direct(Arc::clone(store)), credentials)
+    Credentials::issue_all(owner.signing_key(), root, "test", 1, &mut entropy)
 }
 
-fn caller() -> Caller {
-    let platform = SimulatedPlatform::new(simulation_development_key(), [0; 32]);
-    let engine = Engine::new(Box::new(platform), Kernel::PORTABLE);
+fn client(store: &Arc<Store>, owner: &OwnerSecret, root: &Secret) -> KvClient {
+    KvClient::new(Direct(Arc::clone(store)), all(owner, root))
+}
+
+/// The agent of an owner, whose roots the coder has taken.
+async fn agent(store: &Arc<Store>, owner: [u8; 32], root: &Secret) -> OwnerAgent<Direct> {
+    let agent = OwnerAgent::new(
+        Direct(Arc::clone(store)),
+        OwnerSecret::from_seed(Secret::from_bytes(owner)),
+        Roots::of(1, root.duplicate()),
+        EvidencePolicy::development(),
+    );
+    let provisioned = agent.provision("coder").await;
+    provisioned.expect("the engine in this process takes the roots");
+    agent
+}
+
+fn from_system(bytes: &mut [u8]) {
+    sc_client::OsEntropy.fill(bytes);
+}
+
+fn caller(trusted: &Arc<Trusted>) -> Caller {
     let started = Caller::start(Platform::Inline {
-        program: Arc::new(engine),
-        entropy: |bytes| sc_client::OsEntropy.fill(bytes),
+        program: Arc::clone(trusted) as _,
+        entropy: from_system,
     });
     started.expect("a program in this process starts")
 }

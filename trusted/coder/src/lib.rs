@@ -26,7 +26,7 @@ pub use manifest::{KEY_MAX, METADATA_MAX};
 pub use message::{join, split};
 pub use roots::{CoderRoots, ROOTS_MAX, RootsError, coder_public_key, tenant_id};
 pub use sc_erasure::{BLOCK_BYTES, SEGMENT_MAX};
-pub use session::{REPLY_HEAD, SessionKeys, chunk_context, grant_key};
+pub use session::{REPLY_HEAD, ReplyKey, SessionKeys, chunk_context, grant_key};
 pub use tenant::signed_advance;
 
 use sc_crypto::TAG_BYTES;

@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{BackendError, FragmentName, Usage};
 
 /// The handle by which a test injects faults into a [`Memory`](super::Memory); clones act on the same one.
 ///
 /// Each fault holds until it is taken back or used up. What a call does is decided when it takes effect, after its delay.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Faults {
     state: Arc<Mutex<State>>,
-    hanging: watch::Sender<bool>,
+    /// Wakes the calls that hang, in the order in which they came.
+    released: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -26,21 +27,13 @@ pub(super) struct State {
     /// Counts crashes; a call that began in another life fails.
     life: u64,
     down: bool,
+    hanging: bool,
     delay: Duration,
     failing: u64,
     unanswered: u64,
     /// How many more bytes are written before a put is torn.
     torn_after: Option<u64>,
     capacity: Option<u64>,
-}
-
-impl Default for Faults {
-    fn default() -> Self {
-        Self {
-            state: Arc::default(),
-            hanging: watch::Sender::new(false),
-        }
-    }
 }
 
 impl Faults {
@@ -51,7 +44,10 @@ impl Faults {
 
     /// While it hangs, calls that begin or are in front of their delay pend.
     pub fn set_hanging(&self, hanging: bool) {
-        self.hanging.send_replace(hanging);
+        self.state().hanging = hanging;
+        if !hanging {
+            self.released.notify_waiters();
+        }
     }
 
     /// How long each call that begins from now on takes, in the runtime's time.
@@ -143,9 +139,14 @@ impl Faults {
     /// Waits for what holds all calls up, then gives access to what is stored, if the location is there.
     pub(super) async fn stand(&self) -> Result<MutexGuard<'_, State>, BackendError> {
         let life = self.life()?;
-        let mut hanging = self.hanging.subscribe();
-        // The sender is in `self`, so it is not gone.
-        let _ = hanging.wait_for(|hanging| !hanging).await;
+        while self.state().hanging {
+            // A release between the look and the wait is not missed.
+            let mut released = std::pin::pin!(self.released.notified());
+            released.as_mut().enable();
+            if self.state().hanging {
+                released.await;
+            }
+        }
         let delay = self.state().delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;

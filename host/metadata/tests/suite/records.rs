@@ -12,6 +12,7 @@ on_every_engine!(
     records_are_listed_by_the_bytes_of_their_ids,
     removals_are_there_with_what_is_gone_until_they_are_forgotten,
     what_is_gone_does_not_come_back,
+    what_was_refused_does_not_come_again,
     policies_have_versions_that_never_change,
     locations_are_replaced_and_change_state,
 );
@@ -113,6 +114,21 @@ async fn what_is_gone_does_not_come_back(catalog: Catalog) {
     assert_eq!(begin().await, Err(CatalogError::VersionExists));
     house.catalog.forget_spent(DUE + 1).await.unwrap();
     assert!(begin().await.is_ok());
+}
+
+async fn what_was_refused_does_not_come_again(catalog: Catalog) {
+    let house = House::new(catalog, false).await;
+    let version = house.begin("a", 1).await;
+    let intent = house.intent("a", version);
+    house.catalog.abandon(version, DUE).await.unwrap();
+    assert!(house.catalog.begin(intent.clone(), &[]).await.is_ok());
+
+    house.catalog.refuse(version, DUE).await.unwrap();
+    house.catalog.refuse(version_id(9), DUE).await.unwrap();
+
+    let again = house.catalog.begin(intent, &[]).await;
+    assert_eq!(again, Err(CatalogError::VersionExists));
+    assert!(house.catalog.begin(house.intent("a", version_id(9)), &[]).await.is_ok());
 }
 
 async fn policies_have_versions_that_never_change(catalog: Catalog) {

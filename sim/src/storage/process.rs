@@ -1,0 +1,257 @@
+//! A store's process: what it serves ends with it, at whatever step it is.
+//!
+//! Invariant: a process that has ended answers nothing and leaves nothing but what the catalogue and the locations have. A step is a moment
+//! at which a request waits: for the catalogue, for a location, for the time.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sc_launcher::Caller;
+use sc_metadata::{Catalog, LocationState};
+use sc_proto::storage::operation::Operation as Kind;
+use sc_proto::{Message as _, storage, store as message};
+use sc_store::{CoderWay, Coders, LocationSettings, Locations, Site, Store, StoreSettings};
+use sc_transport::{Frame, RpcError};
+use tokio::task::AbortHandle;
+
+use super::fault::Fault;
+use super::place::Place;
+use super::plant::Plant;
+use super::scenario::Journey;
+use super::surroundings::{Surroundings, entropy, note};
+use super::trusted::Trusted;
+use super::world::NoOpener;
+
+/// How far ahead the clock of chores is that respect no lease.
+const FAR_AHEAD_MS: u64 = 3_600_000;
+/// What the locations are, besides their names.
+const SETTINGS: &str = r#"{"backend":{"kind":"memory"}}"#;
+
+/// What every store of a run works with.
+pub(crate) struct Outside {
+    pub(crate) catalog: Catalog,
+    pub(crate) trusted: Arc<Trusted>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) settings: StoreSettings,
+    pub(crate) surroundings: Surroundings,
+}
+
+/// A process; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) number: usize,
+    outside: Arc<Outside>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    store: Option<Arc<Store>>,
+    tasks: Vec<AbortHandle>,
+    /// How many steps of which journey are left; of any where none is named.
+    fuse: Option<(Option<Journey>, u64)>,
+}
+
+impl Process {
+    /// A process that runs.
+    pub(crate) fn start(number: usize, outside: &Arc<Outside>) -> Self {
+        let process = Self {
+            number,
+            outside: Arc::clone(outside),
+            state: Arc::default(),
+        };
+        process.restart();
+        process
+    }
+
+    /// Starts it, unless it runs.
+    pub(crate) fn restart(&self) {
+        if self.store().is_some() {
+            return;
+        }
+        note!(self.outside.surroundings, self, "starts");
+        let (store, chores) = self.make(0);
+        let chores = match self.outside.surroundings.is_planted(Plant::IgnoreLease) {
+            true => self.make(FAR_AHEAD_MS).1,
+            false => chores,
+        };
+        let task = tokio::spawn(chores.run(std::future::pending()));
+        let mut state = self.state();
+        state.store = Some(store);
+        state.tasks.push(task.abort_handle());
+    }
+
+    fn make(&self, ahead_ms: u64) -> (Arc<Store>, sc_store::Chores) {
+        let outside = &self.outside;
+        let coder = Caller::in_step(Arc::clone(&outside.trusted) as _, entropy);
+        let locations = Locations::default();
+        for place in &outside.places {
+            let settings = LocationSettings::parse(SETTINGS).expect("settings as they are here");
+            let backend = Arc::new(place.clone());
+            let state = LocationState::Active;
+            locations.set(Site::new(place.name.clone(), settings, state, backend));
+        }
+        let clock = outside.surroundings.clone();
+        Store::new(
+            outside.catalog.clone(),
+            Coders::new(vec![("coder".into(), CoderWay::Local(coder))]),
+            locations,
+            Box::new(NoOpener),
+            outside.settings.clone(),
+            Arc::new(move || clock.wall_ms() + ahead_ms),
+        )
+    }
+
+    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+        self.state().store.clone()
+    }
+
+    /// Ends it, with all that it does.
+    fn crash(&self, journey: Journey) {
+        let (store, tasks) = {
+            let mut state = self.state();
+            state.fuse = None;
+            (state.store.take(), std::mem::take(&mut state.tasks))
+        };
+        if store.is_none() {
+            return;
+        }
+        self.outside.surroundings.count(match journey {
+            Journey::Put => Fault::CrashInPut,
+            Journey::Get => Fault::CrashInGet,
+            Journey::Delete => Fault::CrashInDelete,
+            Journey::Other => Fault::CrashInOther,
+        });
+        note!(self.outside.surroundings, self, "ends in a {journey:?}");
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    /// Has it end when so many steps of a journey are done; of any journey where none is named.
+    pub(crate) fn light(&self, journey: Option<Journey>, steps: u64) {
+        self.state().fuse = Some((journey, steps));
+    }
+
+    /// Has it end no more.
+    pub(crate) fn put_out(&self) {
+        self.state().fuse = None;
+    }
+
+    fn step(&self, journey: Journey) {
+        let is_out = match &mut self.state().fuse {
+            Some((of, steps)) if of.is_none_or(|of| of == journey) => {
+                *steps = steps.saturating_sub(1);
+                *steps == 0
+            }
+            _ => false,
+        };
+        if is_out {
+            self.crash(journey);
+        }
+    }
+
+    /// Serves a request, as far as it comes.
+    pub(crate) async fn serve(&self, request: Frame) -> Result<Frame, RpcError> {
+        let store = self.store().ok_or(RpcError::NotSent)?;
+        let serving = Serving {
+            journey: journey_of(&request),
+            process: self.clone(),
+            answer: Box::pin(async move { store.answer(request).await }),
+        };
+        let task = tokio::spawn(serving);
+        {
+            let mut state = self.state();
+            state.tasks.retain(|task| !task.is_finished());
+            state.tasks.push(task.abort_handle());
+        }
+        task.await.map_err(|_| RpcError::Disconnected)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl std::fmt::Display for Process {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "store{}", self.number)
+    }
+}
+
+/// A request being served, whose steps are counted.
+struct Serving {
+    journey: Journey,
+    process: Process,
+    answer: Pin<Box<dyn Future<Output = Frame> + Send>>,
+}
+
+impl Future for Serving {
+    type Output = Frame;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Frame> {
+        let answer = self.answer.as_mut().poll(context);
+        if answer.is_pending() {
+            self.process.step(self.journey);
+        }
+        answer
+    }
+}
+
+/// What a request is about.
+fn journey_of(request: &Frame) -> Journey {
+    match operation_of(request) {
+        Some(
+            Kind::PutObject(_)
+            | Kind::PutSegment(_)
+            | Kind::CommitObject(_)
+            | Kind::CommitPart(_)
+            | Kind::CompleteUpload(_)
+            | Kind::CreateUpload(_),
+        ) => Journey::Put,
+        Some(Kind::GetObject(_)) => Journey::Get,
+        Some(Kind::DeleteObject(_)) => Journey::Delete,
+        _ => Journey::Other,
+    }
+}
+
+/// What a frame asks for, if it is a client's operation.
+pub(crate) fn operation_of(request: &Frame) -> Option<Kind> {
+    use message::request::Request;
+    let request = message::Request::decode(request.head.clone()).ok()?;
+    let Some(Request::Operation(request)) = request.request else {
+        return None;
+    };
+    let operation = storage::Operation::decode(request.operation).ok()?;
+    operation.operation
+}
+
+/// A network that takes a moment, in front of several processes.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) processes: Arc<[Process]>,
+    pub(crate) random: Arc<Mutex<crate::random::Random>>,
+    /// Small PUTs that have passed: for whoever replays them.
+    pub(crate) seen: Arc<Mutex<Vec<Frame>>>,
+}
+
+impl sc_client::kv::StoreLink for Network {
+    fn call(&self, request: Frame, deadline: Duration) -> sc_client::kv::LinkReply<'_> {
+        let process = {
+            let mut random = self.random.lock().expect("no holder of this lock panics");
+            random.pick(&self.processes).clone()
+        };
+        if matches!(operation_of(&request), Some(Kind::PutObject(_))) {
+            let mut seen = self.seen.lock().expect("no holder of this lock panics");
+            seen.push(request.clone());
+        }
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::timeout(deadline, process.serve(request))
+                .await
+                .unwrap_or(Err(RpcError::Deadline))
+        })
+    }
+}
