@@ -128,7 +128,13 @@ async fn what_was_refused_does_not_come_again(catalog: Catalog) {
 
     let again = house.catalog.begin(intent, &[]).await;
     assert_eq!(again, Err(CatalogError::VersionExists));
-    assert!(house.catalog.begin(house.intent("a", version_id(9)), &[]).await.is_ok());
+    assert!(
+        house
+            .catalog
+            .begin(house.intent("a", version_id(9)), &[])
+            .await
+            .is_ok()
+    );
 }
 
 async fn policies_have_versions_that_never_change(catalog: Catalog) {
