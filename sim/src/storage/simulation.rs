@@ -359,9 +359,10 @@ impl Running {
             let names = names.iter().map(|name| name.as_str().to_owned());
             remains.names.insert(place.name.clone(), names.collect());
         }
-        let harmed = self.harmed.lock().expect("no holder of this lock panics");
-        remains.harmed = harmed.values().flatten().cloned().collect();
-        drop(harmed);
+        {
+            let harmed = self.harmed.lock().expect("no holder of this lock panics");
+            remains.harmed = harmed.values().flatten().cloned().collect();
+        }
         match client.usage().await {
             Ok(document) => {
                 let names = ["objects", "versions", "bytes", "stored_bytes"];
