@@ -8,6 +8,7 @@
 #[path = "../secrecy/process.rs"]
 mod process;
 
+mod backends;
 mod demo;
 mod http;
 mod journeys;
