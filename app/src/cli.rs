@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::storage::cli::{BackendArgs, CoderArgs, GatewayArgs, StoreArgs, UpArgs};
+use crate::storage::cli::{
+    BackendArgs, CoderArgs, CredentialsCommand, GatewayArgs, StoreArgs, UpArgs,
+};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use sc_program::{OBLIVIOUS_MATCHES_MAX, THREADS_MAX};
 
@@ -47,6 +49,11 @@ pub(crate) enum Command {
     Backend(BackendArgs),
     /// The gateway: the owner's edge, with REST and the explorer in front of a store
     Gateway(Box<GatewayArgs>),
+    /// Credentials: what an owner gives to clients that use the store without a gateway
+    Credentials {
+        #[command(subcommand)]
+        command: CredentialsCommand,
+    },
     /// Matches two files offline: no keys, no network
     Match(MatchArgs),
     /// Objects: stored, read, listed, deleted, and what keeps them administered

@@ -39,6 +39,7 @@ use crate::{WRONG_USE, wrong_use};
 use cli::{KvArgs, KvCommand};
 use progress::Progress;
 use remote::{Remote, RemoteError};
+pub(crate) use table::Table;
 
 /// Exit status of a command that was asked to end, as shells have it for ^C.
 const INTERRUPTED: u8 = 130;

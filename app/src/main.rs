@@ -101,6 +101,9 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Store(arguments) => block_on_threads(storage::run_store(*arguments)),
         Command::Coder(arguments) => block_on(storage::run_coder(arguments)),
         Command::Backend(arguments) => block_on_threads(storage::run_backend(arguments)),
+        Command::Credentials { command } => {
+            storage::run_credentials(command).map(|()| ExitCode::SUCCESS)
+        }
         Command::Gateway(arguments) => block_on_threads(storage::run_gateway(*arguments)),
         Command::Demo { demo } => block_on(demo::run(demo)),
     }

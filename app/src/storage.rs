@@ -3,6 +3,7 @@
 mod backend;
 pub(crate) mod cli;
 mod coder;
+mod credentials;
 mod files;
 mod gateway;
 mod opener;
@@ -12,6 +13,7 @@ mod up;
 
 pub(crate) use backend::run as run_backend;
 pub(crate) use coder::run as run_coder;
+pub(crate) use credentials::run as run_credentials;
 pub(crate) use files::OwnerFolder;
 pub(crate) use gateway::run as run_gateway;
 pub(crate) use serving::connect;

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 use sc_transport::PeerKey;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::{PlatformName, Verbosity};
 
@@ -116,6 +118,61 @@ pub(crate) struct BackendArgs {
     pub(crate) link: StorageLinkArgs,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialsCommand {
+    /// Makes a client's key and the owner's certificate of it, in one file
+    Issue(IssueArgs),
+    /// Makes a certificate void
+    Revoke {
+        /// Its serial number
+        serial: u64,
+        /// The folder of the owner's keys
+        #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
+        owner: PathBuf,
+    },
+    /// Lists what was issued
+    Ls {
+        /// The folder of the owner's keys
+        #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
+        owner: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IssueArgs {
+    /// Writes NAME.key (mode 0600)
+    #[arg(value_name = "NAME")]
+    pub(crate) name: PathBuf,
+    /// The folder of the owner's keys, e.g. `owner` in the folder of `securecloud up`
+    #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
+    pub(crate) owner: PathBuf,
+    /// A datastore that it is for, or the beginning of names and a `*`; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "*")]
+    pub(crate) datastore: Vec<String>,
+    /// What it allows; everything, if not given; may be repeated
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) right: Vec<RightName>,
+    /// How long it is valid, e.g. 30d; for ever, if not given
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) valid: Option<Duration>,
+}
+
+/// What a certificate allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RightName {
+    /// Reading objects
+    Read,
+    /// Writing objects
+    Write,
+    /// Deleting objects
+    Delete,
+    /// Listing objects
+    List,
+    /// Datastores, policies, locations, tokens
+    Administer,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,17 @@ use crate::wrong_use;
 pub(crate) struct OwnerFolder(pub(crate) PathBuf);
 
 impl OwnerFolder {
+    /// Refuses a folder that no owner's keys are in, where none are to be made.
+    pub(crate) fn must_exist(&self) -> anyhow::Result<()> {
+        if self.0.join("owner.prv").exists() {
+            return Ok(());
+        }
+        Err(wrong_use(format!(
+            "{} holds no owner's keys: name the folder `owner` of a `securecloud up`, or the --owner of a gateway",
+            self.0.display()
+        )))
+    }
+
     /// The owner's key and roots, made at first use.
     pub(crate) fn open(&self) -> anyhow::Result<(OwnerSecret, Roots)> {
         let owner_path = self.0.join("owner.prv");

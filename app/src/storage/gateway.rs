@@ -15,6 +15,7 @@ use crate::keys::write_new;
 use crate::links::read_link_keys;
 use crate::report::Report;
 use crate::storage::cli::GatewayArgs;
+use crate::storage::credentials;
 use crate::storage::files::OwnerFolder;
 use crate::storage::serving::{connect, endpoint};
 use crate::wrong_use;
@@ -98,7 +99,8 @@ pub(crate) async fn serve(
         agent: OwnerAgent::new(requester.clone(), owner, roots, setup.evidence),
         statements: Arc::clone(&statements),
         report: report.clone(),
-        told_ms: None,
+        owner: setup.owner.clone(),
+        told: None,
         complained: false,
     };
     let agent = agent.first().await?;
@@ -169,7 +171,10 @@ struct Agent {
     agent: OwnerAgent<Requester>,
     statements: Arc<Mutex<Vec<Statement>>>,
     report: Report,
-    told_ms: Option<tokio::time::Instant>,
+    /// The folder of the owner's keys.
+    owner: PathBuf,
+    /// When the coders were last told the time, and which certificates are void.
+    told: Option<(tokio::time::Instant, Vec<u64>)>,
     complained: bool,
 }
 
@@ -219,7 +224,11 @@ impl Agent {
 
     /// Looks at every coder once; how many hold the roots then.
     async fn look(&mut self) -> anyhow::Result<usize> {
-        let tell_time = self.told_ms.is_none_or(|told| told.elapsed() >= TELL_TIME);
+        let revoked = credentials::revoked(&self.owner)?;
+        let is_told = self
+            .told
+            .as_ref()
+            .is_some_and(|(at, told)| at.elapsed() < TELL_TIME && *told == revoked);
         let mut holding = 0;
         for coder in self.agent.coders().await? {
             let mut statement = Statement {
@@ -241,13 +250,14 @@ impl Agent {
             }
             statement.is_provisioned = coder.is_reachable;
             holding += usize::from(coder.is_reachable);
-            if coder.is_reachable && tell_time {
-                self.agent.advance(&coder.name, Vec::new()).await?;
+            // A coder that has just got the roots knows of no certificate that is void.
+            if coder.is_reachable && !(is_told && coder.is_provisioned) {
+                self.agent.advance(&coder.name, revoked.clone()).await?;
             }
             self.keep(statement);
         }
-        if tell_time && holding > 0 {
-            self.told_ms = Some(tokio::time::Instant::now());
+        if !is_told && holding > 0 {
+            self.told = Some((tokio::time::Instant::now(), revoked));
         }
         Ok(holding)
     }

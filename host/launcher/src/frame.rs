@@ -7,8 +7,8 @@ pub const HEADER_BYTES: usize = 12;
 /// The longest body that either side accepts.
 pub const FRAME_MAX: usize = 256 << 20;
 
-/// Room made at once for a body that was announced: a length is a claim.
-const RESERVE_MAX: usize = 1 << 20;
+/// Room made at once for a body that was announced: a length is a claim, and room that nothing is written to costs nothing.
+const RESERVE_MAX: usize = 16 << 20;
 
 /// A frame announced more than [`FRAME_MAX`] bytes: the other side is not a trusted program of this version.
 #[derive(Debug, PartialEq, Eq)]

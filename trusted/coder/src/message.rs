@@ -6,13 +6,16 @@ use bytes::Bytes;
 
 const LENGTH_BYTES: usize = 4;
 
+/// Room behind the bulk in which most heads fit, so that what is large is not moved for what is small.
+pub(crate) const HEAD_ROOM: usize = 16 << 10;
+
 /// Puts `head` behind the bulk.
 ///
 /// # Panics
 /// For a head of 4 GiB.
 pub fn join(bulk: &mut Vec<u8>, head: &[u8]) {
     let length = u32::try_from(head.len()).expect("a head is far shorter than 4 GiB");
-    bulk.reserve_exact(head.len() + LENGTH_BYTES);
+    bulk.reserve(head.len() + LENGTH_BYTES);
     bulk.extend_from_slice(head);
     bulk.extend_from_slice(&length.to_le_bytes());
 }

@@ -13,6 +13,7 @@ use sc_proto::storage::operation::Operation as Kind;
 use crate::datastore::Datastore;
 use crate::keys;
 use crate::manifest::{Body, open_head};
+use crate::message::HEAD_ROOM;
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::request::Request;
@@ -49,6 +50,8 @@ pub(crate) fn open(
     let (salt, reply) = request.reply_key(entropy);
     if !call.segments.is_empty() {
         let body = Body::open(&datastore, &operation.key, &head, &call.body)?;
+        // What is opened is not longer than what it is made of.
+        bulk.reserve_exact(pieces.len() + HEAD_ROOM);
         let mut opening = Opening {
             secret: keys::version(&datastore.key, body.version()),
             body,

@@ -16,6 +16,7 @@ use sc_proto::storage::{self, operation::Operation as Kind};
 use crate::datastore::Datastore;
 use crate::keys;
 use crate::manifest::check_key;
+use crate::message::HEAD_ROOM;
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::request::{Request, target};
@@ -172,7 +173,9 @@ impl Fragments {
         if front + bodies * (gap + body_bytes) > REPLY_MAX {
             return Err(Refused::LIMIT);
         }
-        bulk.resize(front + bodies * (gap + body_bytes), 0);
+        let bytes = front + bodies * (gap + body_bytes);
+        bulk.reserve_exact(bytes + HEAD_ROOM);
+        bulk.resize(bytes, 0);
 
         let mut plain = Plaintext::new(Vec::with_capacity(BLOCK_BYTES));
         let mut sealed = Vec::with_capacity(BLOCK_BYTES + TAG_BYTES);

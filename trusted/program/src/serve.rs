@@ -14,6 +14,8 @@ use sc_enclave::Program;
 /// The longest body that is accepted.
 pub const FRAME_MAX: usize = 256 << 20;
 const HEADER_BYTES: usize = 12;
+/// Room made at once for a body: the longest call of a client's segment fits.
+const RESERVE_MAX: usize = 16 << 20;
 const BUFFER_BYTES: usize = 1 << 18;
 /// Replies of so many bytes together are written at once: the host has enough to do with them, and whoever waits for them has, too.
 const REPLIES_BYTES: usize = 1 << 14;
@@ -153,9 +155,9 @@ fn holds_a_call(buffered: &[u8]) -> bool {
     }
 }
 
-/// Reads a body without reserving more than has arrived, whatever its header announced.
+/// Reads a body, whatever its header announced into room for no more than [`RESERVE_MAX`] before more has arrived.
 fn read_body(input: &mut impl Read, length: usize) -> io::Result<Bytes> {
-    let mut body = Vec::with_capacity(length.min(BUFFER_BYTES));
+    let mut body = Vec::with_capacity(length.min(RESERVE_MAX));
     input.take(length as u64).read_to_end(&mut body)?;
     if body.len() < length {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -1,7 +1,9 @@
 //! `sc-coder`: the trusted coding program, behind standard input and output.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::{Write, stderr, stdin, stdout};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use sc_coder::Engine;
@@ -23,6 +25,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     let choice = CoderChoice::parse(std::env::args_os().skip(1))?;
     let platform = SimulatedPlatform::new(simulation_development_key(), measure_self());
     let engine = Engine::new(Box::new(platform), choice.kernel()?);
-    serve_on_threads(&engine, entropy, choice.threads(), stdin().lock(), stdout())?;
+    // The standard streams look for the ends of lines and keep bytes back; these carry frames.
+    let input = File::from(stdin().as_fd().try_clone_to_owned()?);
+    let output = File::from(stdout().as_fd().try_clone_to_owned()?);
+    serve_on_threads(&engine, entropy, choice.threads(), input, output)?;
     Ok(())
 }
