@@ -41,6 +41,9 @@ struct Storage {
     /// Let nothing go wrong.
     #[arg(long)]
     calm: bool,
+    /// Let nothing go wrong but that a store ends in such a journey, at the step that is as great as the seed.
+    #[arg(long, value_enum, conflicts_with = "calm")]
+    crash_in: Option<storage::Journey>,
 }
 
 /// Which runs of the routing system.
@@ -115,9 +118,10 @@ fn replay(arguments: &Routing, seed: u64, out: &mut impl io::Write) -> io::Resul
 fn run_storage(arguments: &Storage, out: &mut impl io::Write) -> io::Result<bool> {
     let (mut faults, mut failed) = (storage::Faults::default(), 0u64);
     for seed in (arguments.seed..).take(arguments.seeds as usize) {
-        let drawn = match arguments.calm {
-            true => storage::Scenario::calm(),
-            false => storage::Scenario::draw(seed),
+        let drawn = match arguments.crash_in {
+            Some(journey) => storage::Scenario::crash(journey, seed),
+            None if arguments.calm => storage::Scenario::calm(),
+            None => storage::Scenario::draw(seed),
         };
         let scenario = storage::Scenario {
             plant: arguments.plant,

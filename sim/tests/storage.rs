@@ -5,12 +5,17 @@
     reason = "the helpers of a test fail as the test does"
 )]
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use sc_client::kv::{
     Condition, DatastoreOptions, KvClient, ListOptions, Metadata, PutOptions, RANGE_WHOLE,
 };
 use sc_proto::store::problem::Code;
 use sc_sim::storage::{World, WorldSettings};
+use sc_store::StoreSettings;
 
 const POLICIES: [&str; 3] = ["hot", "cold", "coded"];
 
@@ -284,7 +289,7 @@ async fn what_is_deleted_is_gone_and_its_fragments_follow() {
 
     let gone = world.client.head("data", b"k", None).await;
     assert_eq!(gone.unwrap_err().code(), Some(Code::NotFound));
-    world.pass(std::time::Duration::from_secs(3600));
+    world.pass(Duration::from_secs(3600));
     world.chores.round().await.unwrap();
     for site in &world.sites {
         let names = site.faults.names();
@@ -349,7 +354,7 @@ async fn parts_become_an_object_at_once() {
         .unwrap();
     let mut parts = Vec::new();
     for (part, bytes) in [(2, 5 << 20), (1, 6 << 20), (7, 100)] {
-        let body = futures_util::stream::iter([Ok(content(bytes))]);
+        let body = stream::iter([Ok(content(bytes))]);
         let receipt = client
             .put_part(&upload, part, "", Box::pin(body))
             .await
@@ -420,4 +425,29 @@ async fn records_of_the_tenant_come_back() {
         .await;
     assert_eq!(again.unwrap_err().code(), Some(Code::Exists));
     assert!(world.client.record("token", "abd").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_upload_whose_lease_passes_between_two_segments_is_gone_and_not_damaged() {
+    let world = Arc::new(world().await);
+    let segment = || stream::iter([Ok(content(4 << 20))]);
+    let lease = StoreSettings::default().lease;
+    let late = Arc::clone(&world);
+    let rest = stream::once(async move {
+        // What came before is stored by now.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        late.pass(lease + Duration::from_secs(1));
+        late.chores.round().await.unwrap();
+        Ok(content(1))
+    });
+    let body = segment().chain(segment()).chain(rest);
+
+    let put = world
+        .client
+        .put("data", b"late", &under("cold"), Box::pin(body))
+        .await;
+
+    assert_eq!(put.unwrap_err().code(), Some(Code::UploadGone));
+    let found = world.client.get("data", b"late", None, RANGE_WHOLE).await;
+    assert_eq!(found.err().unwrap().code(), Some(Code::NotFound));
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sc_sim::storage::{Fault, Faults, Journey, Plant, Report, Scenario, Simulation};
 
 /// Seeds that are run unless `SC_SIM_STORAGE_SEEDS` asks for more.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 80;
 
 fn seeds() -> u64 {
     match std::env::var("SC_SIM_STORAGE_SEEDS") {
@@ -145,7 +145,7 @@ fn a_store_may_end_at_every_step_of_a_deletion() {
 #[test]
 fn every_planted_bug_is_found() {
     for plant in Plant::ALL {
-        let found = (0..6).any(|seed| {
+        let found = (0..20).any(|seed| {
             let calm = Scenario {
                 plant: Some(plant),
                 ..Scenario::calm()

@@ -170,6 +170,16 @@ impl Store {
             .policy_version(&intent.policy, intent.policy_version)
             .await?;
         let segments = self.catalog.segments(writing.version, 0..u32::MAX).await?;
+        // Indices count from 0: one beyond their number says that an earlier intent has taken others with it.
+        let is_cut = segments
+            .iter()
+            .any(|it| it.index as usize >= segments.len());
+        if intent.upload.is_none() && is_cut {
+            return Err(Problem::new(
+                Code::UploadGone,
+                "segments of the upload are missing: its lease has passed while it was on its way",
+            ));
+        }
         let manifest = coder::SealManifest {
             request: Some(request.clone()),
             datastore: for_coder(&writing.datastore),

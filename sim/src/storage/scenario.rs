@@ -8,7 +8,7 @@ use super::plant::Plant;
 use crate::random::Random;
 
 /// What a client waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Journey {
     /// An object is stored, whole or in parts.
     Put,
@@ -54,11 +54,11 @@ impl Scenario {
     pub fn draw(seed: u64) -> Self {
         let mut dice = Random::new(seed, "storage scenario", 0);
         Self {
-            clients: dice.within(1..4),
-            operations: dice.within(6..14),
+            clients: dice.within(1..5),
+            operations: dice.within(10..28),
             keys: dice.within(1..4),
             stores: dice.within(1..3),
-            faults_every: Some(Duration::from_millis(dice.within(150..900) as u64)),
+            faults_every: Some(Duration::from_millis(dice.within(100..700) as u64)),
             crash_at: None,
             plant: None,
         }
@@ -101,7 +101,11 @@ impl Scenario {
                 Some(Plant::ForgetSpent) => Duration::ZERO,
                 _ => week,
             },
-            chore_interval: Duration::from_secs(10),
+            chore_interval: match self.plant {
+                // Leases matter when chores come while somebody writes.
+                Some(Plant::IgnoreLease) => Duration::from_millis(300),
+                _ => Duration::from_secs(10),
+            },
             ..StoreSettings::default()
         }
     }

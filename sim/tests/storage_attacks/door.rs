@@ -26,6 +26,9 @@ fn put_of(bytes: u32) -> Kind {
     })
 }
 
+/// What is made of a call and its bulk before a host hands them in.
+type Change<'t> = dyn Fn(&mut coder::OpenObject, &mut Vec<u8>) + 't;
+
 /// A segment sealed by hand, and what was said of it.
 struct Sealed {
     request: coder::Request,
@@ -165,7 +168,7 @@ async fn an_opening_takes_no_more_than_it_is_handed() {
         segment.header_bytes as usize,
         segment.fragment_bytes as usize,
     );
-    let open = |change: &dyn Fn(&mut coder::OpenObject, &mut Vec<u8>)| {
+    let open = |change: &Change<'_>| {
         let (request, _) = session.request(get.clone(), &[]);
         let mut bulk = made.bulk[..4 * fragment].to_vec();
         let fragments = (0..4).map(|index| coder::FragmentPieces {
@@ -199,7 +202,7 @@ async fn an_opening_takes_no_more_than_it_is_handed() {
     };
 
     assert_eq!(open(&|_, _| ()), 1);
-    let refused: [&dyn Fn(&mut coder::OpenObject, &mut Vec<u8>); 14] = [
+    let refused: [&Change<'_>; 14] = [
         &|call, _| call.segments[0].blocks = 0,
         &|call, _| call.segments[0].blocks = 2,
         &|call, _| call.segments[0].blocks = u32::MAX,
