@@ -7,7 +7,10 @@
 
 #[path = "../secrecy/process.rs"]
 mod process;
+#[path = "../interop/python.rs"]
+mod python;
 
+mod contract;
 mod demo;
 mod http;
 mod journeys;

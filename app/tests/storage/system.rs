@@ -25,11 +25,16 @@ impl System {
         let base = ready["urls"]["base"].as_str().unwrap();
         let token = std::fs::read_to_string(data.join("token")).unwrap();
         Self {
-            http: Http::new(base.strip_prefix("http://").unwrap()),
+            http: Http::new(base.split_once("://").unwrap().1),
             token: token.trim().to_owned(),
             ready,
             role,
         }
+    }
+
+    /// The URL that every path is behind.
+    pub(crate) fn base(&self) -> &str {
+        self.ready["urls"]["base"].as_str().unwrap()
     }
 
     /// A request with the token.
