@@ -10,8 +10,10 @@ mod process;
 #[path = "../interop/python.rs"]
 mod python;
 
+mod browser;
 mod contract;
 mod demo;
+mod explorer;
 mod http;
 mod journeys;
 mod secrecy;
