@@ -16,5 +16,6 @@ mod demo;
 mod explorer;
 mod http;
 mod journeys;
+mod kv;
 mod secrecy;
 mod system;
