@@ -19,3 +19,4 @@ mod journeys;
 mod kv;
 mod secrecy;
 mod system;
+mod tls;
