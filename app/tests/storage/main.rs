@@ -17,6 +17,7 @@ mod explorer;
 mod http;
 mod journeys;
 mod kv;
+mod postgres;
 mod secrecy;
 mod system;
 mod tls;
