@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::storage::cli::{CoderArgs, GatewayArgs, StoreArgs, UpArgs};
+use crate::storage::cli::{BackendArgs, CoderArgs, GatewayArgs, StoreArgs, UpArgs};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use sc_program::{OBLIVIOUS_MATCHES_MAX, THREADS_MAX};
 
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Store(Box<StoreArgs>),
     /// A coder: the trusted program that seals and codes, for stores elsewhere
     Coder(CoderArgs),
+    /// A storage location for stores elsewhere
+    Backend(BackendArgs),
     /// The gateway: the owner's edge, with REST and the explorer in front of a store
     Gateway(Box<GatewayArgs>),
     /// Matches two files offline: no keys, no network

@@ -100,6 +100,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => block_on(storage::run_up(arguments)),
         Command::Store(arguments) => block_on_threads(storage::run_store(*arguments)),
         Command::Coder(arguments) => block_on(storage::run_coder(arguments)),
+        Command::Backend(arguments) => block_on_threads(storage::run_backend(arguments)),
         Command::Gateway(arguments) => block_on_threads(storage::run_gateway(*arguments)),
         Command::Demo { demo } => block_on(demo::run(demo)),
     }

@@ -1,5 +1,6 @@
 //! The roles of storage, and all of them at once.
 
+mod backend;
 pub(crate) mod cli;
 mod coder;
 mod files;
@@ -9,6 +10,7 @@ mod serving;
 mod store;
 mod up;
 
+pub(crate) use backend::run as run_backend;
 pub(crate) use coder::run as run_coder;
 pub(crate) use files::OwnerFolder;
 pub(crate) use gateway::run as run_gateway;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use sc_transport::PeerKey;
 
 use crate::cli::{PlatformName, Verbosity};
 
@@ -88,6 +89,29 @@ pub(crate) struct CoderArgs {
     pub(crate) address: String,
     #[command(flatten)]
     pub(crate) coding: CodingArgs,
+    #[command(flatten)]
+    pub(crate) link: StorageLinkArgs,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendArgs {
+    /// Where to listen for stores
+    #[arg(
+        short,
+        long,
+        value_name = "host:port",
+        default_value = "*:5562",
+        env = "SECURECLOUD_BACKEND_ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// The folder of the fragments
+    #[arg(long, value_name = "DIR", env = "SECURECLOUD_BACKEND_DATA")]
+    pub(crate) data: PathBuf,
+    /// The key of a store that may read, write and delete here, as the store says when it starts; may be repeated
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub(crate) admit: Vec<PeerKey>,
     #[command(flatten)]
     pub(crate) link: StorageLinkArgs,
     #[command(flatten)]

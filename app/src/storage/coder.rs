@@ -9,7 +9,7 @@ use sc_transport::{Frame, Handler, PeerKey, Role};
 
 use crate::report::Report;
 use crate::storage::cli::CoderArgs;
-use crate::storage::serving::{endpoint, listen, start_coder};
+use crate::storage::serving::{Entrance, endpoint, start_coder};
 
 /// So long calls may take to end when the role ends.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,7 +50,8 @@ pub(crate) async fn run(arguments: CoderArgs) -> anyhow::Result<()> {
     let caller = start_coder(&arguments.coding, &report)?;
     let address = endpoint(&arguments.address)?;
     let keys = arguments.link.link_keys.as_deref();
-    let responder = listen(&address, keys, Role::Coder, &report).await?;
+    let entrance = Entrance::open(Role::Coder, keys);
+    let responder = entrance.listen(&address, &report).await?;
     responder
         .serve(Arc::new(Door(caller)), stop, PATIENCE)
         .await?;

@@ -7,7 +7,7 @@ use sc_enclave::{SIMULATION_LINE, SimulatedPlatform, simulation_development_key}
 use sc_launcher::{Caller, Platform, find_program};
 use sc_program::{CoderChoice, entropy};
 use sc_transport::{
-    Admission, Endpoint, LinkKey, LinkKeys, Responder, Role, RpcSettings, os_entropy,
+    Admission, Endpoint, LinkKey, LinkKeys, LinkSigner, Responder, Role, RpcSettings, os_entropy,
 };
 use std::sync::Arc;
 
@@ -26,37 +26,56 @@ pub(crate) fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
         .map_err(|error: sc_transport::EndpointError| wrong_use(error.to_string()))
 }
 
-/// Opens a socket that accepts what may open links to `role`, and says where.
-pub(crate) async fn listen(
-    address: &Endpoint,
-    keys: Option<&Path>,
-    role: Role,
-    report: &Report,
-) -> anyhow::Result<Responder> {
-    let keys = read_link_keys(keys)?;
-    let key = LinkKey::generate(&mut os_entropy());
-    let responder = Responder::bind(
-        address,
-        keys.as_ref(),
-        role,
-        key,
-        Admission::Any,
-        RpcSettings::default(),
-    )
-    .await
-    .map_err(|error| wrong_use(error.to_string()))?;
-    responder
-        .notes()
-        .iter()
-        .for_each(|note| report.say(note.to_string()));
-    let endpoints: Vec<String> = responder
-        .endpoints()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    report.say(format!("listening at {}", endpoints.join(", ")));
-    report.event(&serde_json::json!({ "event": "endpoints", "endpoints": endpoints }));
-    Ok(responder)
+/// Who may open links to a role, and how.
+pub(crate) struct Entrance<'a> {
+    pub(crate) role: Role,
+    /// The file of link keys.
+    pub(crate) link_keys: Option<&'a Path>,
+    /// The key under which the role proves itself.
+    pub(crate) signer: Box<dyn LinkSigner>,
+    pub(crate) admission: Admission,
+    pub(crate) settings: RpcSettings,
+}
+
+impl<'a> Entrance<'a> {
+    /// Of a role that asks for rights above its links, and proves itself there.
+    pub(crate) fn open(role: Role, link_keys: Option<&'a Path>) -> Self {
+        Self {
+            role,
+            link_keys,
+            signer: Box::new(LinkKey::generate(&mut os_entropy())),
+            admission: Admission::Any,
+            settings: RpcSettings::default(),
+        }
+    }
+
+    /// Opens a socket, and says where.
+    pub(crate) async fn listen(
+        self,
+        address: &Endpoint,
+        report: &Report,
+    ) -> anyhow::Result<Responder> {
+        let keys = read_link_keys(self.link_keys)?;
+        let keys = keys.as_ref();
+        let bound = Responder::bind(
+            address,
+            keys,
+            self.role,
+            self.signer,
+            self.admission,
+            self.settings,
+        );
+        let responder = bound.await.map_err(|error| wrong_use(error.to_string()))?;
+        responder
+            .notes()
+            .iter()
+            .for_each(|note| report.say(note.to_string()));
+        let endpoints = responder.endpoints().iter().map(ToString::to_string);
+        let endpoints: Vec<String> = endpoints.collect();
+        report.say(format!("listening at {}", endpoints.join(", ")));
+        report.event(&serde_json::json!({ "event": "endpoints", "endpoints": endpoints }));
+        Ok(responder)
+    }
 }
 
 /// Opens the way to a role elsewhere; whether it is there shows with the first call.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use sc_client::IdentitySigner;
 use sc_metadata::Catalog;
 use sc_store::{CoderWay, Coders, Locations, Service, Store, StoreSettings};
-use sc_transport::{Endpoint, Role};
+use sc_transport::{Endpoint, LinkSigner as _, PeerKey, Role};
 use tokio::sync::oneshot;
 
+use crate::keys::read_or_make_identity;
 use crate::links::read_link_keys;
 use crate::report::Report;
 use crate::storage::cli::{CodingArgs, StoreArgs};
 use crate::storage::opener::Opener;
-use crate::storage::serving::{connect, endpoint, listen, start_coder};
+use crate::storage::serving::{Entrance, connect, endpoint, start_coder};
 use crate::wrong_use;
 
 /// So long requests may take to end when the role ends.
@@ -67,8 +69,14 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     let catalog = open_catalogue(&setup.catalogue).await?;
     let coders = open_coders(&setup, report).await?;
+    let identity = read_or_make_identity(&setup.data.join("store.prv"))?;
+    let signer = IdentitySigner(Arc::new(identity));
+    let key = PeerKey(signer.public_key());
+    report.say(format!("to backends this store proves itself as {key}"));
     let opener = Opener {
         base: setup.data.clone(),
+        signer,
+        link_keys: read_link_keys(setup.link_keys.as_deref())?,
     };
     let (store, chores) = Store::new(
         catalog.clone(),
@@ -92,7 +100,8 @@ pub(crate) async fn serve(
         store.ensure_policy(name, &policy).await?;
     }
     let keys = setup.link_keys.as_deref();
-    let responder = listen(&setup.address, keys, Role::Store, report).await?;
+    let entrance = Entrance::open(Role::Store, keys);
+    let responder = entrance.listen(&setup.address, report).await?;
     ready(responder.endpoints());
     let (end_chores, chores_end) = oneshot::channel::<()>();
     let chores = tokio::spawn(chores.run(async {
@@ -117,7 +126,10 @@ async fn open_locations(store: &Store) -> anyhow::Result<()> {
 
 /// The policies that every store begins with.
 const READY_MADE: [(&str, &str); 4] = [
-    ("hot", r#"{"redundancy":{"kind":"replication","copies":3}}"#),
+    (
+        "hot",
+        r#"{"redundancy":{"kind":"replication","copies":3},"write_ack_beyond_data":1}"#,
+    ),
     (
         "cold",
         r#"{"redundancy":{"kind":"rs","data":4,"parity":2}}"#,

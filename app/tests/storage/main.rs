@@ -10,6 +10,7 @@ mod process;
 #[path = "../interop/python.rs"]
 mod python;
 
+mod backends;
 mod bad_input;
 mod browser;
 mod contract;

@@ -27,6 +27,9 @@ use crate::{Backend, BackendError, Capabilities, FragmentName, Listed, Reply, Us
 /// Longest body that travels, in bytes: a body is one frame, and those of segments have at most 8 MiB and a header.
 pub const REMOTE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// So long a call waits for a link that is down.
+const LINK_PATIENCE: Duration = Duration::from_millis(500);
+
 /// So long after it was not answered a backend is asked again what it is.
 const DESCRIBE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -195,12 +198,28 @@ impl Way {
     async fn ask(&self, request: Request) -> Result<Answer, BackendError> {
         let frame = Frame::from(request);
         let bytes = frame.len() - frame.head.len() as u64;
+        self.linked().await?;
         let reply = self.requester.call(frame, self.deadline).await;
         let reply = reply.map_err(|error| self.failed(error, bytes))?;
         match Answer::try_from(reply) {
             Ok(Answer::Problem(error)) => Err(self.told(error)),
             Ok(answer) => Ok(answer),
             Err(malformed) => Err(self.unavailable(&malformed)),
+        }
+    }
+
+    /// Waits for a link, but not long: a store has other locations.
+    async fn linked(&self) -> Result<(), BackendError> {
+        let mut state = self.requester.state();
+        let settled = state.wait_for(|state| !matches!(state, LinkState::Down { .. }));
+        if tokio::time::timeout(LINK_PATIENCE, settled).await.is_ok() {
+            return Ok(());
+        }
+        match &*state.borrow() {
+            LinkState::Down { why: Some(why) } => {
+                Err(self.unavailable(&format_args!("there is no link: {why}")))
+            }
+            _ => Err(self.unavailable(&"there is no link")),
         }
     }
 

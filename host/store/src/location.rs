@@ -47,9 +47,12 @@ pub enum Kind {
     Remote {
         /// Its endpoint, as `tcp://host:port`.
         endpoint: String,
-        /// Its link key, in hexadecimal.
+        /// The key under which it proves itself, in hexadecimal, as it says when it starts; any, if there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<String>,
+        /// The public half of its link keys, where both sides have some; the first peer of the store's, if there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link_key: Option<String>,
     },
 }
 

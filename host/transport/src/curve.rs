@@ -107,6 +107,16 @@ impl LinkKeys {
         self.public
     }
 
+    /// The same pair, for a link to whoever listens under `peer`.
+    #[must_use]
+    pub fn expecting(&self, peer: CurvePublic) -> Self {
+        Self {
+            secret: self.secret.clone(),
+            public: self.public,
+            peers: vec![peer],
+        }
+    }
+
     pub(crate) fn secret(&self) -> &[u8; CURVE_KEY_LEN] {
         &self.secret
     }

@@ -4,6 +4,7 @@
 //! Source: RFC 8032; the handshake of docs/FORMATS.md, "Links".
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
@@ -69,6 +70,34 @@ impl PeerKey {
             .verify(message, signature)
             .is_ok()
     }
+}
+
+/// A text that is no public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key is 64 hexadecimal digits")]
+pub struct NoPeerKey;
+
+impl FromStr for PeerKey {
+    type Err = NoPeerKey;
+
+    fn from_str(text: &str) -> Result<Self, NoPeerKey> {
+        let (digits, []) = text.as_bytes().as_chunks::<2>() else {
+            return Err(NoPeerKey);
+        };
+        let digits: &[[u8; 2]; KEY_LEN] = digits.try_into().map_err(|_| NoPeerKey)?;
+        let mut key = [0; KEY_LEN];
+        for (byte, [high, low]) in key.iter_mut().zip(digits) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Ok(Self(key))
+    }
+}
+
+fn digit(character: u8) -> Result<u8, NoPeerKey> {
+    let value = char::from(character).to_digit(16);
+    value
+        .and_then(|value| u8::try_from(value).ok())
+        .ok_or(NoPeerKey)
 }
 
 impl fmt::Display for PeerKey {
@@ -170,6 +199,18 @@ mod tests {
         assert!(!PeerKey(ours.public_key()).verifies(b"messagf", &signature));
         assert!(!PeerKey(other.public_key()).verifies(b"message", &signature));
         assert!(!PeerKey(ours.public_key()).verifies(b"message", &signature[..63]));
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_is_written() {
+        let key = PeerKey(LinkKey::from_seed(&[3; 32]).public_key());
+        let text = key.to_string();
+
+        assert_eq!(text.parse(), Ok(key));
+        assert_eq!(text.to_uppercase().parse(), Ok(key));
+        for wrong in [&text[1..], &text[2..], "", &format!("{}+f", &text[2..])] {
+            assert_eq!(wrong.parse::<PeerKey>(), Err(NoPeerKey), "{wrong}");
+        }
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub use event::{CloseCode, CloseReason, LinkEvent, LinkId, Role, Route, SendErro
 pub use frame::{
     ATTACHMENT_OVERHEAD, ATTACHMENTS_MAX, FRAME_OVERHEAD, Frame, FrameClass, HEAD_MAX,
 };
-pub use identity::{Entropy, KEY_LEN, LinkKey, LinkSigner, PeerKey, SIGNATURE_LEN, os_entropy};
+pub use identity::{
+    Entropy, KEY_LEN, LinkKey, LinkSigner, NoPeerKey, PeerKey, SIGNATURE_LEN, os_entropy,
+};
 pub use links::{DISOWNED_PER_SECOND, Links, PENDING_MAX};
 pub use rpc::{
     Handler, LinkState, MESSAGE_HEADER_LEN, RPC_HEAD_MAX, Refusal, Requester, Responder, RpcError,

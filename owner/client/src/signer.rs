@@ -6,6 +6,7 @@ use sc_crypto::OwnerSecret;
 use sc_transport::LinkSigner;
 
 /// Proves an identity on a link; the private key stays in its own room.
+#[derive(Clone)]
 pub struct IdentitySigner(pub Arc<OwnerSecret>);
 
 impl LinkSigner for IdentitySigner {
