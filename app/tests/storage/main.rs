@@ -23,3 +23,4 @@ mod postgres;
 mod secrecy;
 mod system;
 mod tls;
+mod two_stores;

@@ -18,13 +18,13 @@ const TAG: &str = "plantedtag5Qd";
 const KEY: &str = "plantedkey6Mb";
 
 /// A server of one test's own, gone with it.
-struct Postgres {
+pub(crate) struct Postgres {
     folder: TempDir,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Postgres {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The server is another user than root, who may not enter it.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);

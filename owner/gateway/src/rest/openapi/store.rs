@@ -223,8 +223,10 @@ pub(in crate::rest) enum Backend {
         /// Its endpoint, as `tcp://host:port`.
         #[schema(example = "tcp://192.0.2.7:5562")]
         endpoint: String,
-        /// Its link key, in hexadecimal digits.
+        /// The key under which it proves itself, in hexadecimal, as it says when it starts; any, if there is none.
         key: Option<String>,
+        /// The public half of its link keys, where both sides have some.
+        link_key: Option<String>,
     },
 }
 
