@@ -199,6 +199,9 @@ pub(crate) struct GatewayArgs {
     /// Serves REST with TLS, under a certificate of its own making
     #[arg(long)]
     pub(crate) tls: bool,
+    /// With --tls: writes that certificate (PEM) to this file at each start, for clients to trust
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) tls_out: Option<PathBuf>,
     /// Serves REST with TLS, under this certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_certificate: Option<PathBuf>,
@@ -242,7 +245,7 @@ pub(crate) struct UpArgs {
         hide_env_values = true
     )]
     pub(crate) catalogue: Option<String>,
-    /// Serves REST with TLS, under a certificate of its own making
+    /// Serves REST with TLS, under a certificate of its own making, which it writes to DIR/gateway.pem
     #[arg(long)]
     pub(crate) tls: bool,
     /// Local locations to begin with; the first `up` in DIR makes them

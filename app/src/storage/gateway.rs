@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sc_attestation::Policy;
 use sc_client::kv::{KvClient, OwnerAgent};
-use sc_gateway::{Gateway, Listen, Statement, Tls, TokenRequest, mint};
+use sc_gateway::{Gateway, Listen, SelfSigned, Statement, Tls, TokenRequest, mint};
 use sc_transport::{Endpoint, Requester, Role};
 
 use crate::keys::write_new;
@@ -40,8 +40,14 @@ pub(crate) struct GatewaySetup {
 
 /// Where TLS gets its certificate from.
 pub(crate) enum TlsChoice {
-    SelfSigned,
-    Files { certificate: PathBuf, key: PathBuf },
+    /// A fresh certificate, written to a file for clients to trust.
+    SelfSigned {
+        out: Option<PathBuf>,
+    },
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
 }
 
 pub(crate) async fn run(arguments: GatewayArgs) -> anyhow::Result<()> {
@@ -49,7 +55,9 @@ pub(crate) async fn run(arguments: GatewayArgs) -> anyhow::Result<()> {
     let stop = crate::scbr::stopped()?;
     let tls = match (arguments.tls_certificate, arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(TlsChoice::Files { certificate, key }),
-        _ if arguments.tls => Some(TlsChoice::SelfSigned),
+        _ if arguments.tls => Some(TlsChoice::SelfSigned {
+            out: arguments.tls_out,
+        }),
         _ => None,
     };
     let setup = GatewaySetup {
@@ -137,9 +145,14 @@ fn listen_choice(address: SocketAddr, tls: Option<&TlsChoice>) -> anyhow::Result
                 wrong_use(format!("{error}: add --tls, or a certificate of your own"))
             });
         }
-        Some(TlsChoice::SelfSigned) => {
+        Some(TlsChoice::SelfSigned { out }) => {
             let names = ["localhost".to_owned(), address.ip().to_string()];
-            Tls::self_signed(names)?
+            let made = SelfSigned::generate(names)?;
+            let certificate = made.certificate_pem.as_bytes();
+            if let Some(path) = out {
+                write_new(path, certificate, 0o644, true)?;
+            }
+            Tls::from_pem(certificate, made.key_pem.as_bytes())?
         }
         Some(TlsChoice::Files { certificate, key }) => {
             let read = |path: &Path| {

@@ -14,7 +14,7 @@ use sc_transport::Endpoint;
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
-use crate::cli::{PlatformName, ScbrArgs, Verbosity};
+use crate::cli::{PlatformName, ScbrArgs};
 use crate::demo::process::Role;
 use crate::report::{Report, line};
 use crate::storage::cli::{CodingArgs, UpArgs};
@@ -50,8 +50,8 @@ pub(crate) struct UpSettings {
 pub(crate) async fn run(arguments: UpArgs) -> anyhow::Result<()> {
     let report = Report::new("up", &arguments.verbosity);
     let stop = scbr::stopped()?;
-    let data = match arguments.data {
-        Some(data) => data,
+    let data = match &arguments.data {
+        Some(data) => data.clone(),
         None => default_folder()?,
     };
     let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
@@ -60,12 +60,12 @@ pub(crate) async fn run(arguments: UpArgs) -> anyhow::Result<()> {
         rest: at(arguments.port),
         router: Some(at(arguments.router_port)),
         processes: arguments.processes,
-        catalogue: arguments.catalogue,
+        catalogue: arguments.catalogue.clone(),
         tls: arguments.tls,
         locations: arguments.locations,
     };
     let running = start(settings, &report).await?;
-    tell(&running, &data, arguments.processes, &arguments.verbosity);
+    tell(&running, &data, &arguments);
     tokio::select! {
         () = stop => {}
         ended = running.any_ended() => {
@@ -86,7 +86,8 @@ fn default_folder() -> anyhow::Result<PathBuf> {
     Ok(base.join("securecloud/up"))
 }
 
-fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) {
+fn tell(running: &Running, data: &Path, arguments: &UpArgs) {
+    let (processes, tls, verbosity) = (arguments.processes, arguments.tls, &arguments.verbosity);
     if verbosity.json {
         let processes: serde_json::Map<_, _> = running
             .children
@@ -102,7 +103,18 @@ fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) 
     }
     let url = |name: &str| running.urls[name].as_str().unwrap_or("").to_owned();
     let place = |name: &str| data.join(name).display().to_string();
-    for text in [
+    let (certificate, trusting) = if tls {
+        let certificate = place("gateway.pem");
+        (
+            vec![format!(
+                "  certificate {certificate}   (made anew at each start, for clients to trust)"
+            )],
+            format!(" SECURECLOUD_CA={certificate}"),
+        )
+    } else {
+        (Vec::new(), String::new())
+    };
+    let before = [
         sc_enclave::SIMULATION_LINE.to_owned(),
         if processes {
             "store, router and gateway are processes of their own: the host's hold no key of the owner's".to_owned()
@@ -118,6 +130,8 @@ fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) 
             "  token       {}   (paste it into the explorer's Authorize)",
             place("token")
         ),
+    ];
+    let after = [
         format!("  addresses   {}", place("urls.json")),
         format!(
             "  owner keys  {}   (back this up: without it nothing can be read)",
@@ -126,7 +140,7 @@ fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) 
         format!("  locations   {}", place("locations")),
         String::new(),
         format!(
-            "  export SECURECLOUD_URL={} SECURECLOUD_TOKEN={}",
+            "  export SECURECLOUD_URL={} SECURECLOUD_TOKEN={}{trusting}",
             url("base"),
             place("token")
         ),
@@ -134,8 +148,9 @@ fn tell(running: &Running, data: &Path, processes: bool, verbosity: &Verbosity) 
         "  securecloud kv put FILE photos/first".to_owned(),
         String::new(),
         "  ^C ends everything; the next `securecloud up` finds it again".to_owned(),
-    ] {
-        line(&text);
+    ];
+    for text in before.iter().chain(&certificate).chain(&after) {
+        line(text);
     }
 }
 
@@ -267,6 +282,11 @@ fn catalogue(settings: &UpSettings) -> String {
     }
 }
 
+/// Where clients find the certificate that the gateway makes.
+fn certificate(data: &Path) -> PathBuf {
+    data.join("gateway.pem")
+}
+
 /// The locations of a new store: folders that pretend to be in several places and with several providers.
 pub(crate) fn local_locations(count: u8) -> Vec<(String, LocationSettings)> {
     let each = (0..usize::from(count)).map(|number| {
@@ -332,7 +352,9 @@ async fn start_threads(
         link_keys: None,
         owner: settings.data.join("owner"),
         rest: settings.rest,
-        tls: settings.tls.then_some(TlsChoice::SelfSigned),
+        tls: settings.tls.then(|| TlsChoice::SelfSigned {
+            out: Some(certificate(&settings.data)),
+        }),
         evidence: Policy::development(),
         token: Some(running.token.clone()),
     };
@@ -483,8 +505,9 @@ async fn start_processes(
         &token,
         "--allow-simulation",
     ];
+    let certificate = text(&certificate(&data));
     if settings.tls {
-        arguments.push("--tls");
+        arguments.extend(["--tls", "--tls-out", &certificate]);
     }
     let mut gateway = Role::start(&data, "gateway", &arguments)?;
     let event = gateway.event("rest", READY_PATIENCE).await;

@@ -22,14 +22,31 @@ mod python;
 mod size;
 mod subscribers;
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
-use python::python;
+use python::{Programs, Python};
 use sc_enclave::simulation_development_key;
 use support::{Finished, Folder, Role, securecloud};
 
 const QUOTES: &str = include_str!("../../data/quotes.pubs");
 const ALL_FILTERS: &str = include_str!("../../data/quotes.subs");
+
+/// The foreign programs, and what their libraries need.
+const PROGRAMS: Programs = Programs {
+    folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop"),
+    oldest: (3, 9),
+};
+
+/// The Python that runs them.
+///
+/// # Panics
+/// When there is none: a format that nobody else has read is not tested.
+fn python() -> &'static Python {
+    static FOUND: LazyLock<Result<Python, String>> = LazyLock::new(|| Python::of_machine(PROGRAMS));
+    FOUND.as_ref().unwrap_or_else(|why| panic!("{why}"))
+}
 
 /// What a source needs where its router may be on another machine; [`link_keys`] writes the policy.
 const TRUSTING: &[&str] = &["--policy", "policy", "--allow-simulation"];

@@ -20,7 +20,23 @@ pub(crate) struct Role {
 
 impl Role {
     pub(crate) fn start(folder: &Path, name: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(BINARY)
+        Self::spawn(Command::new(BINARY), folder, name, arguments)
+    }
+
+    /// The same by a program that becomes what its arguments name.
+    #[allow(dead_code, reason = "not every test that has this file needs it")]
+    pub(crate) fn start_by(
+        mut program: Command,
+        folder: &Path,
+        name: &str,
+        arguments: &[&str],
+    ) -> Self {
+        program.arg(BINARY);
+        Self::spawn(program, folder, name, arguments)
+    }
+
+    fn spawn(mut command: Command, folder: &Path, name: &str, arguments: &[&str]) -> Self {
+        let mut child = command
             .arg(name)
             .args(["--silent", "--json"])
             .args(arguments)

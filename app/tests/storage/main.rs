@@ -7,10 +7,20 @@
 
 #[path = "../secrecy/process.rs"]
 mod process;
+#[path = "../interop/python.rs"]
+mod python;
 
 mod backends;
+mod bad_input;
+mod browser;
+mod contract;
 mod demo;
+mod explorer;
 mod http;
 mod journeys;
+mod kv;
+mod postgres;
 mod secrecy;
 mod system;
+mod tls;
+mod two_stores;

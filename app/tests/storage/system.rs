@@ -1,11 +1,18 @@
 //! A running `securecloud up`, and requests to it.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Http};
 use crate::process::Role;
+
+fn arguments<'a>(data: &'a Path, flags: &[&'a str]) -> Vec<&'a str> {
+    let folder = data.to_str().unwrap();
+    let arguments = ["--data", folder, "--port", "0", "--router-port", "0"];
+    [&arguments[..], flags].concat()
+}
 
 /// Everything of one folder, ended when it goes out of scope.
 pub(crate) struct System {
@@ -18,18 +25,30 @@ pub(crate) struct System {
 impl System {
     /// Starts everything in `data`, as threads or, with `--processes`, as processes.
     pub(crate) fn start(data: &Path, flags: &[&str]) -> Self {
-        let folder = data.to_str().unwrap();
-        let arguments = ["--data", folder, "--port", "0", "--router-port", "0"];
-        let mut role = Role::start(data, "up", &[&arguments[..], flags].concat());
+        Self::ready(data, Role::start(data, "up", &arguments(data, flags)))
+    }
+
+    /// The same by a program that becomes it.
+    pub(crate) fn start_by(program: Command, data: &Path, flags: &[&str]) -> Self {
+        let role = Role::start_by(program, data, "up", &arguments(data, flags));
+        Self::ready(data, role)
+    }
+
+    fn ready(data: &Path, mut role: Role) -> Self {
         let ready = role.event("ready");
         let base = ready["urls"]["base"].as_str().unwrap();
         let token = std::fs::read_to_string(data.join("token")).unwrap();
         Self {
-            http: Http::new(base.strip_prefix("http://").unwrap()),
+            http: Http::new(base.split_once("://").unwrap().1),
             token: token.trim().to_owned(),
             ready,
             role,
         }
+    }
+
+    /// The URL that every path is behind.
+    pub(crate) fn base(&self) -> &str {
+        self.ready["urls"]["base"].as_str().unwrap()
     }
 
     /// A request with the token.

@@ -235,7 +235,10 @@ impl Store {
                 .opener
                 .open(name, &settings)
                 .await
-                .map_err(|error| Problem::new(Code::Unavailable, error))?,
+                // It is the settings that have to change; to come back later mends nothing.
+                .map_err(|error| {
+                    Problem::malformed(&format!("the location cannot be opened: {error}"))
+                })?,
         };
         let location = Location {
             name: name.to_owned(),

@@ -49,12 +49,13 @@ pub(super) async fn get(State(shared): State<Arc<Shared>>) -> Json<Health> {
     })
 }
 
-/// Tells the numbers of this process, in Prometheus' text format.
+/// Tells the numbers of this process, in Prometheus' text format; on a port that was opened so, without a token.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = super::openapi::OPERATION,
     operation_id = "getMetrics",
+    security((), ("bearer" = [])),
     responses((status = 200, description = "Numbers in Prometheus' text format", body = String, content_type = "text/plain")),
 )]
 pub(super) async fn metrics(_: MayMeasure, State(shared): State<Arc<Shared>>) -> Response {

@@ -181,33 +181,53 @@ pub(in crate::rest) struct LocationEntry {
     free_bytes: Option<u64>,
 }
 
-/// What a location is and where. The members beside these depend on its kind: `path` of `fs`; `endpoint` and `key` of `remote`.
+/// What a location is and where.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::rest) struct LocationSettings {
-    /// What keeps the fragments: `fs`, `memory` or `remote`.
-    #[schema(example = "fs")]
-    kind: String,
+    /// What keeps the fragments.
+    backend: Backend,
     /// Where on earth.
-    #[schema(example = "north")]
+    #[schema(nullable = false, example = "north")]
     region: Option<String>,
     /// Which part of the region.
+    #[schema(nullable = false)]
     zone: Option<String>,
     /// Who runs it.
+    #[schema(nullable = false)]
     provider: Option<String>,
     /// How quickly it answers.
+    #[schema(nullable = false)]
     class: Option<Class>,
     /// In any currency, the same everywhere.
-    #[schema(minimum = 0)]
+    #[schema(nullable = false, minimum = 0)]
     cost_per_gb_month: Option<f64>,
     /// In the same currency.
-    #[schema(minimum = 0)]
+    #[schema(nullable = false, minimum = 0)]
     cost_per_gb_read: Option<f64>,
-    /// Of `fs`: the folder.
-    path: Option<String>,
-    /// Of `remote`: the backend's endpoint, as `tcp://host:port`.
-    endpoint: Option<String>,
-    /// Of `remote`: the backend's link key, in hexadecimal digits.
-    key: Option<String>,
+}
+
+/// What keeps the fragments.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(in crate::rest) enum Backend {
+    /// A folder of the store's machine.
+    Fs {
+        /// The folder; relative to the store's own where it is not absolute.
+        #[schema(min_length = 1, example = "locations/site-7")]
+        path: String,
+    },
+    /// The store's memory: for tests.
+    Memory,
+    /// A `securecloud backend` elsewhere.
+    Remote {
+        /// Its endpoint, as `tcp://host:port`.
+        #[schema(example = "tcp://192.0.2.7:5562")]
+        endpoint: String,
+        /// The key under which it proves itself, in hexadecimal, as it says when it starts; any, if there is none.
+        key: Option<String>,
+        /// The public half of its link keys, where both sides have some.
+        link_key: Option<String>,
+    },
 }
 
 /// What a policy costs and survives with the locations that there are: the store's word.
