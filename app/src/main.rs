@@ -26,6 +26,10 @@ use clap::{CommandFactory, FromArgMatches};
 
 use cli::{Cli, Command};
 
+/// Gives memory back to the system after seconds instead of at once: see `docs/decisions/0026-memory-that-is-kept.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Exit status for wrong use: arguments, configuration, input files.
 const WRONG_USE: u8 = 2;
 

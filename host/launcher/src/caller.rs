@@ -12,7 +12,7 @@ use bytes::Bytes;
 use sc_enclave::Program;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::door::{Door, DoorClosed, IN_FLIGHT_MAX};
+use crate::door::{Body, Door, DoorClosed, IN_FLIGHT_MAX};
 use crate::{LaunchError, Platform};
 
 /// Before a program that has ended is started again, and between tries to.
@@ -22,7 +22,7 @@ const SHORT_BYTES: usize = 16 << 10;
 
 /// One call, and where its reply goes.
 struct Waiting {
-    request: Bytes,
+    request: Body,
     reply: oneshot::Sender<Result<Bytes, DoorClosed>>,
 }
 
@@ -86,19 +86,20 @@ impl Caller {
     ///
     /// # Errors
     /// [`DoorClosed`] when the program ended before it replied; another try reaches the next one.
-    pub async fn call(&self, request: Bytes) -> Result<Bytes, DoorClosed> {
+    pub async fn call(&self, request: impl Into<Body>) -> Result<Bytes, DoorClosed> {
+        let request = request.into();
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         match &self.way {
             Way::Inline(program, entropy, here_bytes) if request.len() <= *here_bytes => {
                 let entropy = *entropy;
-                Ok(program.handle(request, &mut { entropy }))
+                Ok(program.handle(request.whole(), &mut { entropy }))
             }
             Way::Inline(program, entropy, _) => {
                 let (program, entropy) = (Arc::clone(program), *entropy);
                 let work = tokio::task::spawn_blocking(move || {
                     let _permit = permit;
-                    program.handle(request, &mut { entropy })
+                    program.handle(request.whole(), &mut { entropy })
                 });
                 work.await.map_err(|_| DoorClosed)
             }
@@ -162,7 +163,7 @@ async fn carry(mut door: Door, calls: &mut mpsc::Receiver<Waiting>) -> std::ops:
             call = calls.recv(), if pending.len() < IN_FLIGHT_MAX => match call {
                 Some(call) => {
                     token += 1;
-                    if door.call(token, call.request).is_err() {
+                    if door.call_with(token, call.request).is_err() {
                         let _ = call.reply.send(Err(DoorClosed));
                         return std::ops::ControlFlow::Continue(());
                     }

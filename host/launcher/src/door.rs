@@ -13,9 +13,48 @@ pub const IN_FLIGHT_MAX: usize = 1024;
 #[error("the trusted program has ended")]
 pub struct DoorClosed;
 
+/// What a call carries: one piece, or several that follow each other.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// One piece.
+    Whole(Bytes),
+    /// Pieces that are large, and are not copied to stand in one.
+    Pieces(Vec<Bytes>),
+}
+
+impl Body {
+    /// Bytes of all pieces.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Pieces(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// The pieces as one.
+    pub(crate) fn whole(self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Pieces(pieces) => pieces.concat().into(),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+impl From<Vec<Bytes>> for Body {
+    fn from(pieces: Vec<Bytes>) -> Self {
+        Self::Pieces(pieces)
+    }
+}
+
 /// A running program.
 pub struct Door {
-    pub(crate) calls: Sender<(u64, Bytes)>,
+    pub(crate) calls: Sender<(u64, Body)>,
     pub(crate) replies: Receiver<(u64, Bytes)>,
 }
 
@@ -39,6 +78,11 @@ impl Door {
     /// # Panics
     /// When more than [`IN_FLIGHT_MAX`] calls are under way.
     pub fn call(&self, token: u64, request: Bytes) -> Result<(), DoorClosed> {
+        self.call_with(token, request.into())
+    }
+
+    /// As [`Self::call`], with a body in pieces.
+    pub(crate) fn call_with(&self, token: u64, request: Body) -> Result<(), DoorClosed> {
         self.calls
             .try_send((token, request))
             .map_err(|error| match error {

@@ -8,7 +8,7 @@ pub const HEADER_BYTES: usize = 12;
 pub const FRAME_MAX: usize = 256 << 20;
 
 /// Room made at once for a body that was announced: a length is a claim, and room that nothing is written to costs nothing.
-const RESERVE_MAX: usize = 16 << 20;
+pub(crate) const RESERVE_MAX: usize = 16 << 20;
 
 /// A frame announced more than [`FRAME_MAX`] bytes: the other side is not a trusted program of this version.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,8 +46,6 @@ pub fn pop(buffer: &mut BytesMut) -> Result<Option<(u64, Bytes)>, TooLong> {
         return Err(TooLong);
     }
     if buffer.len() < HEADER_BYTES + length {
-        let missing = HEADER_BYTES + length - buffer.len();
-        buffer.reserve(missing.min(RESERVE_MAX));
         return Ok(None);
     }
     buffer.advance(4);
@@ -55,9 +53,40 @@ pub fn pop(buffer: &mut BytesMut) -> Result<Option<(u64, Bytes)>, TooLong> {
     Ok(Some((token, buffer.split_to(length).freeze())))
 }
 
+/// Takes the beginning of a frame out of `buffer`, which holds no whole one, if its body has at least `large` bytes: token, what is there of
+/// the body, and how many bytes of it are missing.
+pub(crate) fn pop_begun(buffer: &mut BytesMut, large: usize) -> Option<(u64, BytesMut, usize)> {
+    let length = u32::from_le_bytes(*buffer.first_chunk::<4>()?) as usize;
+    if length < large || buffer.len() < HEADER_BYTES {
+        return None;
+    }
+    buffer.advance(4);
+    let token = buffer.get_u64_le();
+    let missing = length.saturating_sub(buffer.len());
+    let mut body = BytesMut::with_capacity(length.min(RESERVE_MAX));
+    body.put_slice(buffer);
+    buffer.clear();
+    Some((token, body, missing))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_frame_that_has_begun_is_taken_out() {
+        let mut buffer = BytesMut::new();
+        push(&mut buffer, 7, &[1; 100]);
+        buffer.truncate(HEADER_BYTES + 40);
+
+        assert_eq!(pop_begun(&mut buffer, 101), None);
+        let (token, body, missing) = pop_begun(&mut buffer, 100).unwrap();
+
+        assert_eq!((token, &body[..], missing), (7, &[1; 40][..], 60));
+        assert!(buffer.is_empty());
+        buffer.put_slice(&200_u32.to_le_bytes());
+        assert_eq!(pop_begun(&mut buffer, 100), None, "the token is missing");
+    }
 
     #[test]
     fn frames_come_out_whole_however_the_stream_is_cut() {

@@ -10,7 +10,7 @@ mod inline;
 mod process;
 
 pub use caller::Caller;
-pub use door::{Door, DoorClosed, IN_FLIGHT_MAX};
+pub use door::{Body, Door, DoorClosed, IN_FLIGHT_MAX};
 pub use frame::{FRAME_MAX, HEADER_BYTES, TooLong, pop as pop_frame, push as push_frame};
 pub use process::find_program;
 

@@ -6,15 +6,17 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::pipe::fcntl_setpipe_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
-use crate::door::{Door, IN_FLIGHT_MAX};
+use crate::door::{Body, Door, IN_FLIGHT_MAX};
 use crate::{LaunchError, frame};
 
+/// From so many bytes on a reply is read into memory of its own.
+const LARGE_REPLY_BYTES: usize = 1 << 17;
 /// Bytes that one write to the pipe gathers at most.
 const WRITE_BYTES: usize = 1 << 20;
 /// From so many bytes on a body is not copied to stand with others in one piece.
@@ -71,7 +73,7 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
 }
 
 /// Writes calls as they come, as many as are waiting in one write; closing the pipe asks the program to end.
-async fn write_calls(mut stdin: ChildStdin, mut calls: mpsc::Receiver<(u64, Bytes)>) {
+async fn write_calls(mut stdin: ChildStdin, mut calls: mpsc::Receiver<(u64, Body)>) {
     let mut buffer = BytesMut::new();
     while let Some(call) = calls.recv().await {
         let mut large = gather(&mut buffer, call);
@@ -81,8 +83,7 @@ async fn write_calls(mut stdin: ChildStdin, mut calls: mpsc::Receiver<(u64, Byte
         {
             large = gather(&mut buffer, call);
         }
-        let mut bytes = Buf::chain(&buffer[..], large);
-        if let Err(error) = stdin.write_all_buf(&mut bytes).await {
+        if let Err(error) = write_gathered(&mut stdin, &buffer, large).await {
             tracing::error!(%error, "the trusted program takes no more calls");
             return;
         }
@@ -90,16 +91,36 @@ async fn write_calls(mut stdin: ChildStdin, mut calls: mpsc::Receiver<(u64, Byte
     }
 }
 
-/// Appends a call's frame to `buffer`; a large body is returned, to be written behind it from where it is.
-fn gather(buffer: &mut BytesMut, (token, request): (u64, Bytes)) -> Bytes {
-    if request.len() < LARGE_BYTES {
-        frame::push(buffer, token, &request);
-        return Bytes::new();
+async fn write_gathered(
+    stdin: &mut ChildStdin,
+    buffer: &[u8],
+    large: Vec<Bytes>,
+) -> std::io::Result<()> {
+    let mut large = large.into_iter();
+    let first = large.next().unwrap_or_default();
+    stdin.write_all_buf(&mut Buf::chain(buffer, first)).await?;
+    for piece in large {
+        stdin.write_all(&piece).await?;
     }
-    frame::push_header(buffer, token, request.len());
-    request
+    Ok(())
 }
 
+/// Appends a call's frame to `buffer`; a large body is returned, to be written behind it from where it is.
+fn gather(buffer: &mut BytesMut, (token, request): (u64, Body)) -> Vec<Bytes> {
+    let bytes = request.len();
+    frame::push_header(buffer, token, bytes);
+    let pieces = match request {
+        Body::Whole(bytes) => vec![bytes],
+        Body::Pieces(pieces) => pieces,
+    };
+    if bytes >= LARGE_BYTES {
+        return pieces;
+    }
+    pieces.iter().for_each(|it| buffer.put_slice(it));
+    Vec::new()
+}
+
+/// Reads replies. A large one is read into memory of its own: what a buffer for many had held before would move with each growth.
 async fn read_replies(
     mut child: Child,
     mut stdout: ChildStdout,
@@ -125,6 +146,14 @@ async fn read_replies(
                 }
             }
         }
+        if let Some((token, body, missing)) = frame::pop_begun(&mut buffer, LARGE_REPLY_BYTES) {
+            let Ok(reply) = read_rest(&mut stdout, body, missing).await else {
+                break;
+            };
+            if replies.send((token, reply)).await.is_err() {
+                return;
+            }
+        }
         buffer.reserve(1 << 16);
     }
     // Whoever waits for a reply learns at once that none will come. A program that has closed its stream serves nobody; one that closed it
@@ -136,4 +165,21 @@ async fn read_replies(
         Ok(status) => tracing::error!(%status, "the trusted program ended"),
         Err(error) => tracing::error!(%error, "the trusted program cannot be waited for"),
     }
+}
+
+/// Reads the `missing` bytes of a reply behind those that are there.
+async fn read_rest(
+    stdout: &mut ChildStdout,
+    mut body: BytesMut,
+    missing: usize,
+) -> std::io::Result<Bytes> {
+    let whole = body.len() + missing;
+    while body.len() < whole {
+        body.reserve((whole - body.len()).min(frame::RESERVE_MAX));
+        let room = whole - body.len();
+        if stdout.read_buf(&mut (&mut body).limit(room)).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(body.freeze())
 }

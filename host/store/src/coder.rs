@@ -194,7 +194,7 @@ impl Coder {
     async fn exchange(&self, head: &[u8], bulk: &[Bytes]) -> Result<Answer, String> {
         let result = match &self.way {
             CoderWay::Local(caller) => caller
-                .call(join(bulk, head))
+                .call(pieces(bulk, head))
                 .await
                 .map_err(|error| error.to_string())
                 .and_then(|reply| split(reply).ok_or_else(|| "a reply is malformed".into())),
@@ -229,14 +229,15 @@ fn encode(call: Call) -> Vec<u8> {
     coder::Call { call: Some(call) }.encode_to_vec()
 }
 
-/// A message at the door.
-pub(crate) fn join(bulk: &[Bytes], head: &[u8]) -> Bytes {
-    let length = bulk.iter().map(Bytes::len).sum::<usize>() + head.len() + LENGTH_BYTES;
-    let mut message = BytesMut::with_capacity(length);
-    bulk.iter().for_each(|part| message.put_slice(part));
-    message.put_slice(head);
-    message.put_u32_le(u32::try_from(head.len()).expect("a head is far shorter than 4 GiB"));
-    message.freeze()
+/// A message at the door, in pieces.
+pub(crate) fn pieces(bulk: &[Bytes], head: &[u8]) -> Vec<Bytes> {
+    let mut last = BytesMut::with_capacity(head.len() + LENGTH_BYTES);
+    last.put_slice(head);
+    last.put_u32_le(u32::try_from(head.len()).expect("a head is far shorter than 4 GiB"));
+    let mut pieces = Vec::with_capacity(bulk.len() + 1);
+    pieces.extend_from_slice(bulk);
+    pieces.push(last.freeze());
+    pieces
 }
 
 /// Bulk and head of a message at the door; `None` for what is none.

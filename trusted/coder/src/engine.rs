@@ -1,7 +1,8 @@
 //! The engine: all tenants of one program, behind its door.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -24,12 +25,19 @@ use crate::{manifest, object, segment, vault};
 /// Tenants that one program serves at once.
 pub const TENANTS_MAX: usize = 1024;
 
+/// Lengths of replies whose memory is used again: fresh memory for megabytes costs more than what is written to it.
+const SPARE_BYTES: Range<usize> = 1 << 20..32 << 20;
+/// Replies whose memory is kept.
+const SPARE_MAX: usize = 4;
+
 /// The coding program.
 pub struct Engine {
     attester: Box<dyn Attester>,
     provisioner: Provisioner,
     codes: Codes,
     tenants: RwLock<BTreeMap<[u8; 32], Arc<Tenant>>>,
+    /// Memory of replies that the host has: ciphertext, and no secret.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Engine {
@@ -41,7 +49,14 @@ impl Engine {
             provisioner: Provisioner::new(Purpose::Coder),
             codes: Codes::new(kernel),
             tenants: RwLock::default(),
+            spare: Mutex::default(),
         }
+    }
+
+    /// Memory for a large reply, with what an earlier one has left in it.
+    fn spare(&self) -> Vec<u8> {
+        let mut spare = self.spare.lock().expect("no holder of this lock panics");
+        spare.pop().unwrap_or_default()
     }
 
     fn dispatch(
@@ -83,11 +98,18 @@ impl Engine {
             }
             Call::SealSegment(call) => {
                 let (tenant, request) = self.request(call.request.as_ref())?;
+                if data.len() >= SPARE_BYTES.start {
+                    *bulk = self.spare();
+                }
                 segment::seal(&tenant, &request, &call, data, &self.codes, bulk, entropy)
                     .map(Reply::SegmentSealed)
             }
             Call::OpenObject(call) => {
                 let (tenant, request) = self.request(call.request.as_ref())?;
+                if data.len() >= SPARE_BYTES.start {
+                    *bulk = self.spare();
+                    bulk.clear();
+                }
                 object::open(&tenant, &request, &call, data, &self.codes, bulk, entropy)
                     .map(Reply::ObjectOpened)
             }
@@ -237,5 +259,15 @@ impl Program for Engine {
         let reply = coder::Reply { reply: Some(reply) };
         join(&mut message, &reply.encode_to_vec());
         message.into()
+    }
+
+    fn recycle(&self, reply: Bytes) {
+        if !SPARE_BYTES.contains(&reply.len()) {
+            return;
+        }
+        let mut spare = self.spare.lock().expect("no holder of this lock panics");
+        if spare.len() < SPARE_MAX {
+            spare.push(reply.into());
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! Source: `docs/FORMATS.md`, "Storage: reads".
 
 use bytes::Bytes;
-use sc_crypto::{AeadKey, Entropy, Plaintext, Secret, TAG_BYTES};
+use sc_crypto::{AeadKey, Entropy, Plaintext, Secret};
 use sc_erasure::{BLOCK_BYTES, Decoder, FragmentHeader, Redundancy, Shape};
 use sc_proto::coder;
 use sc_proto::storage::operation::Operation as Kind;
@@ -170,7 +170,7 @@ impl Opening<'_> {
             .map(|it| (it.header.index, it.coefficients()))
             .collect();
         let decoder = Decoder::new(&code, &available).map_err(|_| Refused::STORED)?;
-        let mut block_bytes = Plaintext::new(Vec::with_capacity(BLOCK_BYTES + TAG_BYTES));
+        let mut block_bytes = Plaintext::new(Vec::with_capacity(shape.sealed_of(0)));
         let mut at = 0;
         for block in blocks {
             let piece_bytes = shape.piece_of(block);

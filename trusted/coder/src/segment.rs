@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use sc_crypto::kdf::{mac, verify_mac};
 use sc_crypto::{AeadKey, Entropy, Nonce, NotAuthentic, Plaintext, Secret, TAG_BYTES};
-use sc_erasure::{BLOCK_BYTES, Code, FragmentHeader, Kernel, Redundancy, Shape, hash_piece};
+use sc_erasure::{Code, FragmentHeader, Kernel, Redundancy, Shape, hash_piece};
 use sc_proto::coder;
 use sc_proto::storage::{self, operation::Operation as Kind};
 
@@ -69,7 +69,7 @@ pub(crate) fn at_rest(segment: &[u8; 32], block: usize, blocks: usize) -> (Nonce
     (Nonce::counter(u64::from(number)), context)
 }
 
-/// Seals and codes the blocks of a `PutObject` or `PutSegment`; the reply's bulk is appended to `bulk`.
+/// Seals and codes the blocks of a `PutObject` or `PutSegment`; the reply's bulk takes the place of whatever `bulk` holds.
 pub(crate) fn seal(
     tenant: &Tenant,
     request: &Request,
@@ -175,10 +175,13 @@ impl Fragments {
         }
         let bytes = front + bodies * (gap + body_bytes);
         bulk.reserve_exact(bytes + HEAD_ROOM);
+        // Every byte is written below: headers and pieces are all there is.
         bulk.resize(bytes, 0);
 
-        let mut plain = Plaintext::new(Vec::with_capacity(BLOCK_BYTES));
-        let mut sealed = Vec::with_capacity(BLOCK_BYTES + TAG_BYTES);
+        // The first block is the longest. Room is overwritten when it goes, used or not: no more than is needed.
+        let longest = shape.sealed_of(0);
+        let mut plain = Plaintext::new(Vec::with_capacity(longest - TAG_BYTES));
+        let mut sealed = Vec::with_capacity(longest);
         let (mut from, mut at) = (0, 0);
         for block in 0..shape.blocks() {
             let travelling = &blocks[from..from + shape.sealed_of(block)];

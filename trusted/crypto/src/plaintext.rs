@@ -51,9 +51,11 @@ impl fmt::Debug for Plaintext {
 /// The vector's own way to be zeroed goes byte by byte, which a slice's does not: a batch's headers are tens of kibibytes, and were a
 /// twelfth of the time that the trusted program had for them.
 pub fn wipe(bytes: &mut Vec<u8>) {
-    // Within the capacity nothing moves, so that what lies behind the length is overwritten, too.
-    bytes.resize(bytes.capacity(), 0);
     bytes.as_mut_slice().zeroize();
+    // Within the capacity nothing moves, so that what lies behind the length is overwritten, too.
+    let used = bytes.len();
+    bytes.resize(bytes.capacity(), 0);
+    bytes[used..].zeroize();
     bytes.clear();
 }
 

@@ -9,6 +9,9 @@ use sc_crypto::Entropy;
 pub trait Program: Send + Sync {
     /// Answers one request. `entropy` fills a buffer with random bytes that the host of a real platform cannot choose.
     fn handle(&self, request: Bytes, entropy: &mut dyn FnMut(&mut [u8])) -> Bytes;
+
+    /// Takes back the memory of a reply that the host has, for another one.
+    fn recycle(&self, _reply: Bytes) {}
 }
 
 /// Lets a closure that fills buffers serve where [`Entropy`] is asked for.

@@ -93,6 +93,8 @@ pub fn serve_on_threads(
                 header[4..].copy_from_slice(&token);
                 let mut output = output.lock().expect("no holder of this lock panics");
                 write_frame(&mut *output, &header, &reply)?;
+                drop(output);
+                program.recycle(reply);
             }
         };
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();

@@ -410,10 +410,16 @@ impl Segments {
                 self.drop_empty();
                 return Ok(Some(block));
             }
-            if gathered.capacity() == 0 && !self.is_over {
-                gathered.reserve(BLOCK_BYTES.min(front.len().max(64 << 10)));
-            }
             let piece = front.split_to(wanted.min(front.len()));
+            if gathered.capacity() < gathered.len() + piece.len() {
+                // What has more than one piece is likely to have many: a block grows once.
+                let room = if gathered.is_empty() {
+                    piece.len()
+                } else {
+                    wanted
+                };
+                gathered.reserve(room);
+            }
             gathered.extend_from_slice(&piece);
             self.drop_empty();
         }
