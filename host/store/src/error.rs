@@ -53,9 +53,10 @@ impl Problem {
     /// What the trusted program refused.
     pub(crate) fn refused(reason: Reason) -> Self {
         let (code, message) = match reason {
-            Reason::Malformed | Reason::Unspecified => {
-                (Code::Malformed, "the coder cannot read the request")
-            }
+            Reason::Malformed | Reason::Unspecified => (
+                Code::Malformed,
+                "the coder cannot carry the request out: it is malformed, or names a part or an indexed tag that is not there",
+            ),
             Reason::NotAuthentic | Reason::Pending => (
                 Code::NotAuthentic,
                 "the coder finds the request not authentic",

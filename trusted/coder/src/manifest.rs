@@ -254,8 +254,12 @@ fn complete(
     for ((stored, number), etag) in call.parts.iter().zip(&operation.parts).zip(&secret.etags) {
         let plain = datastore.unseal(PART, key, version, stored)?;
         let part = storage::Part::decode(&plain[..])?;
-        if part.part != *number || part.etag != *etag {
+        if part.part != *number {
             return Err(Refused::STORED);
+        }
+        if part.etag != *etag {
+            // The client names a part that is not the one it has sent, or that was sent again since.
+            return Err(Refused::MALFORMED);
         }
         bytes += part.bytes;
         segments.extend(part.segments);
