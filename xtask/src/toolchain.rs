@@ -1,4 +1,4 @@
-//! What has to be installed before anything builds or is tested: a C and a C++ compiler, and Python for the tests of foreign clients.
+//! What has to be installed before anything builds or is tested: compilers of C and C++, make, and Python for tests of foreign clients.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub struct Needed {
     pub fedora: &'static str,
 }
 
-/// The cryptographic library is built from its C, C++ and assembly sources; `app/tests/interop` runs Python and its pip.
+/// The cryptographic library is built from its C, C++ and assembly sources, the allocator with make; `app/tests` run Python and its pip.
 pub const NEEDED: &[Needed] = &[
     Needed {
         program: "gcc",
@@ -25,6 +25,11 @@ pub const NEEDED: &[Needed] = &[
         program: "g++",
         debian: "g++",
         fedora: "gcc-c++",
+    },
+    Needed {
+        program: "make",
+        debian: "make",
+        fedora: "make",
     },
     Needed {
         program: "python3",
@@ -61,7 +66,7 @@ mod tests {
     fn an_empty_path_misses_everything_and_names_the_packages() {
         let missing = missing(OsStr::new("/nowhere"));
 
-        assert_eq!(missing.len(), 3);
+        assert_eq!(missing.len(), NEEDED.len());
         assert_eq!(
             missing[1],
             "g++ is missing: install the package g++ (Debian, Ubuntu) or gcc-c++ (Fedora)"
