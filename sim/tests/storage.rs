@@ -153,6 +153,42 @@ async fn with_two_of_six_locations_down_everything_reads_back_and_writes_go_on()
 }
 
 #[tokio::test]
+async fn copies_of_a_manifest_or_of_a_removal_that_fail_go_elsewhere() {
+    let world = world().await;
+    for number in 0..world.sites.len() {
+        let key = format!("hot/{number}");
+        let put = |it: &str| {
+            let key = it.as_bytes().to_vec();
+            let world = &world;
+            async move {
+                let options = under("hot");
+                let put = world.client.put_bytes("data", &key, &options, content(100));
+                put.await.unwrap()
+            }
+        };
+        put(&key).await;
+        let faults = &world.sites[number].faults;
+        faults.set_down(true);
+
+        let version = put(&format!("{key}/later")).await.head.version;
+        let deleted = world
+            .client
+            .delete("data", key.as_bytes(), None, Condition::None)
+            .await;
+
+        deleted.unwrap();
+        let name: String = version.iter().map(|byte| format!("{byte:02x}")).collect();
+        let holds = |names: Vec<sc_backend::FragmentName>| {
+            names.iter().any(|it| it.as_str().contains(&name))
+        };
+        let sites = world.sites.iter();
+        let copies = sites.filter(|it| holds(it.faults.names())).count();
+        assert_eq!(copies, 3, "of a manifest, with location {number} down");
+        faults.set_down(false);
+    }
+}
+
+#[tokio::test]
 async fn a_fragment_that_rots_is_left_out() {
     let world = world().await;
     let stored = content(100_000);

@@ -104,7 +104,7 @@ pub(crate) enum KvCommand {
 pub(crate) enum DatastoreCommand {
     /// Makes a datastore
     Create {
-        /// 1 to 63 lower-case letters, digits, dots and hyphens
+        /// 1 to 63 of a-z, 0-9, -, _ and ., the first a letter or digit
         name: String,
         /// The policy of objects that name none
         #[arg(long, value_name = "POLICY", default_value = "hot")]
@@ -290,7 +290,7 @@ pub(crate) enum PolicyCommand {
     Ls,
     /// Makes a policy, or a new version of one
     Create {
-        /// 1 to 63 letters, digits, dots, hyphens and underscores
+        /// 1 to 63 of a-z, 0-9, -, _ and ., the first a letter or digit
         name: String,
         /// A file with its definition; `-` for standard input; or the definition itself, as JSON
         #[arg(value_name = "FILE|JSON")]
@@ -310,7 +310,7 @@ pub(crate) enum LocationCommand {
     Ls,
     /// Makes a location known
     Add {
-        /// 1 to 63 lower-case letters, digits, dots, hyphens and underscores
+        /// 1 to 63 of a-z, 0-9, -, _ and ., the first a letter or digit
         name: String,
         /// A file that describes it; `-` for standard input; or the description itself, as JSON
         #[arg(value_name = "FILE|JSON")]

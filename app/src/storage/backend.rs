@@ -9,6 +9,7 @@ use sc_client::IdentitySigner;
 use sc_transport::{Admission, Endpoint, LinkSigner as _, PeerKey, Responder, Role};
 
 use crate::keys::read_or_make_identity;
+use crate::links::read_link_keys;
 use crate::report::Report;
 use crate::storage::cli::BackendArgs;
 use crate::storage::files::make_private_folder;
@@ -32,7 +33,10 @@ pub(crate) async fn run(arguments: BackendArgs) -> anyhow::Result<()> {
 
     let admitted: BTreeSet<PeerKey> = arguments.admit.into_iter().collect();
     let keys = arguments.link.link_keys.as_deref();
-    let is_open = admitted.is_empty() && keys.is_none();
+    let link_keys = read_link_keys(keys)?;
+    // Link keys that name no peer admit any.
+    let is_open = admitted.is_empty() && link_keys.as_ref().is_none_or(|it| it.peers.is_empty());
+    let link_key = link_keys.map(|it| it.public().to_string());
     let entrance = Entrance {
         role: Role::Backend,
         link_keys: keys,
@@ -48,7 +52,7 @@ pub(crate) async fn run(arguments: BackendArgs) -> anyhow::Result<()> {
     if is_open {
         report.say("whoever reaches this address may read and delete every fragment: name the stores that may with --admit KEY");
     }
-    tell_settings(&responder, key, &report);
+    tell_settings(&responder, key, link_key, &report);
     responder
         .serve(Arc::new(BackendService::new(backend)), stop, PATIENCE)
         .await?;
@@ -56,15 +60,18 @@ pub(crate) async fn run(arguments: BackendArgs) -> anyhow::Result<()> {
 }
 
 /// Says what makes a location of this backend.
-fn tell_settings(responder: &Responder, key: PeerKey, report: &Report) {
+fn tell_settings(responder: &Responder, key: PeerKey, link_key: Option<String>, report: &Report) {
     let endpoint = responder.endpoints().first().map(Endpoint::to_string);
-    let settings = serde_json::json!({
+    let mut settings = serde_json::json!({
         "backend": {
             "kind": "remote",
             "endpoint": endpoint,
             "key": key.to_string(),
         }
     });
+    if let Some(link_key) = link_key {
+        settings["backend"]["link_key"] = link_key.into();
+    }
     report.say(format!(
         "to use it: securecloud kv location add NAME '{settings}'"
     ));

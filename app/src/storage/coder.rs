@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
 use sc_launcher::Caller;
+use sc_store::{pieces, split};
 use sc_transport::{Frame, Handler, PeerKey, Role};
 
 use crate::report::Report;
@@ -19,28 +19,10 @@ struct Door(Caller);
 
 impl Handler for Door {
     async fn handle(&self, _peer: PeerKey, request: Frame) -> Frame {
-        let mut message = BytesMut::new();
-        for part in &request.attachments {
-            message.put_slice(part);
-        }
-        message.put_slice(&request.head);
-        let Ok(length) = u32::try_from(request.head.len()) else {
-            return Frame::default();
-        };
-        message.put_u32_le(length);
+        let message = pieces(&request.attachments, &request.head);
         // A program that has ended answers with nothing, which whoever called takes for a failure and tries elsewhere.
-        let Ok(mut reply) = self.0.call(message.freeze()).await else {
-            return Frame::default();
-        };
-        let Some(length) = reply.last_chunk::<4>().map(|it| u32::from_le_bytes(*it)) else {
-            return Frame::default();
-        };
-        reply.truncate(reply.len() - 4);
-        let Some(bulk) = reply.len().checked_sub(length as usize) else {
-            return Frame::default();
-        };
-        let head = reply.split_off(bulk);
-        Frame::new(head).with(reply)
+        let reply = self.0.call(message).await.ok().and_then(split);
+        reply.map_or_else(Frame::default, |(bulk, head)| Frame::new(head).with(bulk))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sc_attestation::Policy;
-use sc_client::kv::{KvClient, OwnerAgent};
+use sc_client::kv::{CoderState, KvClient, OwnerAgent};
 use sc_gateway::{Gateway, Listen, SelfSigned, Statement, Tls, TokenRequest, mint};
 use sc_transport::{Endpoint, Requester, Role};
 
@@ -121,9 +121,10 @@ pub(crate) async fn serve(
         statements.expect("no holder of this lock panics").clone()
     };
     let listen = listen_choice(setup.rest, setup.tls.as_ref())?;
-    let gateway = Gateway::new(client)
-        .with_statements(said)
-        .with_open_numbers();
+    let mut gateway = Gateway::new(client).with_statements(said);
+    if setup.rest.ip().to_canonical().is_loopback() {
+        gateway = gateway.with_open_numbers();
+    }
     let listening = gateway
         .listen(listen)
         .await
@@ -166,7 +167,7 @@ fn listen_choice(address: SocketAddr, tls: Option<&TlsChoice>) -> anyhow::Result
     Ok(Listen::tls(address, tls))
 }
 
-/// Writes a token that may do everything, unless there is one that the store knows.
+/// Writes a token that may do everything, unless the file is there already.
 async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
     if path.exists() {
         return Ok(());
@@ -235,7 +236,7 @@ impl Agent {
         }
     }
 
-    /// Looks at every coder once; how many hold the roots then.
+    /// Looks at every coder once, also behind one that it fails with; how many hold the roots then.
     async fn look(&mut self) -> anyhow::Result<usize> {
         let revoked = credentials::revoked(&self.owner)?;
         let is_told = self
@@ -243,36 +244,51 @@ impl Agent {
             .as_ref()
             .is_some_and(|(at, told)| at.elapsed() < TELL_TIME && *told == revoked);
         let mut holding = 0;
+        let mut result = Ok(());
         for coder in self.agent.coders().await? {
-            let mut statement = Statement {
-                coder: coder.name.clone(),
-                tee: coder.tee.clone(),
-                is_reachable: coder.is_reachable,
-                ..Statement::default()
-            };
-            if coder.is_reachable && !coder.is_provisioned {
-                let appraisal = self.agent.provision(&coder.name).await?;
-                self.report
-                    .detail(format!("{} holds the tenant's root now", coder.name));
-                statement.tee = appraisal.tee_line.to_owned();
-                statement.measurement = hex(&appraisal.measurement);
-                statement.is_appraised = true;
-            } else if let Some(known) = self.known(&coder.name) {
-                statement.measurement = known.measurement;
-                statement.is_appraised = known.is_appraised;
+            match self.look_at(coder, is_told, &revoked).await {
+                Ok(holds) => holding += usize::from(holds),
+                Err(error) => result = result.and(Err(error)),
             }
-            statement.is_provisioned = coder.is_reachable;
-            holding += usize::from(coder.is_reachable);
-            // A coder that has just got the roots knows of no certificate that is void.
-            if coder.is_reachable && !(is_told && coder.is_provisioned) {
-                self.agent.advance(&coder.name, revoked.clone()).await?;
-            }
-            self.keep(statement);
         }
+        result?;
         if !is_told && holding > 0 {
             self.told = Some((tokio::time::Instant::now(), revoked));
         }
         Ok(holding)
+    }
+
+    /// Looks at one coder; whether it holds the roots then.
+    async fn look_at(
+        &self,
+        coder: CoderState,
+        is_told: bool,
+        revoked: &[u64],
+    ) -> anyhow::Result<bool> {
+        let mut statement = Statement {
+            coder: coder.name.clone(),
+            tee: coder.tee.clone(),
+            is_reachable: coder.is_reachable,
+            ..Statement::default()
+        };
+        if coder.is_reachable && !coder.is_provisioned {
+            let appraisal = self.agent.provision(&coder.name).await?;
+            self.report
+                .detail(format!("{} holds the tenant's root now", coder.name));
+            statement.tee = appraisal.tee_line.to_owned();
+            statement.measurement = hex(&appraisal.measurement);
+            statement.is_appraised = true;
+        } else if let Some(known) = self.known(&coder.name) {
+            statement.measurement = known.measurement;
+            statement.is_appraised = known.is_appraised;
+        }
+        statement.is_provisioned = coder.is_reachable;
+        // A coder that has just got the roots knows of no certificate that is void.
+        if coder.is_reachable && !(is_told && coder.is_provisioned) {
+            self.agent.advance(&coder.name, revoked.to_vec()).await?;
+        }
+        self.keep(statement);
+        Ok(coder.is_reachable)
     }
 
     fn known(&self, coder: &str) -> Option<Statement> {

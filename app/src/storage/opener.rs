@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sc_backend::{Backend, Fs, FsSettings, Memory, Remote};
+use sc_backend::{Backend, Fs, FsSettings, Remote};
 use sc_client::IdentitySigner;
 use sc_store::{Kind, LocationOpener, LocationSettings, Opening};
 use sc_transport::{Admission, CurvePublic, Endpoint, LinkKeys, PeerKey};
@@ -33,7 +33,10 @@ impl LocationOpener for Opener {
                     let backend = opened.map_err(|error| error.to_string())?;
                     Ok(Arc::new(backend) as Arc<dyn Backend>)
                 }
-                Kind::Memory => Ok(Arc::new(Memory::new()) as Arc<dyn Backend>),
+                Kind::Memory => Err(
+                    "memory is for tests and loses everything when the store ends: use fs or remote"
+                        .into(),
+                ),
                 Kind::Remote {
                     endpoint,
                     key,

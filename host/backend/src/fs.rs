@@ -4,7 +4,7 @@
 //! follows from its length, and nobody above can tell. Files are worked on by few threads of the runtime's pool for blocking work, and
 //! whoever finds them busy waits outside with its own body.
 //! Invariant: a fragment is in one of the two, since its name is held while it is put or deleted, and both are looked into.
-//! Source: DESIGN.md, section 6, "Durability"; docs/FORMATS.md, "Storage locations".
+//! Source: docs/FORMATS.md, "Storage locations".
 
 mod files;
 mod folder;

@@ -3,7 +3,7 @@
 //! A [`Backend`] keeps opaque, immutable fragments under names that are never used twice. [`Fs`] keeps them in a folder, [`Memory`]
 //! nowhere, with [`Faults`] for tests and simulations, [`Remote`] at a [`BackendService`] elsewhere. What every backend must do is written down in `tests/suite`.
 //! Invariant: a fragment is either not there or whole, and never becomes another one.
-//! Source: DESIGN.md, section 6, "Durability": nothing here relies on a conditional write or on metadata of an object, since Swift
+//! Nothing here relies on a conditional write or on metadata of an object, since Swift
 //! ignores the first and either may be lost in a copy.
 
 mod backend;

@@ -28,9 +28,9 @@ pub enum CatalogError {
     /// The intent has ended or its lease has passed: what was stored under it is garbage, begin anew.
     #[error("the intent is gone")]
     IntentGone,
-    /// A version with this id was committed before, or a deletion done under it: the request has been answered, or replayed. The version
-    /// may be gone since.
-    #[error("the version exists already, or has and is gone")]
+    /// A version with this id was committed or refused before, or a deletion done under it: the request has been answered, or replayed. The
+    /// version may be gone since.
+    #[error("the id of this version is used up: it was stored, deleted or refused before")]
     VersionExists,
     /// The condition did not hold, or could not be kept since a later version is there.
     #[error("the condition does not hold")]

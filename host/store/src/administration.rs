@@ -1,6 +1,5 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
-use bytes::Bytes;
 use sc_metadata::{Datastore, DatastoreId, Location, LocationState, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
@@ -191,13 +190,6 @@ impl Store {
         check_name("location", &operation.name)?;
         let state = parse_state(&operation.state)?;
         if operation.settings.is_empty() {
-            let is_known = self.locations.now().contains_key(&operation.name);
-            if !is_known {
-                return Err(Problem::new(
-                    Code::NotFound,
-                    format!("there is no location {:?}", operation.name),
-                ));
-            }
             self.catalog
                 .set_location_state(&operation.name, state)
                 .await?;
@@ -220,16 +212,17 @@ impl Store {
         settings: LocationSettings,
         state: LocationState,
     ) -> Result<(), Problem> {
-        if let Some(known) = self.locations.now().get(name)
-            && known.settings.backend != settings.backend
+        let known = self.locations.now().get(name).cloned();
+        if known
+            .as_ref()
+            .is_some_and(|known| known.settings.backend != settings.backend)
         {
             return Err(Problem::new(
                 Code::Exists,
                 format!("location {name:?} is something else already; choose another name"),
             ));
         }
-        let known = self.locations.now().get(name).cloned();
-        let backend = match known {
+        let backend = match known.filter(|it| it.why_unopened().is_none()) {
             Some(known) => std::sync::Arc::clone(&known.backend),
             None => self
                 .opener
@@ -251,33 +244,45 @@ impl Store {
         Ok(())
     }
 
-    /// Opens every location that the catalogue knows and this store does not. One that does not open is left out, and looked for again;
-    /// whether all are open.
+    /// Opens every location that the catalogue knows and this store does not. One that does not open is known without an answer, and tried
+    /// again unless it is lost; whether all are open.
     ///
     /// # Errors
-    /// The catalogue does not answer, or holds settings that cannot be read.
+    /// The catalogue does not answer.
     pub async fn open_locations(&self) -> Result<bool, Problem> {
         let mut all_open = true;
         let known = self.locations.now();
         for location in self.catalog.locations().await? {
-            if let Some(site) = known.get(&location.name) {
+            let before = known.get(&location.name);
+            if let Some(site) = before {
                 if site.state != location.state {
                     self.locations.set_state(&location.name, location.state);
                 }
-                continue;
-            }
-            let settings = LocationSettings::parse(&location.settings)
-                .map_err(|error| Problem::new(Code::Unavailable, error))?;
-            match self.opener.open(&location.name, &settings).await {
-                Ok(backend) => {
-                    let site = Site::new(location.name, settings, location.state, backend);
-                    self.locations.set(site);
+                if site.why_unopened().is_none() || location.state == LocationState::Lost {
+                    continue;
                 }
+            }
+            let settings = match LocationSettings::parse(&location.settings) {
+                Ok(settings) => settings,
                 Err(error) => {
-                    tracing::error!(location = location.name, error, "a location does not open");
+                    tracing::error!(location = location.name, error, "settings cannot be read");
                     all_open = false;
+                    continue;
                 }
-            }
+            };
+            let name = location.name.clone();
+            let site = match self.opener.open(&location.name, &settings).await {
+                Ok(backend) => Site::new(name, settings, location.state, backend),
+                Err(why) => {
+                    all_open = false;
+                    if before.is_some_and(|it| it.why_unopened() == Some(&why)) {
+                        continue;
+                    }
+                    tracing::error!(location = name, why, "a location does not open");
+                    Site::unopened(name, settings, location.state, why)
+                }
+            };
+            self.locations.set(site);
         }
         Ok(all_open)
     }
@@ -309,7 +314,7 @@ impl Store {
             each.push(json!({
                 "name": site.name,
                 "settings": site.settings,
-                "state": state_word(site.state),
+                "state": site.state.as_str(),
                 "answers": site.is_well() && usage.is_some(),
                 "latency_us": u64::try_from(site.latency().as_micros()).unwrap_or(u64::MAX),
                 "fragments": usage.as_ref().map(|it| it.fragments),
@@ -442,7 +447,6 @@ fn with_document(sealed: Option<coder::Sealed>, document: serde_json::Value) -> 
     Done {
         sealed,
         document: document.to_string(),
-        cursor: Bytes::new(),
         ..Default::default()
     }
 }
@@ -465,21 +469,11 @@ fn check_name(what: &str, name: &str) -> Result<(), Problem> {
 
 fn parse_state(word: &str) -> Result<LocationState, Problem> {
     match word {
-        "" | "active" => Ok(LocationState::Active),
-        "draining" => Ok(LocationState::Draining),
-        "read-only" => Ok(LocationState::ReadOnly),
-        "lost" => Ok(LocationState::Lost),
-        other => Err(Problem::malformed(&format!(
-            "state {other:?}: expected active, draining, read-only or lost"
-        ))),
-    }
-}
-
-fn state_word(state: LocationState) -> &'static str {
-    match state {
-        LocationState::Active => "active",
-        LocationState::Draining => "draining",
-        LocationState::ReadOnly => "read-only",
-        LocationState::Lost => "lost",
+        "" => Ok(LocationState::Active),
+        word => word.parse().map_err(|_| {
+            Problem::malformed(&format!(
+                "state {word:?}: expected active, draining, read-only or lost"
+            ))
+        }),
     }
 }

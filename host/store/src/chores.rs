@@ -1,4 +1,4 @@
-//! What is done when nobody waits for it: debts are settled, uploads that rest too long are given up, and what nobody can see goes.
+//! What is done when nobody waits for it: debts that are paid are struck off, uploads that rest too long are given up, and what nobody can see goes.
 //!
 //! Invariant: a fragment is deleted only after its segment has become garbage in a transaction, and its time has come, and is forgotten only
 //! when it is nowhere; a store that stops in the middle leaves what is to be done in the catalogue.

@@ -1,11 +1,11 @@
 //! The coders that a store uses: trusted programs beside it or elsewhere, any of which can serve any request.
 //!
-//! Invariant: a coder is asked for a tenant only while it is not known to lack the tenant's root; a call that a coder did not answer is made
-//! again with another, which does no harm, because coders keep nothing.
+//! Invariant: coders that are believed to hold a tenant's root are asked first; a call that a coder did not answer is made again with another,
+//! which does no harm, because coders keep nothing.
 //! Messages at the door are bulk bytes, then the head, then its length: docs/FORMATS.md, "Storage: the coder's door".
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use sc_transport::{Frame, Requester};
 
 use crate::error::Problem;
 
-/// How long one call may take.
+/// How long a call to a coder elsewhere may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 const LENGTH_BYTES: usize = 4;
 
@@ -40,7 +40,6 @@ struct Coder {
     tenants: Mutex<(u64, BTreeSet<[u8; 32]>)>,
     /// What it said of itself.
     description: Mutex<Option<coder::Description>>,
-    failures: AtomicU64,
 }
 
 /// All coders of a store.
@@ -61,7 +60,6 @@ impl Coders {
             way,
             tenants: Mutex::default(),
             description: Mutex::default(),
-            failures: AtomicU64::new(0),
         });
         Self {
             all: all.collect(),
@@ -210,18 +208,11 @@ impl Coder {
                     .map_err(|error| error.to_string())
             }
         };
-        let decoded = result.and_then(|(bulk, head)| {
+        result.and_then(|(bulk, head)| {
             let reply = coder::Reply::decode(head).map_err(|error| error.to_string())?;
             let reply = reply.reply.ok_or("an empty reply")?;
             Ok((reply, bulk))
-        });
-        match &decoded {
-            Ok(_) => self.failures.store(0, Relaxed),
-            Err(_) => {
-                self.failures.fetch_add(1, Relaxed);
-            }
-        }
-        decoded
+        })
     }
 }
 
@@ -230,7 +221,8 @@ fn encode(call: Call) -> Vec<u8> {
 }
 
 /// A message at the door, in pieces.
-pub(crate) fn pieces(bulk: &[Bytes], head: &[u8]) -> Vec<Bytes> {
+#[must_use]
+pub fn pieces(bulk: &[Bytes], head: &[u8]) -> Vec<Bytes> {
     let mut last = BytesMut::with_capacity(head.len() + LENGTH_BYTES);
     last.put_slice(head);
     last.put_u32_le(u32::try_from(head.len()).expect("a head is far shorter than 4 GiB"));
@@ -241,7 +233,8 @@ pub(crate) fn pieces(bulk: &[Bytes], head: &[u8]) -> Vec<Bytes> {
 }
 
 /// Bulk and head of a message at the door; `None` for what is none.
-pub(crate) fn split(mut message: Bytes) -> Option<(Bytes, Bytes)> {
+#[must_use]
+pub fn split(mut message: Bytes) -> Option<(Bytes, Bytes)> {
     let length = u32::from_le_bytes(*message.last_chunk::<LENGTH_BYTES>()?);
     message.truncate(message.len() - LENGTH_BYTES);
     let bulk = message.len().checked_sub(usize::try_from(length).ok()?)?;

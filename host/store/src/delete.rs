@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use sc_backend::FragmentName;
-use sc_metadata::{CatalogError, Datastore, NewMarker, TenantId, VersionId};
+use sc_metadata::{CatalogError, Condition, Datastore, NewMarker, TenantId, VersionId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -34,6 +34,11 @@ impl Store {
         let due_ms = self.in_ms(self.settings.grace);
         let named = match optional_version(&operation.version)? {
             Some(version) => {
+                if condition(operation.condition.as_ref())? != Condition::None {
+                    return Err(Problem::malformed(
+                        "a condition is about the current object: leave it out, or the version",
+                    ));
+                }
                 let removed = self
                     .catalog
                     .delete_version(datastore.id, &operation.key, version, due_ms)

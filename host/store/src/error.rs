@@ -1,6 +1,5 @@
 //! Why a request was not done, and who should act.
 
-use sc_backend::BackendError;
 use sc_metadata::CatalogError;
 use sc_proto::coder::refusal::Reason;
 use sc_proto::store::problem::Code;
@@ -114,11 +113,5 @@ impl From<PlacementError> for Problem {
 impl From<PolicyError> for Problem {
     fn from(error: PolicyError) -> Self {
         Self::new(Code::Malformed, error.to_string())
-    }
-}
-
-impl From<BackendError> for Problem {
-    fn from(error: BackendError) -> Self {
-        Self::new(Code::Unavailable, error.to_string())
     }
 }

@@ -24,11 +24,12 @@ mod reading;
 mod service;
 mod simulate;
 mod store;
+mod unopened;
 mod uploads;
 mod writing;
 
 pub use chores::Chores;
-pub use coder::{CoderWay, Coders};
+pub use coder::{CoderWay, Coders, pieces, split};
 pub use error::Problem;
 pub use location::{Class, Kind, LocationSettings};
 pub use locations::{Locations, Site};

@@ -1,6 +1,6 @@
 //! Storage locations, as an operator describes them.
 //!
-//! Invariant: settings that exist name everything that is needed to open the location; credentials are in files that they name, never here.
+//! Invariant: settings that exist name everything that is needed to open the location, and hold no secret.
 
 use std::path::PathBuf;
 

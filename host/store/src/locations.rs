@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::location::LocationSettings;
 use crate::placement::Candidate;
+use crate::unopened::Unopened;
 
 /// The first pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -31,6 +32,8 @@ pub struct Site {
     pub state: LocationState,
     /// What keeps its fragments.
     pub backend: Arc<dyn Backend>,
+    /// Why it is not open, if it is not.
+    unopened: Option<String>,
     health: Arc<Health>,
 }
 
@@ -103,8 +106,27 @@ impl Site {
             settings,
             state,
             backend,
+            unopened: None,
             health: Arc::new(Health::new()),
         }
+    }
+
+    /// A location that did not open: known, so that it can be looked at and given up, and without an answer.
+    pub(crate) fn unopened(
+        name: String,
+        settings: LocationSettings,
+        state: LocationState,
+        why: String,
+    ) -> Self {
+        Self {
+            unopened: Some(why.clone()),
+            ..Self::new(name, settings, state, Arc::new(Unopened(why)))
+        }
+    }
+
+    /// Why it is not open, if it is not.
+    pub(crate) fn why_unopened(&self) -> Option<&str> {
+        self.unopened.as_deref()
     }
 
     /// Whether it answered when it was last asked, or has rested since.
@@ -216,6 +238,7 @@ impl Locations {
                 settings: before.settings.clone(),
                 state,
                 backend: Arc::clone(&before.backend),
+                unopened: before.unopened.clone(),
                 health: Arc::clone(&before.health),
             };
             changed.insert(name.to_owned(), Arc::new(site));

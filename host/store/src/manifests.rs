@@ -3,6 +3,8 @@
 //!
 //! Invariant: a version's manifest has as many copies as fragments may be lost, and one; until it has, the catalogue says so.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message as _;
@@ -12,7 +14,7 @@ use sc_proto::{coder, storage};
 
 use crate::chores::Chore;
 use crate::locations::candidates;
-use crate::placement::place;
+use crate::placement::{allowed, place};
 use crate::policy::Policy;
 use crate::put::Writing;
 use crate::store::{Store, StoredPolicy, hex};
@@ -59,7 +61,7 @@ impl Store {
         copy.encode_to_vec().into()
     }
 
-    /// Writes a manifest's copies. If they are not all durable it stays a debt, which chores make good.
+    /// Writes a manifest's copies. If they are not all durable the version stays a debt in the catalogue, which nothing makes good yet.
     pub(crate) async fn keep_manifest(&self, policy: &Policy, version: VersionId, copy: Bytes) {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(&version.0);
@@ -88,8 +90,11 @@ impl Store {
         let Ok(mut order) = place(policy, &candidates, seed) else {
             return false;
         };
-        order.sort_by_key(|&at| !candidates[at].is_well);
-        order.dedup();
+        order.extend(allowed(policy, &candidates, seed));
+        // Two copies at one location are one.
+        let mut seen = BTreeSet::new();
+        order.retain(|&at| seen.insert(at));
+        let wanted = wanted.min(order.len());
         let patience = self.settings.location_patience;
         let mut order = order.into_iter();
         let mut durable = 0;

@@ -97,17 +97,12 @@ fn is_allowed(policy: &Policy, it: &Candidate<'_>) -> bool {
         && (rules.classes.is_empty() || rules.classes.contains(&settings.class))
 }
 
-/// Places as many of the policy's fragments as there is room for, in the order in which they should be tried: the first `total` are
-/// preferred, those behind are to take the place of one that fails. Each entry is the index of a candidate.
-///
-/// # Errors
-/// [`PlacementError`]: not even all fragments of a healthy system would have a place.
-pub fn place(
+/// The locations that may hold fragments of a segment, those first that should be tried first.
+pub(crate) fn allowed(
     policy: &Policy,
     candidates: &[Candidate<'_>],
     segment: &[u8; 32],
-) -> Result<Vec<usize>, PlacementError> {
-    let total = usize::from(policy.code().total());
+) -> Vec<usize> {
     let mut order: Vec<usize> = (0..candidates.len())
         .filter(|&at| is_allowed(policy, &candidates[at]))
         .collect();
@@ -117,6 +112,22 @@ pub fn place(
         let is_required = required.contains(it.name);
         (!is_required, !it.is_well, rank(it.name, segment))
     });
+    order
+}
+
+/// A location for each of the policy's fragments, as the index of a candidate; those required and those that are well come first. What takes
+/// over for one that fails is [`replace`].
+///
+/// # Errors
+/// [`PlacementError`]: not even all fragments of a healthy system would have a place.
+pub fn place(
+    policy: &Policy,
+    candidates: &[Candidate<'_>],
+    segment: &[u8; 32],
+) -> Result<Vec<usize>, PlacementError> {
+    let total = usize::from(policy.code().total());
+    let order = allowed(policy, candidates, segment);
+    let required = &policy.placement.required_locations;
     if let Some(missing) = required
         .iter()
         .find(|name| !order.iter().any(|&at| candidates[at].name == **name))

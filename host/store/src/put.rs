@@ -1,7 +1,7 @@
 //! Objects are put: whole, or segment by segment and then committed.
 //!
 //! Invariant: an intent stands in the catalogue before the first fragment is written; the object exists from the commit on, and is
-//! acknowledged when its manifest lies at the locations, too.
+//! acknowledged when its manifest lies at the locations, too, or the catalogue says that copies are owed.
 
 use bytes::Bytes;
 use sc_metadata::{

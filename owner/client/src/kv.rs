@@ -23,7 +23,7 @@ use sc_transport::{Frame, Requester, RpcError};
 
 pub use administration::{DatastoreChange, DatastoreOptions};
 pub use credentials::{Credentials, CredentialsError};
-pub use listing::{ListOptions, Listing, UploadEntry};
+pub use listing::{Deleted, ListOptions, Listing, UploadEntry};
 pub use objects::{Condition, Metadata, ObjectBody, PutOptions, Receipt};
 pub use owner::{AgentError, CoderState, OwnerAgent, Roots, RootsFileError};
 pub use reading::{ObjectReader, RANGE_WHOLE};

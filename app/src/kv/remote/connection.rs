@@ -33,7 +33,7 @@ impl Remote {
     pub(crate) async fn open(arguments: &ConnectionArgs) -> anyhow::Result<Self> {
         let Some(url) = arguments.url.as_deref() else {
             return Err(wrong_use(
-                "where is the store? Name a gateway with --url http://127.0.0.1:8080, or by SECURECLOUD_URL: `securecloud up` prints one",
+                "where is the store? Name a gateway with --url http://127.0.0.1:8480, or by SECURECLOUD_URL: `securecloud up` prints one",
             ));
         };
         match url.split_once("://").map(|(scheme, _)| scheme) {

@@ -4,7 +4,7 @@
 //! puts cost as much as one; each is answered after the sync of its group. A second thread reclaims the space of what was deleted.
 //! Invariant: what can be read is durable, because the engine shows a group only after its sync; and the record of usage is of the same
 //! group as what it counts.
-//! Source: DESIGN.md, section 6, "Durability".
+//! Source: docs/FORMATS.md, "Storage locations".
 
 mod reclaim;
 

@@ -96,12 +96,6 @@ impl Credentials {
         &self.tenant
     }
 
-    /// The seed of the client's key, of which a link key may be made, too.
-    #[must_use]
-    pub fn seed(&self) -> &Secret {
-        &self.seed
-    }
-
     /// Reads what [`Self::to_text`] wrote.
     ///
     /// # Errors
