@@ -204,7 +204,7 @@ pub(crate) struct ScbrArgs {
 pub(crate) enum PlatformName {
     /// A child process: the simulation, without hardware protection
     Process,
-    /// In the router's own process: for tests and measurement, with no claim at all
+    /// In the host's own process: for tests and measurement, with no claim at all
     Inline,
 }
 

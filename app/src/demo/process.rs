@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -43,6 +43,16 @@ impl Role {
         name: &'static str,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::start_with(folder, name, arguments, &[])
+    }
+
+    /// The same, with variables of its environment: for what nobody may read from its arguments.
+    pub(crate) fn start_with(
+        folder: &Path,
+        name: &'static str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(name)
             .args(["--silent", "--json"])
@@ -50,6 +60,7 @@ impl Role {
             .current_dir(folder)
             // The trusted program is built by now; a role has no need to ask cargo again.
             .env_remove("CARGO_MANIFEST_DIR")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .env(PARENT, std::process::id().to_string())
             .stdout(Stdio::piped())
@@ -104,6 +115,26 @@ impl Role {
                 patience.as_secs()
             )
         })?
+    }
+
+    /// Passes on what it says of errors from now on: a pipe that nobody reads would stop it when it is full.
+    pub(crate) fn pass_errors_on(&mut self) {
+        if let Some(mut errors) = self.child.stderr.take() {
+            tokio::spawn(async move {
+                // Where they cannot be passed on there is nobody to tell.
+                let _ = tokio::io::copy(&mut errors, &mut tokio::io::stderr()).await;
+            });
+        }
+    }
+
+    /// Whether it has ended, by itself or otherwise.
+    pub(crate) fn has_ended(&self) -> bool {
+        let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)) else {
+            return true;
+        };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // An error means that there is no such child any more.
+        !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
     }
 
     /// Asks it to end, as ^C does.

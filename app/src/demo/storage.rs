@@ -38,6 +38,7 @@ pub(crate) async fn run(json: bool) -> anyhow::Result<()> {
             line(text);
         }
     };
+    say(sc_enclave::SIMULATION_LINE);
     let folder = tempfile::tempdir()?;
     let samples = samples()?;
     let total: usize = samples.iter().map(|(_, content)| content.len()).sum();

@@ -52,6 +52,9 @@ pub(crate) enum TlsChoice {
 
 pub(crate) async fn run(arguments: GatewayArgs) -> anyhow::Result<()> {
     let report = Report::new("gateway", &arguments.verbosity);
+    if arguments.allow_simulation {
+        report.say(sc_enclave::SIMULATION_LINE);
+    }
     let stop = crate::scbr::stopped()?;
     let tls = match (arguments.tls_certificate, arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(TlsChoice::Files { certificate, key }),

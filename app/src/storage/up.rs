@@ -25,6 +25,8 @@ use crate::{scbr, wrong_use};
 
 /// So long a role may take to be ready.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// How often processes are looked after.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
 /// So long a role may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 /// Paths of sockets have fewer bytes than this, whatever the system.
@@ -126,6 +128,13 @@ fn tell(running: &Running, data: &Path, arguments: &UpArgs) {
         format!("  explorer    {}", url("explorer")),
         format!("  metrics     {}", url("metrics")),
         format!("  router      {}", url("router")),
+        match &running.store_url {
+            Some(store) => {
+                format!("  store       {store}   (for `kv --key`, with no gateway between)")
+            }
+            None => "  store       within this process; with --processes `kv --key` reaches it"
+                .to_owned(),
+        },
         format!(
             "  token       {}   (paste it into the explorer's Authorize)",
             place("token")
@@ -160,6 +169,8 @@ pub(crate) struct Running {
     pub(crate) token: PathBuf,
     /// Where the store listens; none of another process's.
     pub(crate) store: Option<Endpoint>,
+    /// Where clients of the store itself find it; none where it listens within this process.
+    store_url: Option<String>,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<&'static str>>,
     threads: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
@@ -171,10 +182,15 @@ impl Running {
     /// Completes when a role ends that nobody has asked to; gives its name.
     pub(crate) async fn any_ended(&self) -> &'static str {
         let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(name) => name.unwrap_or("role"),
-            // Processes are looked after by their parent's end alone.
-            Err(_) => std::future::pending().await,
+        if let Ok(name) = ended.wait_for(Option::is_some).await {
+            return name.unwrap_or("role");
+        }
+        // Nobody tells of an end any more: the roles are processes.
+        loop {
+            if let Some(child) = self.children.iter().find(|child| child.has_ended()) {
+                return child.name();
+            }
+            tokio::time::sleep(LOOK_AFTER).await;
         }
     }
 
@@ -223,6 +239,7 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
         urls: serde_json::Value::Null,
         token: data.join("token"),
         store: None,
+        store_url: None,
         stop,
         ended,
         threads: Vec::new(),
@@ -249,6 +266,9 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
         "metrics": format!("{rest}/metrics"),
         "router": router,
     });
+    if let Some(store) = &running.store_url {
+        running.urls["store"] = store.as_str().into();
+    }
     let text = format!("{:#}\n", running.urls);
     let path = data.join("urls.json");
     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
@@ -474,23 +494,27 @@ async fn start_processes(
     };
     crate::platform::build_with_cargo("sc-coder")?;
     crate::platform::build_with_cargo("sc-cbr")?;
-    let mut store = Role::start(
+    let mut store = Role::start_with(
         &data,
         "store",
         &[
             "--address",
             &address,
-            "--catalogue",
-            &catalogue(settings),
             "--data",
             &text(&data),
             "--new-locations",
             &settings.locations.to_string(),
         ],
+        // Its URL may hold a password.
+        &[("SECURECLOUD_CATALOGUE", &catalogue(settings))],
     )?;
     let event = store.event("endpoints", READY_PATIENCE).await;
+    if event.is_ok() {
+        store.pass_errors_on();
+    }
     running.children.push(store);
     let endpoint = event?["endpoints"][0].as_str().unwrap_or("").to_owned();
+    running.store_url = Some(endpoint.clone());
 
     let rest = settings.rest.to_string();
     let (owner, token) = (text(&data.join("owner")), text(&data.join("token")));
@@ -511,6 +535,9 @@ async fn start_processes(
     }
     let mut gateway = Role::start(&data, "gateway", &arguments)?;
     let event = gateway.event("rest", READY_PATIENCE).await;
+    if event.is_ok() {
+        gateway.pass_errors_on();
+    }
     running.children.push(gateway);
     let rest = event?["url"].as_str().unwrap_or("").to_owned();
 
@@ -521,6 +548,9 @@ async fn start_processes(
     let address = router.to_string();
     let mut scbr = Role::start(&data, "scbr", &["-a", &address, "--spill", &spill])?;
     let event = scbr.event("endpoints", READY_PATIENCE).await;
+    if event.is_ok() {
+        scbr.pass_errors_on();
+    }
     running.children.push(scbr);
     let router = event?["endpoints"][0].as_str().unwrap_or("").to_owned();
     Ok((rest, router))

@@ -96,6 +96,21 @@ impl Role {
         assert!(status.success(), "{status}");
     }
 
+    /// Waits for its end, within a minute; whether it was a good one.
+    #[allow(
+        dead_code,
+        reason = "not every test that has this file waits for an end"
+    )]
+    pub(crate) fn wait(mut self) -> bool {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("it does not end");
+    }
+
     /// The one child of the process.
     #[allow(dead_code, reason = "not every test that has this file has a router")]
     pub(crate) fn child_pid(&self) -> u32 {

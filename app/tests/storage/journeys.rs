@@ -168,3 +168,18 @@ fn a_second_system_in_the_same_folder_is_refused() {
     assert!(said.contains("in use by another"), "{said}");
     system.end();
 }
+
+#[test]
+fn a_role_that_ends_by_itself_ends_everything_and_is_named() {
+    for role in ["store", "gateway"] {
+        let folder = tempfile::tempdir().unwrap();
+        let system = System::start(folder.path(), &["--processes"]);
+
+        let killed = std::process::Command::new("kill")
+            .args(["-9", &system.pid(role).to_string()])
+            .status();
+        assert!(killed.unwrap().success());
+
+        assert!(!system.ended_well(), "the {role} was killed");
+    }
+}

@@ -77,6 +77,11 @@ impl System {
         self.role.end();
     }
 
+    /// Waits for an end that nobody asks for; whether it was a good one.
+    pub(crate) fn ended_well(self) -> bool {
+        self.role.wait()
+    }
+
     /// Ends it as a power cut does, and waits.
     pub(crate) fn kill(self) {
         drop(self.role);

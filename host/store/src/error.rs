@@ -66,7 +66,7 @@ impl Problem {
             ),
             Reason::Session => (
                 Code::Session,
-                "the session is void: open another, with a certificate that is valid",
+                "the session is void: its certificate was revoked or has run out; ask the owner for another",
             ),
             Reason::Right => (
                 Code::Forbidden,

@@ -41,6 +41,9 @@ impl Rights {
     }
 }
 
+/// The entry of a certificate over all datastores.
+const ALL: &str = "*";
+
 /// What a certificate grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grant {
@@ -62,10 +65,12 @@ impl Grant {
         })
     }
 
-    /// Refuses unless the grant has `right`, for `datastore` where it is about one.
+    /// Refuses unless the grant has `right`, for `datastore`; what is about none of them, but about all of the tenant, needs a grant over all.
     pub(crate) fn check(&self, right: Right, datastore: Option<&str>) -> Result<(), Refused> {
-        let is_named =
-            datastore.is_none_or(|name| self.datastores.iter().any(|it| names(it, name)));
+        let is_named = self.datastores.iter().any(|it| match datastore {
+            Some(name) => names(it, name),
+            None => it == ALL,
+        });
         if is_named && self.rights.allow(right) {
             Ok(())
         } else {
@@ -168,5 +173,22 @@ mod tests {
         assert_eq!(grant.check(Right::Read, Some("a")), Ok(()));
         assert_eq!(grant.check(Right::Write, Some("a")), Err(Refused::RIGHT));
         assert_eq!(grant.check(Right::Read, Some("b")), Err(Refused::RIGHT));
+        assert_eq!(grant.check(Right::Read, None), Err(Refused::RIGHT));
+    }
+
+    #[test]
+    fn what_is_about_the_tenant_needs_a_grant_over_all_datastores() {
+        let over = |entry: &str| Grant {
+            serial: 1,
+            not_after_ms: 0,
+            rights: Rights(Right::Administer as u32),
+            datastores: vec![entry.into()],
+        };
+
+        assert_eq!(over("*").check(Right::Administer, None), Ok(()));
+        for entry in ["a", "a*", "", "**"] {
+            let refused = over(entry).check(Right::Administer, None);
+            assert_eq!(refused, Err(Refused::RIGHT), "{entry:?}");
+        }
     }
 }

@@ -166,7 +166,9 @@ async fn every_documented_path_is_served_and_asks_for_a_token() {
 
     for (method, path, operation) in operations {
         let answer = served.send_bare(method.clone(), &path, &[], "").await;
-        let is_open = operation.get("security").is_some();
+        // What may be asked for with a token or without one is open where the port has opened it: not here.
+        let security = operation.get("security").and_then(|it| it.as_array());
+        let is_open = security.is_some_and(|all| all.iter().all(|it| *it == json!({})));
         let expected = if is_open { 200 } else { 401 };
         assert_eq!(answer.status.as_u16(), expected, "{method} {path}");
     }
