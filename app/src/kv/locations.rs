@@ -70,5 +70,11 @@ async fn list(kv: &Kv) -> anyhow::Result<()> {
         ]);
     }
     table.print();
+    for it in &locations {
+        if let Some(why) = it.get("why").and_then(Value::as_str) {
+            kv.report
+                .say(format!("{} does not answer: {why}", words(it.get("name"))));
+        }
+    }
     Ok(())
 }

@@ -22,9 +22,6 @@ use crate::wrong_use;
 /// So long requests may take to end when the role ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So long a store waits for locations that do not open, before it begins without them.
-const LOCATIONS_PATIENCE: Duration = Duration::from_secs(10);
-
 /// What a store is run with.
 pub(crate) struct StoreSetup {
     pub(crate) address: Endpoint,
@@ -73,11 +70,8 @@ pub(crate) async fn serve(
     let signer = IdentitySigner(Arc::new(identity));
     let key = PeerKey(signer.public_key());
     report.say(format!("to backends this store proves itself as {key}"));
-    let opener = Opener {
-        base: setup.data.clone(),
-        signer,
-        link_keys: read_link_keys(setup.link_keys.as_deref())?,
-    };
+    let link_keys = read_link_keys(setup.link_keys.as_deref())?;
+    let opener = Opener::new(setup.data.clone(), signer, link_keys);
     let (store, chores) = Store::new(
         catalog.clone(),
         coders,
@@ -86,7 +80,7 @@ pub(crate) async fn serve(
         setup.settings,
         Arc::new(wall_clock_ms),
     );
-    open_locations(&store).await?;
+    store.open_locations().await?;
     if catalog.locations().await?.is_empty() {
         for (name, settings) in setup.first {
             store
@@ -112,15 +106,6 @@ pub(crate) async fn serve(
         .await?;
     drop(end_chores);
     chores.await.context("the chores broke down")?;
-    Ok(())
-}
-
-/// Opens the locations; one that an earlier store, which has just been killed, still holds is waited for.
-async fn open_locations(store: &Store) -> anyhow::Result<()> {
-    let until = tokio::time::Instant::now() + LOCATIONS_PATIENCE;
-    while !store.open_locations().await? && tokio::time::Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
     Ok(())
 }
 

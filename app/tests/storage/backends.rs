@@ -105,12 +105,12 @@ fn a_backend_serves_the_stores_that_it_admits_and_a_store_the_backend_that_it_wa
     let open = Backend::start(folder.path(), "open", "127.0.0.1:0", &[]);
     let mut other = open.settings.clone();
     other["backend"]["key"] = json!(NOBODYS_KEY);
-    let system = System::start(&up(&folder), &["--locations", "1"]);
-    assert_eq!(
-        put_location(&system, "strict", &strict.settings).status,
-        200
-    );
-    assert_eq!(put_location(&system, "other", &other).status, 200);
+    let system = System::start(&up(&folder), &["--locations", "2"]);
+    for (name, settings) in [("strict", &strict.settings), ("other", &other)] {
+        let refused = put_location(&system, name, settings);
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().contains("no link"), "{}", refused.text());
+    }
     let mut broken = open.settings.clone();
     broken["backend"]["key"] = json!("ab");
     let refused = put_location(&system, "broken", &broken);
@@ -122,9 +122,6 @@ fn a_backend_serves_the_stores_that_it_admits_and_a_store_the_backend_that_it_wa
     system.datastore("data", "hot");
     let path = "/v1/datastores/data/objects/k";
 
-    // Three copies want two of the three locations, and two refuse.
-    assert_eq!(system.ask("PUT", path, &[], &body(1)).status, 503);
-
     assert_eq!(put_location(&system, "open", &open.settings).status, 200);
     let put = system.ask("PUT", path, &[], &body(1));
     assert_eq!(put.status, 201, "{}", put.text());
@@ -134,6 +131,58 @@ fn a_backend_serves_the_stores_that_it_admits_and_a_store_the_backend_that_it_wa
     ));
     system.end();
     open.role.end();
+}
+
+#[test]
+fn one_backend_under_two_names_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::start(folder.path(), "disk", "127.0.0.1:0", &[]);
+    let system = System::start(&up(&folder), &["--locations", "1"]);
+    assert_eq!(put_location(&system, "one", &backend.settings).status, 200);
+    // Again under its own name is well.
+    assert_eq!(put_location(&system, "one", &backend.settings).status, 200);
+
+    let refused = put_location(&system, "two", &backend.settings);
+
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(
+        refused.text().contains("known already, as \\\"one\\\""),
+        "{}",
+        refused.text()
+    );
+    system.end();
+}
+
+#[test]
+fn a_backend_whose_disk_is_not_mounted_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::start(folder.path(), "disk", "127.0.0.1:0", &[]);
+    let address = backend.address();
+    let system = System::start(&up(&folder), &["--locations", "2"]);
+    assert_eq!(put_location(&system, "far", &backend.settings).status, 200);
+    system.datastore("data", "hot");
+    let path = "/v1/datastores/data/objects/first";
+    assert_eq!(system.ask("PUT", path, &[], &body(1)).status, 201);
+    backend.role.end();
+    let disk = folder.path().join("disk/fragments");
+    std::fs::rename(&disk, folder.path().join("away")).unwrap();
+
+    let backend = Backend::start(folder.path(), "disk", &address, &[]);
+    let put = system.ask("PUT", "/v1/datastores/data/objects/second", &[], &body(2));
+
+    assert_eq!(put.status, 201, "{}", put.text());
+    assert!(!holds_files(&disk.join("objects")));
+    assert!(system.ask("GET", path, &[], &[]).body == body(1));
+    backend.role.end();
+    std::fs::remove_dir_all(&disk).unwrap();
+    std::fs::rename(folder.path().join("away"), &disk).unwrap();
+    let _backend = Backend::start(folder.path(), "disk", &address, &[]);
+    // What it had counts again.
+    for lost in ["site-1", "site-2"] {
+        std::fs::remove_dir_all(folder.path().join("up/locations").join(lost)).unwrap();
+    }
+    system.get_until_well(path, &body(1));
+    system.end();
 }
 
 /// Whether there is a file anywhere below.

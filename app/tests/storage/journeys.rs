@@ -109,6 +109,49 @@ fn with_two_locations_gone_everything_reads_back() {
 }
 
 #[test]
+fn a_location_whose_disk_is_not_mounted_takes_nothing_until_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = folder.path().join("locations/site-1");
+    let away = folder.path().join("away");
+    let system = System::start(folder.path(), &[]);
+    system.datastore("data", "cold");
+    let put = |system: &System, key: &str| {
+        let path = format!("/v1/datastores/data/objects/{key}");
+        let put = system.ask("PUT", &path, &[], &content(1 << 20));
+        assert_eq!(put.status, 201, "{}", put.text());
+    };
+    put(&system, "before");
+    system.end();
+    std::fs::rename(&site, &away).unwrap();
+    std::fs::create_dir(&site).unwrap();
+
+    let system = System::start(folder.path(), &[]);
+    put(&system, "meanwhile");
+    let locations = system.ask("GET", "/v1/locations", &[], &[]).json();
+    let first = &locations["locations"][0];
+    assert_eq!(first["name"], "site-1");
+    assert_eq!(first["answers"], false);
+    let why = first["why"].as_str().unwrap();
+    assert!(why.contains("mount its disk"), "{why}");
+    assert_eq!(std::fs::read_dir(&site).unwrap().count(), 0);
+    std::fs::remove_dir(&site).unwrap();
+    std::fs::rename(&away, &site).unwrap();
+
+    // It is found again while the store runs.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while system.ask("GET", "/v1/locations", &[], &[]).json()["locations"][0]["answers"] == false {
+        assert!(std::time::Instant::now() < until);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    for lost in ["site-2", "site-3"] {
+        std::fs::remove_dir_all(folder.path().join("locations").join(lost)).unwrap();
+    }
+    let path = "/v1/datastores/data/objects/before";
+    assert!(system.ask("GET", path, &[], &[]).body == content(1 << 20));
+    system.end();
+}
+
+#[test]
 fn a_coder_that_is_killed_costs_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let system = System::start(folder.path(), &["--processes"]);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -64,6 +65,20 @@ impl System {
         let json = ["Content-Type: application/json"];
         let answer = self.ask("POST", "/v1/datastores", &json, body.as_bytes());
         assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+
+    /// Reads an object as often as it takes for a location to be found again.
+    pub(crate) fn get_until_well(&self, path: &str, body: &[u8]) {
+        let until = Instant::now() + Duration::from_secs(40);
+        loop {
+            let got = self.ask("GET", path, &[], &[]);
+            if got.status == 200 {
+                assert!(got.body == body);
+                return;
+            }
+            assert!(Instant::now() < until, "{}", got.text());
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// The process of a role.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::{BackendError, FragmentName};
+use crate::{BackendError, FragmentName, LocationId};
 
 /// Longest fragment, in bytes. Those of segments have at most 8 MiB and a header; this bounds what a read of a foreign file may take.
 pub const FRAGMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -21,8 +21,10 @@ pub const LIST_MAX: usize = 10_000;
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + Send + 'a>>;
 
 /// What sets a backend apart from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capabilities {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// Which location it is.
+    pub id: LocationId,
     /// What is acknowledged outlasts the process and a loss of power.
     pub durable: bool,
     /// It can recode what it holds for a repair.
@@ -53,8 +55,11 @@ pub struct Usage {
 ///
 /// Any number of calls may be under way. Every call may fail with [`BackendError::Unavailable`].
 pub trait Backend: Send + Sync + 'static {
-    /// What sets it apart.
-    fn capabilities(&self) -> Capabilities;
+    /// What sets it apart; the same for as long as it is open.
+    ///
+    /// # Errors
+    /// As every call.
+    fn describe<'a>(&'a self) -> Reply<'a, Description>;
 
     /// Stores a fragment; an empty one as well. Once it resolves the fragment is seen by every call, and is durable if the backend is.
     ///

@@ -27,13 +27,15 @@ use self::names::Names;
 use self::pace::Pace;
 use self::packed::{PACKED_BYTES_MAX, Packed};
 use crate::backend::{FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Usage, slice};
-use crate::{Backend, BackendError, Capabilities, FragmentName, Reply};
+use crate::{Backend, BackendError, Description, FragmentName, LocationId, Reply};
 
 /// Where fragments are kept, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FsSettings {
-    /// The folder, made if it is not there; one process uses it.
+    /// The folder; one process uses it.
     pub folder: PathBuf,
+    /// Which location has to be in it. Without, whichever there is, and a new one where the folder is empty or not there.
+    pub expected: Option<LocationId>,
     /// How many bytes of the disk puts leave free, so that deletes and the engine's own work go on when it is full. 1 GiB by default;
     /// less on a small disk, but no less than 256 MiB.
     pub reserve_bytes: u64,
@@ -50,6 +52,7 @@ impl FsSettings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
+            expected: None,
             reserve_bytes: 1024 * 1024 * 1024,
             cache_bytes: 64 * 1024 * 1024,
             threads: 8,
@@ -75,6 +78,19 @@ pub enum FsError {
     /// It was made by another version.
     #[error("{} was made by another version of this program: run that one, or move its fragments to a new location", .0.display())]
     Version(PathBuf),
+    /// There is no location in the folder, where a certain one is expected.
+    #[error("{} has no storage location in it: mount its disk or restore it; if it is lost, say so, and add another under another name", .0.display())]
+    Missing(PathBuf),
+    /// Another location is in the folder than the expected one.
+    #[error("{} has storage location {found} in it, and not {expected}: mount the right disk", folder.display())]
+    Other {
+        /// The folder.
+        folder: PathBuf,
+        /// Which location is in it.
+        found: LocationId,
+        /// Which one should be.
+        expected: LocationId,
+    },
     /// The marker cannot be read as one.
     #[error("{} is damaged: restore it from a copy, or begin anew in an empty folder and let the store repair what is lost", .0.display())]
     Marker(PathBuf),
@@ -130,14 +146,14 @@ struct Parts {
 }
 
 impl Fs {
-    /// Opens the location, or makes one in an empty folder.
+    /// Opens the location, or makes one in an empty folder unless a certain one is expected there.
     ///
     /// Blocks: it replays up to 200 MB of small fragments after a crash, and looks at the length of each large one.
     ///
     /// # Errors
     /// [`FsError`].
     pub fn open(settings: &FsSettings) -> Result<Self, FsError> {
-        let folder = Folder::open(&settings.folder)?;
+        let folder = Folder::open(&settings.folder, settings.expected)?;
         let room = Room {
             folder: folder.path().to_owned(),
             reserve_bytes: settings.reserve_bytes,
@@ -168,7 +184,7 @@ impl Fs {
 
     /// Drawn when the location was made: it tells this one from another that is mounted in its place.
     #[must_use]
-    pub fn id(&self) -> [u8; 16] {
+    pub fn id(&self) -> LocationId {
         self.parts.folder.id()
     }
 
@@ -226,11 +242,13 @@ impl Fs {
 }
 
 impl Backend for Fs {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
+    fn describe<'a>(&'a self) -> Reply<'a, Description> {
+        let description = Description {
+            id: self.id(),
             durable: true,
             computes: false,
-        }
+        };
+        Box::pin(async move { Ok(description) })
     }
 
     fn put<'a>(&'a self, name: &'a FragmentName, body: Bytes) -> Reply<'a, ()> {

@@ -12,27 +12,31 @@ use bytes::Bytes;
 
 pub use self::faults::Faults;
 use crate::backend::{FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Usage};
-use crate::{Backend, BackendError, Capabilities, FragmentName, Reply};
+use crate::{Backend, BackendError, Description, FragmentName, LocationId, Reply};
 
 /// A location that keeps fragments in memory. Clones share them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Memory {
-    capabilities: Capabilities,
+    description: Description,
     faults: Faults,
 }
 
 impl Memory {
-    /// An empty location that is not durable, as an operator gets it.
+    /// An empty location that is not durable, with an id of its own.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(id: LocationId) -> Self {
+        Self::posing_as(Description {
+            id,
+            durable: false,
+            computes: false,
+        })
     }
 
-    /// An empty location that claims `capabilities`, to stand for another kind in a simulation.
+    /// An empty location that answers to `description`, to stand for another kind in a simulation.
     #[must_use]
-    pub fn posing_as(capabilities: Capabilities) -> Self {
+    pub fn posing_as(description: Description) -> Self {
         Self {
-            capabilities,
+            description,
             faults: Faults::default(),
         }
     }
@@ -45,8 +49,11 @@ impl Memory {
 }
 
 impl Backend for Memory {
-    fn capabilities(&self) -> Capabilities {
-        self.capabilities
+    fn describe<'a>(&'a self) -> Reply<'a, Description> {
+        Box::pin(async move {
+            drop(self.faults.stand().await?);
+            Ok(self.description)
+        })
     }
 
     fn put<'a>(&'a self, name: &'a FragmentName, body: Bytes) -> Reply<'a, ()> {

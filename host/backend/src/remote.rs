@@ -10,7 +10,6 @@ mod service;
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,20 +17,16 @@ use sc_transport::{
     Admission, Endpoint, EndpointError, Frame, LinkKeys, LinkSigner, LinkState, RPC_HEAD_MAX,
     Requester, Role, RpcError, RpcSettings,
 };
-use tokio::task::AbortHandle;
 
-use self::message::{Answer, PAGE_MAX, Request};
+use self::message::{Answer, Call, PAGE_MAX, Request};
 pub use self::service::BackendService;
-use crate::{Backend, BackendError, Capabilities, FragmentName, Listed, Reply, Usage};
+use crate::{Backend, BackendError, Description, FragmentName, Listed, LocationId, Reply, Usage};
 
 /// Longest body that travels, in bytes: a body is one frame, and those of segments have at most 8 MiB and a header.
 pub const REMOTE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// So long a call waits for a link that is down.
 const LINK_PATIENCE: Duration = Duration::from_millis(500);
-
-/// So long after it was not answered a backend is asked again what it is.
-const DESCRIBE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The numbers of links that carry fragments, for the store's requester and the backend's responder alike: frames with room for any
 /// body that travels, and credit for two of the longest or seven of those of full segments on their way.
@@ -48,18 +43,11 @@ pub fn rpc_settings() -> RpcSettings {
 ///
 /// It takes bodies of up to [`REMOTE_BYTES_MAX`]. A longer fragment that got there otherwise is listed, deleted, and read in ranges.
 pub struct Remote {
-    way: Arc<Way>,
-    /// Looks after the capabilities.
-    refreshing: AbortHandle,
-}
-
-/// What calls go by.
-struct Way {
     requester: Requester,
     endpoint: Endpoint,
     deadline: Duration,
-    /// As last told.
-    capabilities: Mutex<Capabilities>,
+    /// Which location answers are taken from.
+    expected: Option<LocationId>,
 }
 
 impl Remote {
@@ -84,42 +72,36 @@ impl Remote {
     /// The same over a `requester` that was made with [`rpc_settings`]; errors name `endpoint`.
     #[must_use]
     pub fn over(requester: Requester, endpoint: Endpoint, deadline: Duration) -> Self {
-        let way = Arc::new(Way {
+        Self {
             requester,
             endpoint,
             deadline,
-            capabilities: Mutex::default(),
-        });
-        let refreshing = tokio::spawn(refresh(Arc::clone(&way))).abort_handle();
-        Self { way, refreshing }
+            expected: None,
+        }
     }
 
-    /// Asks what sets the backend apart, which [`Backend::capabilities`] says from then on.
-    ///
-    /// It is asked by itself whenever a link has come up; until the first answer it passes for one that is not durable.
-    ///
-    /// # Errors
-    /// [`BackendError::Unavailable`].
-    pub async fn describe(&self) -> Result<Capabilities, BackendError> {
-        self.way.describe().await
-    }
-}
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        self.refreshing.abort();
+    /// The same, for the location `id` alone: while another one answers there, every call is refused, by the backend itself.
+    #[must_use]
+    pub fn only(mut self, id: LocationId) -> Self {
+        self.expected = Some(id);
+        self
     }
 }
 
 impl fmt::Debug for Remote {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Remote({})", self.way.endpoint)
+        write!(out, "Remote({})", self.endpoint)
     }
 }
 
 impl Backend for Remote {
-    fn capabilities(&self) -> Capabilities {
-        *self.way.capabilities()
+    fn describe<'a>(&'a self) -> Reply<'a, Description> {
+        Box::pin(async move {
+            match self.ask(Request::Describe).await? {
+                Answer::Description(description) => Ok(description),
+                _ => Err(self.mistaken()),
+            }
+        })
     }
 
     fn put<'a>(&'a self, name: &'a FragmentName, body: Bytes) -> Reply<'a, ()> {
@@ -128,18 +110,18 @@ impl Backend for Remote {
             if bytes > REMOTE_BYTES_MAX {
                 return Err(BackendError::TooLarge { bytes });
             }
-            match self.way.ask(Request::Put(name.clone(), body)).await? {
+            match self.ask(Request::Put(name.clone(), body)).await? {
                 Answer::Stored => Ok(()),
-                _ => Err(self.way.mistaken()),
+                _ => Err(self.mistaken()),
             }
         })
     }
 
     fn get<'a>(&'a self, name: &'a FragmentName) -> Reply<'a, Bytes> {
         Box::pin(async move {
-            match self.way.ask(Request::Get(name.clone())).await? {
+            match self.ask(Request::Get(name.clone())).await? {
                 Answer::Body(body) => Ok(body),
-                _ => Err(self.way.mistaken()),
+                _ => Err(self.mistaken()),
             }
         })
     }
@@ -147,18 +129,18 @@ impl Backend for Remote {
     fn read<'a>(&'a self, name: &'a FragmentName, range: Range<u64>) -> Reply<'a, Bytes> {
         Box::pin(async move {
             let bytes = range.end.checked_sub(range.start);
-            match self.way.ask(Request::Read(name.clone(), range)).await? {
+            match self.ask(Request::Read(name.clone(), range)).await? {
                 Answer::Body(body) if Some(body.len() as u64) == bytes => Ok(body),
-                _ => Err(self.way.mistaken()),
+                _ => Err(self.mistaken()),
             }
         })
     }
 
     fn delete<'a>(&'a self, name: &'a FragmentName) -> Reply<'a, bool> {
         Box::pin(async move {
-            match self.way.ask(Request::Delete(name.clone())).await? {
+            match self.ask(Request::Delete(name.clone())).await? {
                 Answer::Deleted(existed) => Ok(existed),
-                _ => Err(self.way.mistaken()),
+                _ => Err(self.mistaken()),
             }
         })
     }
@@ -170,7 +152,7 @@ impl Backend for Remote {
                 after: after.cloned(),
                 limit,
             };
-            match self.way.ask(request).await? {
+            match self.ask(request).await? {
                 // A page that went back would have its reader go round for ever.
                 Answer::Page(page)
                     if page.len() <= limit
@@ -178,25 +160,28 @@ impl Backend for Remote {
                 {
                     Ok(page)
                 }
-                _ => Err(self.way.mistaken()),
+                _ => Err(self.mistaken()),
             }
         })
     }
 
     fn usage<'a>(&'a self) -> Reply<'a, Usage> {
         Box::pin(async move {
-            match self.way.ask(Request::Usage).await? {
+            match self.ask(Request::Usage).await? {
                 Answer::Usage(usage) => Ok(usage),
-                _ => Err(self.way.mistaken()),
+                _ => Err(self.mistaken()),
             }
         })
     }
 }
 
-impl Way {
+impl Remote {
     /// Makes one call. An error that the backend tells of its own state names the endpoint, as do those of the link.
     async fn ask(&self, request: Request) -> Result<Answer, BackendError> {
-        let frame = Frame::from(request);
+        let frame = Frame::from(Call {
+            location: self.expected,
+            request,
+        });
         let bytes = frame.len() - frame.head.len() as u64;
         self.linked().await?;
         let reply = self.requester.call(frame, self.deadline).await;
@@ -220,16 +205,6 @@ impl Way {
                 Err(self.unavailable(&format_args!("there is no link: {why}")))
             }
             _ => Err(self.unavailable(&"there is no link")),
-        }
-    }
-
-    async fn describe(&self) -> Result<Capabilities, BackendError> {
-        match self.ask(Request::Describe).await? {
-            Answer::Description(capabilities) => {
-                *self.capabilities() = capabilities;
-                Ok(capabilities)
-            }
-            _ => Err(self.mistaken()),
         }
     }
 
@@ -264,29 +239,5 @@ impl Way {
 
     fn unavailable(&self, why: &dyn fmt::Display) -> BackendError {
         BackendError::Unavailable(format!("{}: {why}", self.endpoint))
-    }
-
-    fn capabilities(&self) -> MutexGuard<'_, Capabilities> {
-        let capabilities = self.capabilities.lock();
-        capabilities.expect("no holder of this lock panics")
-    }
-}
-
-/// Asks what the backend is whenever a link has come up: it may have been started anew as another one.
-async fn refresh(way: Arc<Way>) {
-    let mut state = way.requester.state();
-    loop {
-        let settled = state.wait_for(|state| !matches!(state, LinkState::Down { .. }));
-        match settled.await.as_deref() {
-            Ok(LinkState::Up(_)) => {}
-            // The requester has ended.
-            _ => return,
-        }
-        if let Err(error) = way.describe().await {
-            tracing::debug!(%error, "a backend does not say what it is");
-            tokio::time::sleep(DESCRIBE_PAUSE).await;
-        } else if state.changed().await.is_err() {
-            return;
-        }
     }
 }

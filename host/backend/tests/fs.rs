@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sc_backend::{Backend, BackendError, FRAGMENT_BYTES_MAX, Fs, FsError, FsSettings};
+use sc_backend::{Backend, BackendError, FRAGMENT_BYTES_MAX, Fs, FsError, FsSettings, LocationId};
 
 use self::suite::{Subject, body, list_all, name};
 
@@ -62,6 +62,47 @@ async fn a_location_keeps_its_id() {
 
     assert_eq!(open(folder.path()).id(), id);
     assert_ne!(open(other.path()).id(), id);
+}
+
+fn open_expecting(folder: &Path, id: LocationId) -> Result<Fs, FsError> {
+    let mut settings = settings(folder);
+    settings.expected = Some(id);
+    Fs::open(&settings)
+}
+
+#[tokio::test]
+async fn the_location_that_is_expected_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = open(folder.path()).id();
+
+    let opened = open_expecting(folder.path(), id).unwrap();
+
+    assert_eq!(opened.id(), id);
+}
+
+#[test]
+fn where_a_location_is_expected_none_is_made() {
+    let above = tempfile::tempdir().unwrap();
+    let (empty, absent) = (above.path().join("empty"), above.path().join("absent"));
+    fs::create_dir(&empty).unwrap();
+
+    for folder in [&empty, &absent] {
+        let refused = open_expecting(folder, LocationId([1; 16]));
+        assert!(matches!(refused, Err(FsError::Missing(it)) if it == *folder));
+    }
+
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    assert!(!absent.exists());
+}
+
+#[tokio::test]
+async fn another_location_than_the_expected_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = open(folder.path()).id();
+
+    let refused = open_expecting(folder.path(), LocationId([1; 16]));
+
+    assert!(matches!(refused, Err(FsError::Other { found, .. }) if found == id));
 }
 
 #[tokio::test]

@@ -6,21 +6,24 @@ mod suite;
 
 use std::time::Duration;
 
-use sc_backend::{Backend, BackendError, Capabilities, Memory};
+use sc_backend::{Backend, BackendError, Description, LocationId, Memory};
 use tokio::time::{Instant, timeout};
 
 use self::suite::{Subject, body, name};
 
+const ID: LocationId = LocationId([1; 16]);
+
 fn memory() -> Subject {
     Subject {
-        backend: Box::new(Memory::new()),
+        backend: Box::new(Memory::new(ID)),
         reopen: Box::new(|_| unreachable!("it is not durable")),
     }
 }
 
 /// One that poses as durable: what was acknowledged outlasts its crashes.
 fn crashing() -> Subject {
-    let memory = Memory::posing_as(Capabilities {
+    let memory = Memory::posing_as(Description {
+        id: ID,
         durable: true,
         computes: true,
     });
@@ -52,7 +55,7 @@ fn is_unavailable<T>(answer: &Result<T, BackendError>) -> bool {
 
 #[tokio::test]
 async fn while_it_is_down_nothing_answers() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.put(&name("f"), body(1, 10)).await.unwrap();
 
     memory.faults().set_down(true);
@@ -71,7 +74,7 @@ async fn while_it_is_down_nothing_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_call_goes_on_when_it_is_released() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.faults().set_hanging(true);
     let (name, body) = (name("f"), body(1, 10));
     let mut put = memory.put(&name, body.clone());
@@ -86,7 +89,7 @@ async fn a_hanging_call_goes_on_when_it_is_released() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_takes_the_delay_it_is_given() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.faults().set_delay(Duration::from_millis(70));
     let begun = Instant::now();
 
@@ -97,7 +100,7 @@ async fn a_call_takes_the_delay_it_is_given() {
 
 #[tokio::test]
 async fn so_many_puts_fail_as_were_told_to_and_leave_nothing() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.faults().fail_puts(2);
 
     for _ in 0..2 {
@@ -110,7 +113,7 @@ async fn so_many_puts_fail_as_were_told_to_and_leave_nothing() {
 
 #[tokio::test]
 async fn a_torn_put_leaves_nothing() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.faults().tear_after(25);
 
     memory.put(&name("f"), body(1, 10)).await.unwrap();
@@ -123,7 +126,7 @@ async fn a_torn_put_leaves_nothing() {
 
 #[tokio::test]
 async fn an_unanswered_call_took_effect() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.faults().leave_unanswered(2);
 
     assert!(is_unavailable(&memory.put(&name("f"), body(1, 10)).await));
@@ -136,7 +139,7 @@ async fn an_unanswered_call_took_effect() {
 
 #[tokio::test]
 async fn a_full_location_still_reads_and_deletes() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.faults().set_capacity(Some(15));
     memory.put(&name("f"), body(1, 10)).await.unwrap();
 
@@ -151,7 +154,7 @@ async fn a_full_location_still_reads_and_deletes() {
 
 #[tokio::test]
 async fn what_is_altered_reads_altered_and_without_an_error() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let faults = memory.faults();
     for (text, seed) in [("f", 1), ("g", 2), ("h", 3), ("i", 4)] {
         memory.put(&name(text), body(seed, 10)).await.unwrap();
@@ -172,7 +175,7 @@ async fn what_is_altered_reads_altered_and_without_an_error() {
 
 #[tokio::test]
 async fn what_is_lost_is_not_found() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let faults = memory.faults();
     for text in ["f", "g", "h"] {
         memory.put(&name(text), body(1, 10)).await.unwrap();
@@ -190,7 +193,7 @@ async fn what_is_lost_is_not_found() {
 
 #[tokio::test]
 async fn an_alteration_of_what_is_not_there_says_so() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.put(&name("f"), body(1, 10)).await.unwrap();
     let faults = memory.faults();
 
@@ -204,7 +207,7 @@ async fn an_alteration_of_what_is_not_there_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_forgets_what_was_not_acknowledged_and_nothing_else() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let (early, late) = (name("early"), name("late"));
     memory.put(&early, body(1, 10)).await.unwrap();
     memory.faults().set_delay(Duration::from_secs(1));

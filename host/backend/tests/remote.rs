@@ -15,8 +15,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 use sc_backend::{
-    Backend, BackendError, BackendService, Capabilities, Fs, FsSettings, Memory, REMOTE_BYTES_MAX,
-    Remote, rpc_settings,
+    Backend, BackendError, BackendService, Description, Fs, FsSettings, LocationId, Memory,
+    REMOTE_BYTES_MAX, Remote, rpc_settings,
 };
 use sc_proto::backend as wire;
 use sc_proto::backend::{reply, request};
@@ -37,6 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const STORE: u8 = 1;
 const BACKEND: u8 = 2;
 const STRANGER: u8 = 3;
+const ID: LocationId = LocationId([1; 16]);
 
 fn key(seed: u8) -> LinkKey {
     LinkKey::from_seed(&[seed; 32])
@@ -115,7 +116,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 
 fn over_memory() -> Subject {
     wait(async {
-        let desk = Desk::of(&any_port(), Memory::new()).await;
+        let desk = Desk::of(&any_port(), Memory::new(ID)).await;
         Subject {
             backend: Box::new(remote(&desk.endpoint).await),
             reopen: Box::new(move |_| {
@@ -189,7 +190,7 @@ async fn until_well<T>(call: impl AsyncFn() -> Result<T, BackendError>) -> T {
 
 #[tokio::test]
 async fn calls_to_a_backend_that_was_killed_are_unavailable_until_it_is_back() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let remote = Arc::new(remote(&desk.endpoint).await);
     remote.put(&name("f"), body(1, 1000)).await.unwrap();
@@ -215,7 +216,7 @@ async fn calls_to_a_backend_that_was_killed_are_unavailable_until_it_is_back() {
 
 #[tokio::test]
 async fn a_put_that_took_effect_unknown_to_its_caller_is_repeated() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let remote = remote(&desk.endpoint).await;
     memory.faults().leave_unanswered(1);
@@ -230,7 +231,7 @@ async fn a_put_that_took_effect_unknown_to_its_caller_is_repeated() {
 
 #[tokio::test]
 async fn a_call_ends_with_its_deadline_and_later_ones_go_on() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let deadline = Duration::from_secs(2);
     let remote = remote_of(&desk.endpoint, STORE, BACKEND, deadline).await;
@@ -247,7 +248,7 @@ async fn a_call_ends_with_its_deadline_and_later_ones_go_on() {
 
 #[tokio::test]
 async fn a_backend_that_proves_another_key_is_asked_nothing() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let remote = remote_of(&desk.endpoint, STORE, STRANGER, DEADLINE).await;
 
@@ -260,7 +261,7 @@ async fn a_backend_that_proves_another_key_is_asked_nothing() {
 
 #[tokio::test]
 async fn a_store_that_is_not_admitted_reaches_nothing() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     memory.put(&name("f"), body(1, 10)).await.unwrap();
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let stranger = remote_of(&desk.endpoint, STRANGER, BACKEND, DEADLINE).await;
@@ -271,33 +272,55 @@ async fn a_store_that_is_not_admitted_reaches_nothing() {
     unavailable(stranger.list(None, 10).await);
 
     assert_eq!(memory.faults().names(), [name("f")]);
-    assert_eq!(stranger.capabilities(), Capabilities::default());
+    unavailable(stranger.describe().await);
 }
 
 #[tokio::test]
-async fn capabilities_are_those_of_whatever_answers_now() {
-    let capable = |durable, computes| Capabilities { durable, computes };
-    let desk = Desk::of(&any_port(), Memory::posing_as(capable(true, false))).await;
-    let remote = remote_of(&desk.endpoint, STORE, BACKEND, DEADLINE).await;
-    let until = async |expected: Capabilities| {
-        let told = async {
-            while remote.capabilities() != expected {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, told).await.expect("it is told");
+async fn a_backend_says_what_it_is() {
+    let description = Description {
+        id: ID,
+        durable: true,
+        computes: true,
     };
-    until(capable(true, false)).await;
+    let desk = Desk::of(&any_port(), Memory::posing_as(description)).await;
+
+    let told = remote(&desk.endpoint).await.describe().await;
+
+    assert_eq!(told, Ok(description));
+}
+
+#[tokio::test]
+async fn where_another_location_answers_nothing_is_stored_read_or_deleted() {
+    let other = Memory::new(LocationId([2; 16]));
+    other.put(&name("f"), body(1, 10)).await.unwrap();
+    let desk = Desk::of(&any_port(), Memory::new(ID)).await;
+    let remote = remote(&desk.endpoint).await.only(ID);
+    remote.put(&name("f"), body(2, 10)).await.unwrap();
 
     let endpoint = desk.kill().await;
-    let _desk = Desk::of(&endpoint, Memory::posing_as(capable(false, true))).await;
+    let desk = Desk::of(&endpoint, other.clone()).await;
 
-    until(capable(false, true)).await;
+    let put = async || remote.put(&name("g"), body(1, 10)).await;
+    let refused = async {
+        // While the link is down it is that which is told.
+        while !unavailable(put().await).contains("mount the right disk") {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("it is told");
+    unavailable(remote.get(&name("f")).await);
+    unavailable(remote.read(&name("f"), 0..1).await);
+    unavailable(remote.delete(&name("f")).await);
+    unavailable(remote.list(None, 10).await);
+    unavailable(remote.usage().await);
+    unavailable(remote.describe().await);
+    assert_eq!(other.faults().names(), [name("f")]);
+    drop(desk);
 }
 
 #[tokio::test]
 async fn the_longest_body_travels_and_a_longer_one_is_too_large() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let remote = remote(&desk.endpoint).await;
     let longest = Bytes::from(vec![1; usize::try_from(REMOTE_BYTES_MAX).unwrap()]);
@@ -320,7 +343,7 @@ async fn the_longest_body_travels_and_a_longer_one_is_too_large() {
 
 #[tokio::test]
 async fn a_long_listing_comes_in_pages() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     for at in 0..6000 {
         let name = name(&format!("{at:0>100}"));
         memory.put(&name, body(1, 1)).await.unwrap();
@@ -336,7 +359,7 @@ async fn a_long_listing_comes_in_pages() {
 
 #[tokio::test]
 async fn what_a_backend_says_of_itself_arrives_under_its_endpoint() {
-    let memory = Memory::new();
+    let memory = Memory::new(ID);
     let desk = Desk::of(&any_port(), memory.clone()).await;
     let remote = remote(&desk.endpoint).await;
 
@@ -442,10 +465,14 @@ fn requests() -> impl Strategy<Value = Bytes> {
             }),
             5 => request::Request::Usage(wire::GetUsage {}),
             6 => request::Request::Describe(wire::Describe {}),
-            _ => return Bytes::from(wire::Request { request: None }.encode_to_vec()),
+            _ => return Bytes::from(wire::Request::default().encode_to_vec()),
         };
         let request = Some(request);
-        wire::Request { request }.encode_to_vec().into()
+        let call = wire::Request {
+            request,
+            ..wire::Request::default()
+        };
+        call.encode_to_vec().into()
     });
     prop_oneof![request, vec(any::<u8>(), 0..200).prop_map(Bytes::from)]
 }
@@ -456,7 +483,7 @@ proptest! {
         heads in vec((requests(), vec(vec(any::<u8>(), 0..9), 0..3)), 1..20),
     ) {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let memory = Memory::new();
+        let memory = Memory::new(ID);
         let service = BackendService::new(Arc::new(memory.clone()));
 
         for (head, attachments) in heads {

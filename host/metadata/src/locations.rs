@@ -2,6 +2,8 @@
 
 use core::str::FromStr;
 
+use bytes::Bytes;
+
 use crate::transaction::{Row, Transaction};
 use crate::{Catalog, CatalogError, catalog::Reach};
 
@@ -14,6 +16,8 @@ pub struct Location {
     pub settings: String,
     /// What it may be used for.
     pub state: LocationState,
+    /// What it said that it is, once it was opened: opaque here, and the same of no two locations.
+    pub identity: Option<[u8; 16]>,
 }
 
 /// What a location may be used for.
@@ -65,6 +69,9 @@ impl Catalog {
     }
 
     /// Puts a location in place, or in the place of the one with its name.
+    ///
+    /// # Errors
+    /// `Exists` if another location has its identity.
     pub async fn put_location(&self, location: &Location) -> Result<(), CatalogError> {
         self.write(location.clone(), |tx, location| {
             Box::pin(put_location(tx, location))
@@ -89,7 +96,7 @@ impl Catalog {
 }
 
 async fn locations(tx: &mut dyn Transaction) -> Result<Vec<Location>, CatalogError> {
-    let sql = "SELECT name, settings, state FROM location ORDER BY name";
+    let sql = "SELECT name, settings, state, identity FROM location ORDER BY name";
     let rows = tx.query(sql, &[]).await?;
     rows.into_iter().map(location).collect()
 }
@@ -101,16 +108,30 @@ fn location(mut row: Row) -> Result<Location, CatalogError> {
         state: row.take::<String>()?.parse().map_err(|_| {
             CatalogError::Corrupt("a location is in a state that there is not".to_owned())
         })?,
+        identity: row
+            .optional::<Bytes>()?
+            .map(|it| it[..].try_into())
+            .transpose()
+            .map_err(|_| CatalogError::Corrupt("a location's identity is none".to_owned()))?,
     })
 }
 
 async fn put_location(tx: &mut dyn Transaction, location: &Location) -> Result<(), CatalogError> {
-    let sql = "INSERT INTO location (name, settings, state) VALUES ($1, $2, $3) \
-        ON CONFLICT (name) DO UPDATE SET settings = excluded.settings, state = excluded.state";
+    if let Some(identity) = &location.identity {
+        let sql = "SELECT 1 FROM location WHERE identity = $1 AND name <> $2";
+        let params = [identity[..].into(), (&*location.name).into()];
+        if !tx.query(sql, &params).await?.is_empty() {
+            return Err(CatalogError::Exists("storage location"));
+        }
+    }
+    let sql = "INSERT INTO location (name, settings, state, identity) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (name) DO UPDATE \
+        SET settings = excluded.settings, state = excluded.state, identity = excluded.identity";
     let params = [
         (&*location.name).into(),
         (&*location.settings).into(),
         location.state.as_str().into(),
+        location.identity.as_ref().map(|it| &it[..]).into(),
     ];
     tx.execute(sql, &params).await?;
     Ok(())

@@ -7,7 +7,7 @@
 use crate::CatalogError;
 
 /// The steps, from number 1 on.
-const STEPS: &[&str] = &[TABLES, SPENT];
+const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY];
 
 /// The steps that a database with schema `found` has still to take, with their numbers.
 ///
@@ -211,4 +211,10 @@ CREATE INDEX spent_by_due ON spent (due_ms);
 
 ALTER TABLE removal ADD COLUMN due_ms BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX removal_by_key ON removal (datastore, key);
+"#;
+
+/// Locations are told apart by what they say that they are; those of before say it when they are opened next.
+const IDENTITY: &str = r#"
+ALTER TABLE location ADD COLUMN identity BYTEA;
+CREATE UNIQUE INDEX location_by_identity ON location (identity);
 "#;

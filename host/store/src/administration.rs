@@ -1,6 +1,7 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
-use sc_metadata::{Datastore, DatastoreId, Location, LocationState, TenantId};
+use futures_util::future::join_all;
+use sc_metadata::{Datastore, DatastoreId, LocationState, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::error::Problem;
 use crate::listing::page_size;
 use crate::location::LocationSettings;
-use crate::locations::{Site, candidates};
+use crate::locations::candidates;
 use crate::placement::place;
 use crate::policy::Policy;
 use crate::put::unexpected;
@@ -202,91 +203,6 @@ impl Store {
         Ok(done(sealed))
     }
 
-    /// Opens a location and makes it known, in the catalogue, too.
-    ///
-    /// # Errors
-    /// It cannot be opened; another one has its name; the catalogue does not answer.
-    pub async fn add_location(
-        &self,
-        name: &str,
-        settings: LocationSettings,
-        state: LocationState,
-    ) -> Result<(), Problem> {
-        let known = self.locations.now().get(name).cloned();
-        if known
-            .as_ref()
-            .is_some_and(|known| known.settings.backend != settings.backend)
-        {
-            return Err(Problem::new(
-                Code::Exists,
-                format!("location {name:?} is something else already; choose another name"),
-            ));
-        }
-        let backend = match known.filter(|it| it.why_unopened().is_none()) {
-            Some(known) => std::sync::Arc::clone(&known.backend),
-            None => self
-                .opener
-                .open(name, &settings)
-                .await
-                // It is the settings that have to change; to come back later mends nothing.
-                .map_err(|error| {
-                    Problem::malformed(&format!("the location cannot be opened: {error}"))
-                })?,
-        };
-        let location = Location {
-            name: name.to_owned(),
-            settings: settings.to_text(),
-            state,
-        };
-        self.catalog.put_location(&location).await?;
-        self.locations
-            .set(Site::new(name.to_owned(), settings, state, backend));
-        Ok(())
-    }
-
-    /// Opens every location that the catalogue knows and this store does not. One that does not open is known without an answer, and tried
-    /// again unless it is lost; whether all are open.
-    ///
-    /// # Errors
-    /// The catalogue does not answer.
-    pub async fn open_locations(&self) -> Result<bool, Problem> {
-        let mut all_open = true;
-        let known = self.locations.now();
-        for location in self.catalog.locations().await? {
-            let before = known.get(&location.name);
-            if let Some(site) = before {
-                if site.state != location.state {
-                    self.locations.set_state(&location.name, location.state);
-                }
-                if site.why_unopened().is_none() || location.state == LocationState::Lost {
-                    continue;
-                }
-            }
-            let settings = match LocationSettings::parse(&location.settings) {
-                Ok(settings) => settings,
-                Err(error) => {
-                    tracing::error!(location = location.name, error, "settings cannot be read");
-                    all_open = false;
-                    continue;
-                }
-            };
-            let name = location.name.clone();
-            let site = match self.opener.open(&location.name, &settings).await {
-                Ok(backend) => Site::new(name, settings, location.state, backend),
-                Err(why) => {
-                    all_open = false;
-                    if before.is_some_and(|it| it.why_unopened() == Some(&why)) {
-                        continue;
-                    }
-                    tracing::error!(location = name, why, "a location does not open");
-                    Site::unopened(name, settings, location.state, why)
-                }
-            };
-            self.locations.set(site);
-        }
-        Ok(all_open)
-    }
-
     /// Makes a policy known, unless there is one of its name.
     ///
     /// # Errors
@@ -306,12 +222,15 @@ impl Store {
     ) -> Result<Done, Problem> {
         let sealed = self.authorize(tenant, request).await?;
         let sites = self.locations.now();
-        let mut each = Vec::with_capacity(sites.len());
-        for site in sites.values() {
+        let each = sites.values().map(async |site| {
             let patience = self.settings.straggler_patience;
             let usage = tokio::time::timeout(patience, site.backend.usage()).await;
-            let usage = usage.ok().and_then(Result::ok);
-            each.push(json!({
+            let (usage, why) = match usage {
+                Ok(Ok(usage)) => (Some(usage), None),
+                Ok(Err(error)) => (None, Some(error.to_string())),
+                Err(_) => (None, Some("no answer in time".to_owned())),
+            };
+            json!({
                 "name": site.name,
                 "settings": site.settings,
                 "state": site.state.as_str(),
@@ -320,8 +239,10 @@ impl Store {
                 "fragments": usage.as_ref().map(|it| it.fragments),
                 "bytes": usage.as_ref().map(|it| it.bytes),
                 "free_bytes": usage.as_ref().and_then(|it| it.free_bytes),
-            }));
-        }
+                "why": why,
+            })
+        });
+        let each = join_all(each).await;
         Ok(with_document(sealed, each.into()))
     }
 

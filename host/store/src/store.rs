@@ -3,7 +3,6 @@
 //! Invariant: a store keeps nothing of its own that could not be lost; any number of them may share one catalogue.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::coder::Coders;
 use crate::error::Problem;
 use crate::layouts::Layouts;
 use crate::locations::Locations;
+use crate::opening::LocationOpener;
 use crate::policy::Policy;
 
 /// Numbers that an operator tunes.
@@ -72,19 +72,6 @@ pub struct Store {
     policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
     clock: Clock,
     chores: mpsc::Sender<Chore>,
-}
-
-/// A backend that is being opened; what keeps it from that in words, with the fix.
-pub type Opening<'a> =
-    Pin<Box<dyn Future<Output = Result<Arc<dyn sc_backend::Backend>, String>> + Send + 'a>>;
-
-/// Opens the backend of a location that is added while the store runs.
-pub trait LocationOpener: Send + Sync + 'static {
-    /// The backend that these settings describe.
-    ///
-    /// # Errors
-    /// In words, with the fix.
-    fn open<'a>(&'a self, name: &'a str, settings: &'a crate::LocationSettings) -> Opening<'a>;
 }
 
 /// A version of a policy, read.

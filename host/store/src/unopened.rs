@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use sc_backend::{Backend, BackendError, Capabilities, FragmentName, Listed, Reply, Usage};
+use sc_backend::{Backend, BackendError, Description, FragmentName, Listed, Reply, Usage};
 
 /// Stands where a location's backend would; each call fails, and says why it was not opened.
 pub(crate) struct Unopened(pub(crate) String);
@@ -16,8 +16,8 @@ impl Unopened {
 }
 
 impl Backend for Unopened {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+    fn describe<'a>(&'a self) -> Reply<'a, Description> {
+        self.fail()
     }
 
     fn put<'a>(&'a self, _name: &'a FragmentName, _body: Bytes) -> Reply<'a, ()> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_backend::{
-    Backend, BackendError, Capabilities, Faults, FragmentName, Listed, Memory, Reply, Usage,
+    Backend, BackendError, Description, Faults, FragmentName, Listed, LocationId, Memory, Reply,
+    Usage,
 };
 
 use super::plant::Plant;
@@ -40,7 +41,8 @@ struct Shared {
 
 impl Place {
     pub(crate) fn new(number: usize, surroundings: &Surroundings) -> Self {
-        let memory = Memory::posing_as(Capabilities {
+        let memory = Memory::posing_as(Description {
+            id: LocationId((number as u128 + 1).to_be_bytes()),
             durable: true,
             computes: false,
         });
@@ -127,8 +129,8 @@ impl Place {
 }
 
 impl Backend for Place {
-    fn capabilities(&self) -> Capabilities {
-        self.memory.capabilities()
+    fn describe<'a>(&'a self) -> Reply<'a, Description> {
+        self.memory.describe()
     }
 
     fn put<'a>(&'a self, name: &'a FragmentName, body: Bytes) -> Reply<'a, ()> {

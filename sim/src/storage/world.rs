@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_attestation::Policy as EvidencePolicy;
-use sc_backend::{Backend, Faults, Memory};
+use sc_backend::{Faults, LocationId, Memory};
 use sc_client::kv::{Credentials, KvClient, LinkReply, OwnerAgent, Roots, StoreLink};
 use sc_crypto::{Entropy, OwnerSecret, Secret};
 use sc_enclave::Program as _;
@@ -103,8 +103,12 @@ impl StoreLink for Direct {
 pub(crate) struct NoOpener;
 
 impl LocationOpener for NoOpener {
-    fn open<'a>(&'a self, _name: &'a str, _settings: &'a LocationSettings) -> Opening<'a> {
-        Box::pin(async { Ok(Arc::new(Memory::new()) as Arc<dyn Backend>) })
+    fn open<'a>(
+        &'a self,
+        _settings: &'a LocationSettings,
+        _expected: Option<LocationId>,
+    ) -> Opening<'a> {
+        Box::pin(async { Err("a simulation opens no locations".to_owned()) })
     }
 }
 
@@ -151,7 +155,7 @@ impl World {
                 PROVIDERS[number % 2]
             );
             let parsed = LocationSettings::parse(&text).expect("settings as this file writes them");
-            let memory = Memory::new();
+            let memory = Memory::new(LocationId((number as u128).to_be_bytes()));
             sites.push(Site {
                 name: name.clone(),
                 faults: memory.faults(),

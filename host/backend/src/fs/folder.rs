@@ -3,13 +3,13 @@
 //! Invariant: nothing is made or removed in a folder that is neither empty nor a location, and one process at most uses a location.
 //! Source: docs/FORMATS.md, "Storage locations".
 
-use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::FsError;
+use crate::LocationId;
 
 const MARKER: &str = "location";
 const MARKER_NEW: &str = "location.new";
@@ -29,18 +29,28 @@ const MARKER_BYTES_MAX: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    id: [u8; 16],
+    id: LocationId,
     /// Held for its lock.
     _lock: File,
 }
 
 impl Folder {
-    /// Opens the location in `path`, or makes one if there is nothing.
-    pub(super) fn open(path: &Path) -> Result<Self, FsError> {
+    /// Opens the location in `path`, or makes one if there is nothing and none is expected.
+    pub(super) fn open(path: &Path, expected: Option<LocationId>) -> Result<Self, FsError> {
         let failed = |source| FsError::Io {
             path: path.to_owned(),
             source,
         };
+        if let Some(expected) = expected {
+            let found = read_marker(path)?.ok_or_else(|| FsError::Missing(path.to_owned()))?;
+            if found != expected {
+                return Err(FsError::Other {
+                    folder: path.to_owned(),
+                    found,
+                    expected,
+                });
+            }
+        }
         make(path).map_err(failed)?;
         admit(path)?;
         let lock = lock(path)?;
@@ -65,7 +75,7 @@ impl Folder {
     }
 
     /// Drawn when the location was made; it tells a location from another that is mounted in its place.
-    pub(super) fn id(&self) -> [u8; 16] {
+    pub(super) fn id(&self) -> LocationId {
         self.id
     }
 
@@ -141,7 +151,7 @@ fn lock(path: &Path) -> Result<File, FsError> {
 }
 
 /// The id in the marker, if there is one.
-fn read_marker(folder: &Path) -> Result<Option<[u8; 16]>, FsError> {
+fn read_marker(folder: &Path) -> Result<Option<LocationId>, FsError> {
     let path = folder.join(MARKER);
     let mut text = String::new();
     let read =
@@ -163,28 +173,17 @@ fn read_marker(folder: &Path) -> Result<Option<[u8; 16]>, FsError> {
     let id = lines
         .next()
         .and_then(|line| line.strip_prefix("id "))
-        .and_then(parse_id);
+        .and_then(|text| text.parse().ok());
     id.map(Some).ok_or(FsError::Marker(path))
 }
 
-fn parse_id(text: &str) -> Option<[u8; 16]> {
-    let hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let number = hex.then(|| u128::from_str_radix(text, 16).ok())??;
-    Some(number.to_be_bytes())
-}
-
 /// Makes the parts of a new location, the marker last.
-fn begin(folder: &Path) -> io::Result<[u8; 16]> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(io::Error::other)?;
+fn begin(folder: &Path) -> io::Result<LocationId> {
+    let id = LocationId::draw().map_err(io::Error::other)?;
     for part in [OBJECTS, PACKED] {
         make(&folder.join(part))?;
     }
-    let mut text = format!("{TITLE}\nversion {VERSION}\nid ");
-    for byte in id {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
+    let text = format!("{TITLE}\nversion {VERSION}\nid {id}\n");
     let new = folder.join(MARKER_NEW);
     let mut marker = File::create(&new)?;
     marker.write_all(text.as_bytes())?;

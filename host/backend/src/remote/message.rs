@@ -13,7 +13,7 @@ use sc_proto::backend::problem::Kind;
 use sc_proto::backend::{reply, request};
 use sc_transport::{Frame, RPC_HEAD_MAX};
 
-use crate::{BackendError, Capabilities, FragmentName, Listed, NAME_BYTES_MAX, Usage};
+use crate::{BackendError, Description, FragmentName, Listed, LocationId, NAME_BYTES_MAX, Usage};
 
 /// Most bytes that one entry of a page takes: its tag and length, name and length of the fragment with their tags.
 const ENTRY_BYTES_MAX: usize = 2 + (2 + NAME_BYTES_MAX) + 11;
@@ -23,6 +23,14 @@ const ENVELOPE_BYTES: usize = 8;
 pub(super) const PAGE_MAX: usize = (RPC_HEAD_MAX - ENVELOPE_BYTES) / ENTRY_BYTES_MAX;
 /// Longest text that comes with an error, in characters.
 const TEXT_MAX: usize = 256;
+
+/// A request, and whose answer it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Which location is meant; none: whichever answers.
+    pub(super) location: Option<LocationId>,
+    pub(super) request: Request,
+}
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +58,7 @@ pub(super) enum Answer {
     /// Ascending, at most [`PAGE_MAX`].
     Page(Vec<Listed>),
     Usage(Usage),
-    Description(Capabilities),
+    Description(Description),
 }
 
 /// Why a frame is no message: whoever sent it breaks the rules, or speaks another version.
@@ -62,19 +70,31 @@ pub(super) enum Malformed {
     Kind,
     #[error("a message names what is no fragment")]
     Name,
+    #[error("a message names what is no location")]
+    Location,
     #[error("a message with {0} attachments")]
     Attachments(usize),
     #[error("a page that is too long or not in order")]
     Page,
 }
 
-impl TryFrom<Frame> for Request {
+impl TryFrom<Frame> for Call {
     type Error = Malformed;
 
     fn try_from(frame: Frame) -> Result<Self, Malformed> {
         let Frame { head, attachments } = frame;
-        let request = wire::Request::decode(head).map_err(|_| Malformed::Head)?;
-        let request = request.request.ok_or(Malformed::Kind)?;
+        let call = wire::Request::decode(head).map_err(|_| Malformed::Head)?;
+        let request = call.request.ok_or(Malformed::Kind)?;
+        let meant = Some(call.location).filter(|location| !location.is_empty());
+        Ok(Self {
+            location: meant.map(|meant| location(&meant)).transpose()?,
+            request: Request::parse(request, attachments)?,
+        })
+    }
+}
+
+impl Request {
+    fn parse(request: request::Request, attachments: Vec<Bytes>) -> Result<Self, Malformed> {
         if let request::Request::Put(put) = request {
             return Ok(Self::Put(name(&put.name)?, only(attachments)?));
         }
@@ -98,8 +118,8 @@ impl TryFrom<Frame> for Request {
     }
 }
 
-impl From<Request> for Frame {
-    fn from(request: Request) -> Self {
+impl From<Call> for Frame {
+    fn from(Call { location, request }: Call) -> Self {
         let text = |name: FragmentName| name.as_str().to_owned();
         let mut body = None;
         let request = match request {
@@ -120,8 +140,11 @@ impl From<Request> for Frame {
             Request::Usage => request::Request::Usage(wire::GetUsage {}),
             Request::Describe => request::Request::Describe(wire::Describe {}),
         };
-        let request = Some(request);
-        framed(wire::Request { request }.encode_to_vec(), body)
+        let call = wire::Request {
+            location: location.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0)),
+            request: Some(request),
+        };
+        framed(call.encode_to_vec(), body)
     }
 }
 
@@ -147,7 +170,8 @@ impl TryFrom<Frame> for Answer {
                 bytes: usage.bytes,
                 free_bytes: usage.free_bytes,
             })),
-            reply::Reply::Description(description) => Ok(Self::Description(Capabilities {
+            reply::Reply::Description(description) => Ok(Self::Description(Description {
+                id: location(&description.id)?,
                 durable: description.durable,
                 computes: description.computes,
             })),
@@ -179,9 +203,10 @@ impl From<Answer> for Frame {
                 bytes: usage.bytes,
                 free_bytes: usage.free_bytes,
             }),
-            Answer::Description(capabilities) => reply::Reply::Description(wire::Description {
-                durable: capabilities.durable,
-                computes: capabilities.computes,
+            Answer::Description(description) => reply::Reply::Description(wire::Description {
+                durable: description.durable,
+                computes: description.computes,
+                id: Bytes::copy_from_slice(&description.id.0),
             }),
         };
         let reply = Some(reply);
@@ -230,6 +255,11 @@ fn framed(head: Vec<u8>, body: Option<Bytes>) -> Frame {
 
 fn name(text: &str) -> Result<FragmentName, Malformed> {
     FragmentName::new(text).map_err(|_| Malformed::Name)
+}
+
+fn location(bytes: &[u8]) -> Result<LocationId, Malformed> {
+    let id = bytes.try_into().map_err(|_| Malformed::Location)?;
+    Ok(LocationId(id))
 }
 
 fn only(attachments: Vec<Bytes>) -> Result<Bytes, Malformed> {
@@ -281,8 +311,8 @@ mod tests {
         FragmentName::new("0123.f").unwrap()
     }
 
-    fn requests() -> [Request; 9] {
-        [
+    fn calls() -> Vec<Call> {
+        let requests = [
             Request::Put(fragment(), Bytes::from_static(b"body")),
             Request::Put(fragment(), Bytes::new()),
             Request::Get(fragment()),
@@ -298,7 +328,22 @@ mod tests {
             },
             Request::Usage,
             Request::Describe,
-        ]
+        ];
+        let to = [None, Some(LocationId([7; 16]))];
+        let calls = requests.iter().flat_map(|request| {
+            to.map(|location| Call {
+                location,
+                request: request.clone(),
+            })
+        });
+        calls.collect()
+    }
+
+    fn to_any(request: Request) -> Call {
+        Call {
+            location: None,
+            request,
+        }
     }
 
     fn errors() -> [BackendError; 7] {
@@ -332,7 +377,8 @@ mod tests {
                 bytes: 2,
                 free_bytes: Some(0),
             }),
-            Answer::Description(Capabilities {
+            Answer::Description(Description {
+                id: LocationId([7; 16]),
                 durable: true,
                 computes: true,
             }),
@@ -343,9 +389,9 @@ mod tests {
 
     #[test]
     fn every_message_reads_back_as_it_was_written() {
-        for request in requests() {
-            let frame = Frame::from(request.clone());
-            assert_eq!(Request::try_from(frame), Ok(request));
+        for call in calls() {
+            let frame = Frame::from(call.clone());
+            assert_eq!(Call::try_from(frame), Ok(call));
         }
         for answer in answers() {
             let frame = Frame::from(answer.clone());
@@ -355,18 +401,18 @@ mod tests {
 
     #[test]
     fn a_body_is_the_one_attachment_of_its_message_and_others_have_none() {
-        for request in requests() {
-            let bodies = usize::from(matches!(request, Request::Put(..)));
-            let frame = Frame::from(request);
+        for call in calls() {
+            let bodies = usize::from(matches!(call.request, Request::Put(..)));
+            let frame = Frame::from(call);
             assert_eq!(frame.attachments.len(), bodies);
 
-            let more = Request::try_from(frame.with("more"));
+            let more = Call::try_from(frame.with("more"));
 
             assert_eq!(more, Err(Malformed::Attachments(bodies + 1)));
         }
-        let mut put = Frame::from(Request::Put(fragment(), Bytes::new()));
+        let mut put = Frame::from(to_any(Request::Put(fragment(), Bytes::new())));
         put.attachments.clear();
-        assert_eq!(Request::try_from(put), Err(Malformed::Attachments(0)));
+        assert_eq!(Call::try_from(put), Err(Malformed::Attachments(0)));
     }
 
     #[test]
@@ -377,9 +423,28 @@ mod tests {
             };
             let request = Some(request::Request::Get(get));
 
-            let frame = Frame::new(wire::Request { request }.encode_to_vec());
+            let call = wire::Request {
+                request,
+                ..wire::Request::default()
+            };
 
-            assert_eq!(Request::try_from(frame), Err(Malformed::Name));
+            let frame = Frame::new(call.encode_to_vec());
+
+            assert_eq!(Call::try_from(frame), Err(Malformed::Name));
+        }
+    }
+
+    #[test]
+    fn what_is_no_location_is_refused() {
+        for length in [1, 15, 17] {
+            let call = wire::Request {
+                location: vec![7; length].into(),
+                request: Some(request::Request::Usage(wire::GetUsage {})),
+            };
+
+            let frame = Frame::new(call.encode_to_vec());
+
+            assert_eq!(Call::try_from(frame), Err(Malformed::Location));
         }
     }
 
@@ -450,8 +515,8 @@ mod tests {
             let attachments = attachments.into_iter().map(Bytes::from).collect();
             let frame = Frame { head: head.into(), attachments };
 
-            if let Ok(request) = Request::try_from(frame.clone()) {
-                prop_assert_eq!(Request::try_from(Frame::from(request.clone())), Ok(request));
+            if let Ok(call) = Call::try_from(frame.clone()) {
+                prop_assert_eq!(Call::try_from(Frame::from(call.clone())), Ok(call));
             }
             if let Ok(answer) = Answer::try_from(frame) {
                 prop_assert_eq!(Answer::try_from(Frame::from(answer.clone())), Ok(answer));
@@ -473,11 +538,11 @@ mod tests {
                 Frame { head: head.into(), attachments: frame.attachments.clone() }
             };
 
-            let (requests, answers) = (requests(), answers());
-            let request = Frame::from(which.get(&requests).clone());
+            let (calls, answers) = (calls(), answers());
+            let call = Frame::from(which.get(&calls).clone());
             let answer = Frame::from(which.get(&answers).clone());
 
-            let _ = Request::try_from(alter(&request));
+            let _ = Call::try_from(alter(&call));
             let _ = Answer::try_from(alter(&answer));
         }
     }

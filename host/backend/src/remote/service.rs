@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sc_transport::{Frame, Handler, PeerKey};
 
 use super::REMOTE_BYTES_MAX;
-use super::message::{Answer, Request};
+use super::message::{Answer, Call, Request};
 use crate::{Backend, BackendError};
 
 /// Answers the requests of stores with one backend. Who gets this far is up to the admission of the responder that runs it.
@@ -24,16 +24,23 @@ impl BackendService {
 
     /// Carries one request out. What is none is answered as unavailable.
     pub async fn answer(&self, request: Frame) -> Frame {
-        let answer = match Request::try_from(request) {
-            Ok(request) => self.carry_out(request).await,
+        let answer = match Call::try_from(request) {
+            Ok(call) => self.carry_out(call).await,
             Err(malformed) => Err(BackendError::Unavailable(malformed.to_string())),
         };
         answer.unwrap_or_else(Answer::Problem).into()
     }
 
-    async fn carry_out(&self, request: Request) -> Result<Answer, BackendError> {
+    async fn carry_out(&self, call: Call) -> Result<Answer, BackendError> {
         let backend = &self.0;
-        match request {
+        if let Some(meant) = call.location {
+            let here = backend.describe().await?.id;
+            if here != meant {
+                let why = format!("location {here} is here, and not {meant}: mount the right disk");
+                return Err(BackendError::Unavailable(why));
+            }
+        }
+        match call.request {
             Request::Put(name, body) => backend.put(&name, body).await.map(|()| Answer::Stored),
             Request::Get(name) => portable(backend.get(&name).await?),
             Request::Read(name, range) => portable(backend.read(&name, range).await?),
@@ -43,14 +50,14 @@ impl BackendService {
                 listed.map(Answer::Page)
             }
             Request::Usage => backend.usage().await.map(Answer::Usage),
-            Request::Describe => Ok(Answer::Description(backend.capabilities())),
+            Request::Describe => backend.describe().await.map(Answer::Description),
         }
     }
 }
 
 impl std::fmt::Debug for BackendService {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "BackendService({:?})", self.0.capabilities())
+        out.write_str("BackendService")
     }
 }
 

@@ -396,9 +396,10 @@ pub(crate) async fn usage_counts_what_is_there(subject: Subject) {
 
 pub(crate) async fn what_was_acknowledged_outlasts_the_process(subject: Subject) {
     let mut backend = subject.backend;
-    if !backend.capabilities().durable {
+    if !backend.describe().await.unwrap().durable {
         return;
     }
+    let description = backend.describe().await.unwrap();
     for (seed, length) in LENGTHS.into_iter().enumerate() {
         for text in [format!("kept{seed}"), format!("gone{seed}")] {
             backend
@@ -414,6 +415,7 @@ pub(crate) async fn what_was_acknowledged_outlasts_the_process(subject: Subject)
     for _ in 0..2 {
         backend = (subject.reopen)(backend);
 
+        assert_eq!(backend.describe().await.unwrap(), description);
         let bytes = LENGTHS.into_iter().sum::<usize>() as u64;
         assert_eq!(counted(&*backend).await, (LENGTHS.len() as u64, bytes));
         for (seed, length) in LENGTHS.into_iter().enumerate() {
@@ -427,6 +429,7 @@ pub(crate) async fn what_was_acknowledged_outlasts_the_process(subject: Subject)
 pub(crate) async fn any_order_of_calls_agrees_with_a_map(subject: Subject) {
     let mut backend = subject.backend;
     let mut model: BTreeMap<FragmentName, Bytes> = BTreeMap::new();
+    let is_durable = backend.describe().await.unwrap().durable;
     let mut draws = body(7, 4 * 600).into_iter();
     let mut draw = |below: usize| draws.next().map(|byte| byte as usize % below);
 
@@ -453,7 +456,7 @@ pub(crate) async fn any_order_of_calls_agrees_with_a_map(subject: Subject) {
                 let expected = model.remove(&name).is_some();
                 assert_eq!(backend.delete(&name).await, Ok(expected));
             }
-            10 if at == 0 && backend.capabilities().durable => {
+            10 if at == 0 && is_durable => {
                 backend = (subject.reopen)(backend);
             }
             _ => {

@@ -15,6 +15,7 @@ on_every_engine!(
     what_was_refused_does_not_come_again,
     policies_have_versions_that_never_change,
     locations_are_replaced_and_change_state,
+    no_two_locations_are_the_same,
 );
 
 async fn records_are_stored_per_tenant_kind_and_id(catalog: Catalog) {
@@ -165,6 +166,7 @@ async fn locations_are_replaced_and_change_state(catalog: Catalog) {
         name: name.to_owned(),
         settings: settings.to_owned(),
         state,
+        identity: None,
     };
     catalog
         .put_location(&location("b", "{}", LocationState::Active))
@@ -190,4 +192,29 @@ async fn locations_are_replaced_and_change_state(catalog: Catalog) {
     assert_eq!(catalog.locations().await.unwrap(), expected);
     let unknown = catalog.set_location_state("c", LocationState::Lost).await;
     assert_eq!(unknown, Err(CatalogError::NoSuchLocation));
+}
+
+async fn no_two_locations_are_the_same(catalog: Catalog) {
+    let location = |name: &str, identity| Location {
+        name: name.to_owned(),
+        settings: "{}".to_owned(),
+        state: LocationState::Active,
+        identity,
+    };
+    let (a, b) = (location("a", Some([1; 16])), location("b", Some([2; 16])));
+    catalog.put_location(&a).await.unwrap();
+    catalog.put_location(&b).await.unwrap();
+    // Those that have not been opened yet are not told apart.
+    let unopened = [location("c", None), location("d", None)];
+    for location in &unopened {
+        catalog.put_location(location).await.unwrap();
+    }
+
+    let refused = catalog.put_location(&location("c", Some([1; 16]))).await;
+
+    assert_eq!(refused, Err(CatalogError::Exists("storage location")));
+    // Its own identity is none of another's.
+    catalog.put_location(&a).await.unwrap();
+    let [c, d] = unopened;
+    assert_eq!(catalog.locations().await.unwrap(), [a, b, c, d]);
 }

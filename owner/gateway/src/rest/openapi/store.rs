@@ -173,6 +173,8 @@ pub(in crate::rest) struct LocationEntry {
     answers: Option<bool>,
     /// How long it takes to answer, in microseconds.
     latency_us: Option<u64>,
+    /// Why it does not answer, if it does not.
+    why: Option<String>,
     /// Fragments that lie there.
     fragments: Option<u64>,
     /// Their bytes.
