@@ -153,6 +153,42 @@ async fn with_two_of_six_locations_down_everything_reads_back_and_writes_go_on()
 }
 
 #[tokio::test]
+async fn while_a_required_location_takes_nothing_nothing_is_stored() {
+    let world = world().await;
+    let policy = r#"{"redundancy":{"kind":"rs","data":3,"parity":2},"placement":{"required_locations":["site4"]}}"#;
+    world
+        .client
+        .put_policy("held", policy, false)
+        .await
+        .unwrap();
+    let put = async |key: &str| {
+        let options = under("held");
+        let put = world
+            .client
+            .put_bytes("data", key.as_bytes(), &options, content(100));
+        put.await.map(|_| ())
+    };
+    put("before").await.unwrap();
+    world.sites[0].faults.set_down(true);
+    put("without another").await.unwrap();
+    world.sites[4].faults.set_down(true);
+
+    let refused = put("without it").await.unwrap_err();
+
+    assert_eq!(refused.code(), Some(Code::Unavailable));
+    assert!(refused.to_string().contains("site4"), "{refused}");
+    assert!(read(&world.client, "before").await == content(100));
+    world.sites[4].faults.set_down(false);
+    put("with it again").await.unwrap();
+    let (_, document) = world
+        .client
+        .stat("data", b"with it again", None)
+        .await
+        .unwrap();
+    assert!(document.contains("site4"), "{document}");
+}
+
+#[tokio::test]
 async fn copies_of_a_manifest_or_of_a_removal_that_fail_go_elsewhere() {
     let world = world().await;
     for number in 0..world.sites.len() {

@@ -85,13 +85,20 @@ impl Role {
         self.child.id()
     }
 
+    /// Sends it a signal, as `kill` names it.
+    #[allow(dead_code, reason = "not every test that has this file needs it")]
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.pid().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
     /// Ends it as ^C does, and waits for a good end.
     #[allow(dead_code, reason = "not every test that has this file ends a role")]
     pub(crate) fn end(mut self) {
-        Command::new("kill")
-            .args(["-INT", &self.pid().to_string()])
-            .status()
-            .unwrap();
+        self.signal("INT");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}");
     }

@@ -1,6 +1,7 @@
 //! Locations at a distance: `securecloud backend`, and stores that use it.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -182,6 +183,39 @@ fn a_backend_whose_disk_is_not_mounted_takes_nothing() {
         std::fs::remove_dir_all(folder.path().join("up/locations").join(lost)).unwrap();
     }
     system.get_until_well(path, &body(1));
+    system.end();
+}
+
+#[test]
+fn a_backend_that_hangs_holds_up_no_read_and_one_write_for_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = Backend::start(folder.path(), "disk", "127.0.0.1:0", &[]);
+    let system = System::start(&up(&folder), &["--locations", "5"]);
+    assert_eq!(put_location(&system, "far", &backend.settings).status, 200);
+    system.datastore("data", "cold");
+    let large = vec![3; 24 << 20];
+    let timed = |method: &str, key: &str, sent: &[u8]| {
+        let begun = Instant::now();
+        let path = format!("/v1/datastores/data/objects/{key}");
+        let answer = system.ask(method, &path, &[], sent);
+        assert!(answer.status < 300, "{}", answer.text());
+        assert!(method != "GET" || answer.body == large);
+        begun.elapsed()
+    };
+    timed("PUT", "before", &large);
+
+    backend.role.signal("STOP");
+    // A test build on a busy machine moves the object itself in a second or two; a call to the backend would last ten.
+    let moment = Duration::from_secs(8);
+    assert!(timed("GET", "before", &[]) < moment);
+    let writes = ["first", "second", "third"].map(|key| timed("PUT", key, &large));
+    let reads = ["before", "second"].map(|key| timed("GET", key, &[]));
+    let deleted = timed("DELETE", "second", &[]);
+
+    assert!(writes.iter().sum::<Duration>() < 2 * moment, "{writes:?}");
+    assert!(reads.iter().all(|it| *it < moment), "{reads:?}");
+    assert!(deleted < moment, "{deleted:?}");
+    backend.role.signal("CONT");
     system.end();
 }
 

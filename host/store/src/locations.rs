@@ -19,6 +19,8 @@ use crate::unopened::Unopened;
 
 /// The first pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After so many milliseconds without a read a latency counts half.
+const LATENCY_HALVED_MS: u64 = 30_000;
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -46,6 +48,8 @@ struct Health {
     resting_until_ms: AtomicU64,
     /// Microseconds that a read takes, smoothed.
     latency_us: AtomicU64,
+    /// Milliseconds since `began` at which that was last measured.
+    measured_ms: AtomicU64,
 }
 
 impl Health {
@@ -55,6 +59,7 @@ impl Health {
             failures: AtomicU32::new(0),
             resting_until_ms: AtomicU64::new(0),
             latency_us: AtomicU64::new(0),
+            measured_ms: AtomicU64::new(0),
         }
     }
 
@@ -89,6 +94,48 @@ impl Health {
             before - before / 8 + took / 8
         };
         self.latency_us.store(smoothed, Relaxed);
+        self.measured_ms.store(self.now_ms(), Relaxed);
+    }
+
+    /// What was measured, halved for each half minute since: who was slow is not asked, and would else be so for ever.
+    fn latency(&self) -> Duration {
+        let age_ms = self.now_ms().saturating_sub(self.measured_ms.load(Relaxed));
+        let halvings = u32::try_from(age_ms / LATENCY_HALVED_MS).unwrap_or(u32::MAX);
+        let latency_us = self.latency_us.load(Relaxed);
+        Duration::from_micros(latency_us.checked_shr(halvings).unwrap_or(0))
+    }
+}
+
+/// A read under way. One that is given up, since others were quicker, took at least as long as it was waited for.
+struct Timed<'h> {
+    health: &'h Health,
+    begun: Instant,
+    is_answered: bool,
+}
+
+impl<'h> Timed<'h> {
+    fn new(health: &'h Health) -> Self {
+        Self {
+            health,
+            begun: Instant::now(),
+            is_answered: false,
+        }
+    }
+
+    fn answered(&mut self, is_well: bool) {
+        self.is_answered = true;
+        if is_well {
+            self.health.took(self.begun.elapsed());
+        }
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let waited = self.begun.elapsed();
+        if !self.is_answered && waited > self.health.latency() {
+            self.health.took(waited);
+        }
     }
 }
 
@@ -138,7 +185,7 @@ impl Site {
     /// How long a read takes, smoothed; zero where none was made.
     #[must_use]
     pub fn latency(&self) -> Duration {
-        Duration::from_micros(self.health.latency_us.load(Relaxed))
+        self.health.latency()
     }
 
     /// Stores a fragment.
@@ -158,16 +205,20 @@ impl Site {
         range: Option<std::ops::Range<u64>>,
         patience: Duration,
     ) -> Result<Bytes, BackendError> {
-        let start = Instant::now();
+        let mut timed = Timed::new(&self.health);
         let read = match range {
             Some(range) => self.backend.read(name, range),
             None => self.backend.get(name),
         };
         let result = self.watch(read, patience).await;
-        if result.is_ok() {
-            self.health.took(start.elapsed());
-        }
+        timed.answered(result.is_ok());
         result
+    }
+
+    /// A write was done without it: for longer than others took, it has not answered.
+    pub(crate) fn lagged(&self) {
+        self.health.failed();
+        tracing::warn!(location = self.name, "a location does not answer in time");
     }
 
     /// Deletes a fragment.

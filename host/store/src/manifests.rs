@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use prost::Message as _;
 use sc_backend::{BackendError, FragmentName};
 use sc_metadata::VersionId;
 use sc_proto::{coder, storage};
+use tokio::time::timeout;
 
 use crate::chores::Chore;
 use crate::locations::candidates;
@@ -97,21 +98,24 @@ impl Store {
         let wanted = wanted.min(order.len());
         let patience = self.settings.location_patience;
         let mut order = order.into_iter();
+        let mut start = |under_way: &mut FuturesUnordered<_>, count: usize| {
+            for at in order.by_ref().take(count) {
+                let (site, copy) = (all[at], copy.clone());
+                under_way.push(async move { site.put(name, copy, patience).await });
+            }
+        };
+        let mut under_way = FuturesUnordered::new();
+        start(&mut under_way, wanted);
         let mut durable = 0;
         while durable < wanted {
-            let next: Vec<_> = order.by_ref().take(wanted - durable).collect();
-            if next.is_empty() {
-                return false;
+            let straggler_patience = self.settings.straggler_patience;
+            match timeout(straggler_patience, under_way.next()).await {
+                // Another body under the name is the word of an earlier try at the same.
+                Ok(Some(Ok(()) | Err(BackendError::Exists))) => durable += 1,
+                Ok(Some(_)) => start(&mut under_way, 1),
+                Ok(None) => return false,
+                Err(_) => start(&mut under_way, wanted - durable),
             }
-            let puts = next
-                .iter()
-                .map(|&at| all[at].put(name, copy.clone(), patience));
-            let results = join_all(puts).await;
-            // Another body under the name is the word of an earlier try at the same.
-            let is_there = |result: &&Result<(), BackendError>| {
-                matches!(result, Ok(()) | Err(BackendError::Exists))
-            };
-            durable += results.iter().filter(is_there).count();
         }
         true
     }

@@ -115,7 +115,7 @@ impl Code {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Placement {
-    /// Each of these is given a fragment; one that fails is passed over, which nothing says yet.
+    /// Each of these holds a fragment of whatever is stored: while one of them takes none, nothing is stored.
     pub required_locations: BTreeSet<String>,
     /// None of these does.
     pub forbidden_locations: BTreeSet<String>,

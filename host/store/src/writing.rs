@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use sc_backend::{BackendError, FragmentName};
 use sc_metadata::{Fragment, FragmentState, Segment, SegmentId, VersionId};
 use sc_proto::coder;
 use sc_proto::store::problem::Code;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Problem;
 use crate::locations::{Site, candidates};
@@ -19,6 +21,9 @@ use crate::placement::{place, replace};
 use crate::policy::Policy;
 use crate::quorum::{Standing, WriteQuorum};
 use crate::store::{Store, hex, id};
+
+/// So long a location that was not well is waited for when enough is durable, or as long as that took.
+const UNWELL_PATIENCE: Duration = Duration::from_millis(50);
 
 /// A segment that a coder has made, about to be written.
 pub(crate) struct Coded {
@@ -84,26 +89,44 @@ impl Store {
         let candidates = candidates(&sites);
         let all: Vec<&Arc<Site>> = sites.values().collect();
         let total = bodies.len();
-        let mut quorum = WriteQuorum::new(total, policy.write_quorum());
+        let required = &policy.placement.required_locations;
+        let groups = required.iter().map(|name| {
+            let is_there = |index: &usize| all[placed[*index]].name == *name;
+            (0..total).filter(is_there).collect()
+        });
+        let mut quorum = WriteQuorum::new(total, policy.write_quorum(), groups.collect());
         let mut tried: Vec<Vec<usize>> = placed.iter().map(|&site| vec![site]).collect();
         let mut under_way: FuturesUnordered<BoxFuture<'_, (usize, Result<(), BackendError>)>> =
             FuturesUnordered::new();
         for (index, &site) in placed.iter().enumerate() {
             under_way.push(self.write(index, all[site], &segment, &bodies[index]));
         }
+        let begun = Instant::now();
         let mut standing = quorum.standing();
-        let straggling = tokio::time::sleep(self.settings.straggler_patience);
-        tokio::pin!(straggling);
+        let mut enough_at = None;
         loop {
-            let answered = tokio::select! {
-                biased;
-                answered = under_way.next() => answered,
-                () = &mut straggling, if standing == Standing::Enough => break,
+            let until = enough_at.map(|at| {
+                let is_awaited = |index: usize| candidates[placed[index]].is_well;
+                let patience = if quorum.under_way().any(is_awaited) {
+                    self.settings.straggler_patience
+                } else {
+                    // One that was not well may be again, and is not waited for if it is not.
+                    UNWELL_PATIENCE.max(at - begun)
+                };
+                at + patience
+            });
+            let answered = match until {
+                Some(until) => match timeout_at(until, under_way.next()).await {
+                    Ok(answered) => answered,
+                    Err(_) => break,
+                },
+                None => under_way.next().await,
             };
             let Some((index, result)) = answered else {
                 break;
             };
             if result.is_err()
+                && !required.contains(&all[placed[index]].name)
                 && let Some(other) = replace(
                     policy,
                     &candidates,
@@ -121,16 +144,28 @@ impl Store {
                 under_way.push(self.write(index, all[other], &segment, &bodies[index]));
                 continue;
             }
-            let before = standing;
             standing = quorum.on_ack(index, result.is_ok());
-            if before != Standing::Enough && standing == Standing::Enough {
-                let patience = self.settings.straggler_patience;
-                straggling
-                    .as_mut()
-                    .reset(tokio::time::Instant::now() + patience);
+            if standing == Standing::Failed {
+                break;
+            }
+            if standing == Standing::Enough && enough_at.is_none() {
+                enough_at = Some(Instant::now());
             }
         }
         if matches!(standing, Standing::Failed | Standing::Waiting) {
+            let failed = required.iter().find(|name| {
+                let holds =
+                    |index: usize| all[placed[index]].name == **name && quorum.is_stored(index);
+                !(0..total).any(holds)
+            });
+            if let Some(name) = failed {
+                return Err(Problem::new(
+                    Code::Unavailable,
+                    format!(
+                        "location {name:?}, which the policy requires, does not take its fragment; try again when it is back"
+                    ),
+                ));
+            }
             return Err(Problem::new(
                 Code::Unavailable,
                 format!(
@@ -140,6 +175,9 @@ impl Store {
             ));
         }
         drop(under_way);
+        for index in quorum.under_way() {
+            all[placed[index]].lagged();
+        }
         for (index, fragment) in segment.fragments.iter_mut().enumerate() {
             if !quorum.is_stored(index) {
                 fragment.state = FragmentState::Owed;

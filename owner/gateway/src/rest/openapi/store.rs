@@ -118,7 +118,7 @@ pub(in crate::rest) enum ReadPreference {
 /// Rules about locations; what is not given allows everything.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(in crate::rest) struct Placement {
-    /// Each of these is given a fragment; one that fails is passed over, which nothing says yet.
+    /// Each of these holds a fragment of whatever is stored: while one of them takes none, nothing is stored.
     required_locations: Option<Vec<String>>,
     /// None of these does.
     forbidden_locations: Option<Vec<String>>,
