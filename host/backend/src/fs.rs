@@ -207,8 +207,8 @@ impl Fs {
 
     /// Looks for a packed fragment: at once while that is quick, else as work on files.
     async fn look(&self, name: &FragmentName) -> Result<Option<Bytes>, BackendError> {
-        if self.pace.is_quick() {
-            return self.pace.measure(|| self.parts.packed.get(name));
+        if let Some(found) = self.pace.at_once(|| self.parts.packed.get(name)) {
+            return found;
         }
         let name = name.clone();
         self.work(move |parts| parts.packed.get(&name)).await

@@ -3,8 +3,9 @@
 //! A packed fragment is mostly in memory, the engine's or the system's, and read in a few microseconds: less than it takes to hand the
 //! read to another thread. But a read that has to go to the disk holds up every task of the runtime's thread. So reads are done where
 //! they are asked for until one was slow, and then for a while on other threads.
+//! Invariant: one read at most is under way where it was asked for, so that a disk that never answers takes one of the runtime's threads.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A read that takes longer went to the disk.
@@ -17,29 +18,30 @@ const READS_AFTER: u32 = 1000;
 pub(super) struct Pace {
     /// How many reads are still to go to other threads.
     left: AtomicU32,
+    /// Whether a read is under way where it was asked for.
+    is_busy: AtomicBool,
 }
 
 impl Pace {
-    /// Whether the next read is to be done at once; asked before each.
-    pub(super) fn is_quick(&self) -> bool {
-        if self.left.load(Ordering::Relaxed) == 0 {
-            return true;
+    /// Does a read at once and sees how long it takes; not done, but for another thread, where one was slow or has not ended.
+    pub(super) fn at_once<T>(&self, read: impl FnOnce() -> T) -> Option<T> {
+        if self.left.load(Ordering::Relaxed) != 0 {
+            let one_less = |left: u32| left.checked_sub(1);
+            let _ = self
+                .left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+            return None;
         }
-        let one_less = |left: u32| left.checked_sub(1);
-        let _ = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        false
-    }
-
-    /// Does a read at once and sees how long it takes.
-    pub(super) fn measure<T>(&self, read: impl FnOnce() -> T) -> T {
+        if self.is_busy.swap(true, Ordering::Acquire) {
+            return None;
+        }
         let begun = Instant::now();
         let done = read();
         if begun.elapsed() > SLOW {
             self.left.store(READS_AFTER, Ordering::Relaxed);
         }
-        done
+        self.is_busy.store(false, Ordering::Release);
+        Some(done)
     }
 }
 
@@ -50,13 +52,23 @@ mod tests {
     #[test]
     fn a_slow_read_sends_those_after_it_to_other_threads_for_a_while() {
         let pace = Pace::default();
-        assert!(pace.is_quick());
 
-        pace.measure(|| std::thread::sleep(2 * SLOW));
+        let slow = pace.at_once(|| std::thread::sleep(2 * SLOW));
 
+        assert!(slow.is_some());
         for _ in 0..READS_AFTER {
-            assert!(!pace.is_quick());
+            assert_eq!(pace.at_once(|| ()), None);
         }
-        assert!(pace.is_quick());
+        assert_eq!(pace.at_once(|| ()), Some(()));
+    }
+
+    #[test]
+    fn while_a_read_has_not_ended_others_go_to_other_threads() {
+        let pace = Pace::default();
+
+        let within = pace.at_once(|| pace.at_once(|| ()));
+
+        assert_eq!(within, Some(None));
+        assert_eq!(pace.at_once(|| ()), Some(()));
     }
 }
