@@ -13,7 +13,7 @@ use super::document::words;
 use super::ls::time;
 use super::remote::{Document, Http, NewToken, RemoteError};
 use super::table::Table;
-use crate::keys::{all_absent, write_new};
+use crate::keys::{ANOTHER_NAME, all_absent, write_new};
 use crate::report::line;
 use crate::wrong_use;
 
@@ -63,7 +63,7 @@ fn grants(grants: &[GrantText]) -> Value {
 async fn create(kv: &Kv, gateway: &Http, file: &Path, new: &NewToken) -> anyhow::Result<()> {
     let is_standard_output = file == Path::new("-");
     if !is_standard_output {
-        all_absent(&[file])?;
+        all_absent(&[file], ANOTHER_NAME)?;
     }
     let mut made = gateway.create_token(new).await?;
     let Some(Value::String(token)) = made.remove("token") else {

@@ -21,6 +21,7 @@ mod journeys;
 mod kv;
 mod postgres;
 mod secrecy;
+mod starting;
 mod system;
 mod tls;
 mod two_stores;
