@@ -21,7 +21,9 @@ use crate::wrong_use;
 const MODE: u32 = 0o600;
 
 pub(super) async fn run(kv: &Kv, command: TokenCommand) -> anyhow::Result<()> {
-    let gateway = kv.remote.gateway()?;
+    let gateway = kv
+        .remote
+        .gateway("tokens are what a gateway's users show")?;
     match command {
         TokenCommand::Create {
             file,
