@@ -15,6 +15,7 @@ mod bad_input;
 mod browser;
 mod contract;
 mod demo;
+mod documents;
 mod explorer;
 mod http;
 mod journeys;
