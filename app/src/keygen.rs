@@ -11,6 +11,9 @@ use crate::keys::{all_absent, beside, read_private, write_new};
 use crate::report::line;
 use crate::wrong_use;
 
+/// What to do about keys that are there.
+const OR_FORCE: &str = "choose another name, or --force to replace it";
+
 pub(crate) fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
     let name = &arguments.name;
     if arguments.link {
@@ -21,7 +24,7 @@ pub(crate) fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
         // Half a pair would be worse than none.
         let private_file = (arguments.public_from.is_none()).then_some(&*private_file);
         let files: Vec<_> = private_file.into_iter().chain([&*public_file]).collect();
-        all_absent(&files)?;
+        all_absent(&files, OR_FORCE)?;
     }
     let owner = match (&arguments.public_from, arguments.rsa) {
         (Some(private_file), _) => read_private(private_file)?,
@@ -59,6 +62,9 @@ pub(crate) fn run(arguments: &KeygenArgs) -> anyhow::Result<()> {
 fn make_link_keys(name: &Path, force: bool) -> anyhow::Result<()> {
     let keys = LinkKeys::generate(&mut os_entropy());
     let file = beside(name, ".link");
+    if !force {
+        all_absent(&[&file], OR_FORCE)?;
+    }
     write_new(&file, keys.to_text().as_bytes(), 0o600, force)?;
     line(&format!(
         "link keys    {} (mode 0600; name the peers' public keys in it)",

@@ -78,25 +78,25 @@ pub(crate) fn read_or_make_identity(path: &Path) -> anyhow::Result<OwnerSecret> 
     Ok(identity)
 }
 
-/// Refuses to go on where one of `paths` is there already, before anything is written.
-pub(crate) fn all_absent(paths: &[&Path]) -> anyhow::Result<()> {
+/// Refuses to go on where one of `paths` is there already, before anything is written; `fix` says what to do.
+pub(crate) fn all_absent(paths: &[&Path], fix: &str) -> anyhow::Result<()> {
     match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
-        Some(path) => Err(is_there(path)),
+        Some(path) => Err(is_there(path, fix)),
         None => Ok(()),
     }
 }
 
-fn is_there(path: &Path) -> anyhow::Error {
-    wrong_use(format!(
-        "{} is there already: choose another name, or --force to replace it",
-        path.display()
-    ))
+/// What to do about a file that is there, where it cannot be replaced.
+pub(crate) const ANOTHER_NAME: &str = "choose another name";
+
+fn is_there(path: &Path, fix: &str) -> anyhow::Error {
+    wrong_use(format!("{} is there already: {fix}", path.display()))
 }
 
 /// Writes a file that must not be there yet, unless `replace`; it has `mode` from the beginning.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32, replace: bool) -> anyhow::Result<()> {
     let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => is_there(path),
+        io::ErrorKind::AlreadyExists => is_there(path, ANOTHER_NAME),
         _ => wrong_use(format!("{}: {error}", path.display())),
     };
     if replace {

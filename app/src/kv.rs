@@ -24,6 +24,7 @@ mod stat;
 mod sync;
 mod table;
 mod tokens;
+mod uploads;
 mod usage;
 
 use std::io::Write as _;
@@ -94,6 +95,7 @@ async fn carry_out(mut arguments: KvArgs) -> anyhow::Result<ExitCode> {
         KvCommand::Policy { command } => policies::run(&kv, command).await,
         KvCommand::Location { command } => locations::run(&kv, command).await,
         KvCommand::Token { command } => tokens::run(&kv, command).await,
+        KvCommand::Upload { command } => uploads::run(&kv, command).await,
         KvCommand::Usage => usage::run(&kv).await,
     }?;
     Ok(ExitCode::SUCCESS)

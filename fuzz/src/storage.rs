@@ -178,7 +178,11 @@ fn host_call(
             datastore,
             records: more.to_vec(),
         }),
-        11 => Call::SealUpload(coder::SealUpload { request, datastore }),
+        11 => Call::SealUpload(coder::SealUpload {
+            request,
+            datastore,
+            created_ms: 1,
+        }),
         _ => Call::SealRemoval(coder::SealRemoval {
             request,
             datastore,

@@ -453,6 +453,58 @@ async fn parts_become_an_object_at_once() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_completion_is_refused_goes_on() {
+    let world = world().await;
+    let client = &world.client;
+    let before = client
+        .put_bytes("data", b"big", &PutOptions::default(), content(10))
+        .await
+        .unwrap();
+    let upload = client
+        .create_upload("data", b"big", "cold", &Metadata::default())
+        .await
+        .unwrap();
+    let body = stream::iter([Ok(content(5 << 20))]);
+    let part = client.put_part(&upload, 1, "", Box::pin(body)).await;
+    let parts = [(1, part.unwrap().etag)];
+
+    let refused = client
+        .complete_upload(&upload, &parts, "", &Condition::Absent)
+        .await;
+    let version: [u8; 16] = before.head.version[..].try_into().unwrap();
+    let completed = client
+        .complete_upload(&upload, &parts, "", &Condition::Version(version))
+        .await;
+
+    assert_eq!(refused.unwrap_err().code(), Some(Code::ConditionFailed));
+    assert_eq!(completed.unwrap().head.bytes, 5 << 20);
+    assert!(read(client, "big").await == content(5 << 20));
+}
+
+#[tokio::test]
+async fn a_listing_of_uploads_tells_when_each_began() {
+    let world = world().await;
+    let client = &world.client;
+    let put = client
+        .put_bytes("data", b"k", &PutOptions::default(), content(10))
+        .await
+        .unwrap();
+    client
+        .create_upload("data", b"big", "cold", &Metadata::default())
+        .await
+        .unwrap();
+
+    let listed = client.uploads("data", b"", b"", 10).await.unwrap();
+
+    let created: Vec<u64> = listed.heads.iter().map(|head| head.created_ms).collect();
+    assert_eq!(created.len(), 1);
+    assert!(
+        created[0] >= put.head.created_ms && created[0] > 0,
+        "{created:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_client_can_do_what_its_certificate_says_and_no_more() {
     let world = world().await;
     world

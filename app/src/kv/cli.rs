@@ -17,13 +17,13 @@ pub(crate) struct KvArgs {
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     /// Prints results as JSON, one a line, on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = SHARED)]
     pub(crate) json: bool,
     /// Tells nothing but results and errors
-    #[arg(short = 's', long, global = true, conflicts_with = "verbose")]
+    #[arg(short = 's', long, global = true, conflicts_with = "verbose", help_heading = SHARED)]
     pub(crate) silent: bool,
     /// Tells more; twice: everything
-    #[arg(short = 'v', long, global = true, action = ArgAction::Count)]
+    #[arg(short = 'v', long, global = true, action = ArgAction::Count, help_heading = SHARED)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Option<KvCommand>,
@@ -39,8 +39,12 @@ impl KvArgs {
     }
 }
 
+/// The heading of what every command of `kv` takes.
+const SHARED: &str = "Options of every command";
+
 /// Where the store is, and what opens it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = SHARED)]
 pub(crate) struct ConnectionArgs {
     /// A gateway at http:// or https://; or, with --key, the store itself at tcp://host:port or ipc://path
     #[arg(long, value_name = "URL", global = true, env = "SECURECLOUD_URL")]
@@ -75,7 +79,7 @@ pub(crate) enum KvCommand {
     Get(GetArgs),
     /// Lists objects
     Ls(LsArgs),
-    /// Deletes an object, or with -r all whose keys begin so
+    /// Deletes an object, or with -r all whose keys begin so; one that is not there is an error, unless -f
     Rm(RmArgs),
     /// Shows an object, and where each of its fragments lies
     Stat(StatArgs),
@@ -95,6 +99,11 @@ pub(crate) enum KvCommand {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Uploads in parts that are under way
+    Upload {
+        #[command(subcommand)]
+        command: UploadCommand,
     },
     /// Tells what is used
     Usage,
@@ -244,6 +253,9 @@ pub(crate) struct RmArgs {
     /// With -r: does not ask
     #[arg(short, long, requires = "recursive")]
     pub(crate) yes: bool,
+    /// Takes an object that is not there for deleted, and not for an error
+    #[arg(short, long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
 }
@@ -350,6 +362,22 @@ impl LocationState {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum UploadCommand {
+    /// Lists the uploads of a datastore that nobody has completed or ended
+    Ls {
+        /// The datastore
+        name: String,
+    },
+    /// Ends an upload; its parts are gone
+    Rm {
+        /// The datastore
+        name: String,
+        /// Its id, as `upload ls` shows it
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Makes a token, and writes it to a file that its owner alone may read
     Create {
@@ -450,6 +478,24 @@ mod tests {
             panic!("it is get");
         };
         assert_eq!(get.range, Some(ByteRange::Last(5)));
+    }
+
+    #[test]
+    fn a_commands_own_options_come_before_those_of_every_command() {
+        let mut command = Cli::command();
+        command.build();
+        let kv = command.find_subcommand_mut("kv").unwrap();
+
+        let help = kv.find_subcommand_mut("rm").unwrap().render_help();
+
+        let help = help.to_string();
+        let (own, shared) = help.split_once(SHARED).unwrap();
+        for option in ["--recursive", "--force", "--help"] {
+            assert!(own.contains(option), "{help}");
+        }
+        for option in ["--url", "--token", "--ca", "--key", "--json", "--silent"] {
+            assert!(shared.contains(option) && !own.contains(option), "{help}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use sc_client::kv::ObjectBody;
 use serde_json::Value;
 
 pub(crate) use direct::Direct;
-pub(crate) use error::RemoteError;
+pub(crate) use error::{By, RemoteError};
 pub(crate) use http::{BodyFailed, Http};
 pub(crate) use object::Object;
 pub(crate) use pages::{Entry, Objects};
@@ -242,16 +242,16 @@ impl Remote {
         of_either!(self, it => it.usage())
     }
 
-    /// The gateway, which alone knows tokens.
+    /// The gateway, for what is done through one alone; `why` says what that is.
     ///
     /// # Errors
     /// This is the store itself.
-    pub(crate) fn gateway(&self) -> anyhow::Result<&Http> {
+    pub(crate) fn gateway(&self, why: &str) -> anyhow::Result<&Http> {
         match self {
             Self::Http(gateway) => Ok(gateway),
-            Self::Direct(_) => Err(crate::wrong_use(
-                "tokens are what a gateway's users show, and the store itself takes none: give the gateway's URL",
-            )),
+            Self::Direct(_) => Err(crate::wrong_use(format!(
+                "{why}, and this is the store itself: give the gateway's URL, and a token in place of --key"
+            ))),
         }
     }
 }

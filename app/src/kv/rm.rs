@@ -8,7 +8,7 @@ use tokio::io::AsyncBufReadExt as _;
 
 use super::Kv;
 use super::batch::{Outcome, each};
-use super::cli::RmArgs;
+use super::cli::{RmArgs, version_text};
 use super::name::{ObjectName, Prefix, shown};
 use super::quantity::shown_bytes;
 use super::remote::{Object, Objects, Query};
@@ -29,10 +29,20 @@ async fn one(kv: &Kv, arguments: RmArgs) -> anyhow::Result<()> {
     let key = name.key.as_bytes();
     let delete = kv.remote.delete(&name.datastore, key, arguments.version);
     let deleted = delete.await?;
+    if deleted.version.is_none() && !arguments.force {
+        let what = match arguments.version {
+            Some(version) => format!("{name} has no version {}", version_text(version)),
+            None => format!("{name} is not there"),
+        };
+        anyhow::bail!(
+            "{what}, so nothing was deleted: `securecloud kv ls` tells what there is, and with --force this is no error"
+        );
+    }
     kv.result(
         || json!({ "key": name.key, "version": deleted.version, "is_delete_marker": deleted.is_marker }),
         || match deleted.is_marker {
             true => format!("deleted {name}; its versions are still there"),
+            false if deleted.version.is_none() => format!("{name} is not there"),
             false => format!("deleted {name}"),
         },
     );

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Kv;
 use super::cli::StatArgs;
 use super::ls::time;
 use super::name::shown;
 use super::quantity::shown_bytes;
-use super::remote::{Object, RemoteError};
+use super::remote::{Document, Object, RemoteError};
 use super::table::Table;
 use crate::report::line;
 
@@ -18,6 +18,8 @@ use crate::report::line;
 const STORED: &str = "stored";
 /// A fragment is still to be made.
 const OWED: &str = "owed";
+/// A fragment is where nobody answers.
+const SILENT: &str = "location not answering";
 
 /// The store's word of where an object lies.
 #[derive(Debug, Deserialize)]
@@ -61,8 +63,12 @@ pub(super) async fn run(kv: &Kv, arguments: &StatArgs) -> anyhow::Result<()> {
         line(&json!({ "object": object, "storage": storage }).to_string());
         return Ok(());
     }
-    let storage: Storage = serde_json::from_value(storage)
+    let mut storage: Storage = serde_json::from_value(storage)
         .map_err(|_| RemoteError::Malformed("a map of another form"))?;
+    // The map is what the catalogue says. Who may not look at locations is told that alone.
+    if let Ok(locations) = kv.remote.locations().await {
+        mark_silent(&mut storage, &locations);
+    }
     line(&description(&object, &storage));
     if !storage.segments.is_empty() {
         line("");
@@ -73,6 +79,22 @@ pub(super) async fn run(kv: &Kv, arguments: &StatArgs) -> anyhow::Result<()> {
     }
     line(&verdict(&object, &storage));
     Ok(())
+}
+
+/// Fragments at locations that do not answer now are not within reach, whatever the catalogue says of them.
+fn mark_silent(storage: &mut Storage, locations: &[Document]) {
+    let is_silent = |name: &str| {
+        locations.iter().any(|it| {
+            it.get("name").and_then(Value::as_str) == Some(name)
+                && it.get("answers").and_then(Value::as_bool) == Some(false)
+        })
+    };
+    let segments = storage.segments.iter_mut();
+    for fragment in segments.flat_map(|segment| &mut segment.fragments) {
+        if fragment.state == STORED && is_silent(&fragment.location) {
+            SILENT.clone_into(&mut fragment.state);
+        }
+    }
 }
 
 fn description(object: &Object, storage: &Storage) -> String {
@@ -189,11 +211,20 @@ fn verdict(object: &Object, storage: &Storage) -> String {
     let unreadable = count(|state| state != OWED);
     let debt = match owed {
         0 => "nothing is owed".to_owned(),
+        1 => "1 fragment is owed, and will be made".to_owned(),
         owed => format!("{owed} fragments are owed, and will be made"),
     };
+    let places = holdings.iter().filter_map(|(location, it)| {
+        let states = it.amiss.keys().filter(|state| *state != OWED);
+        let states: Vec<_> = states.map(String::as_str).collect();
+        let name = shown(location.as_bytes());
+        (!states.is_empty()).then(|| format!("{name} {}", states.join(", ")))
+    });
+    let places = places.collect::<Vec<_>>().join(", ");
     let out_of_reach = match unreadable {
         0 => String::new(),
-        unreadable => format!("; {unreadable} fragments are out of reach"),
+        1 => format!("; 1 fragment is out of reach: {places}"),
+        unreadable => format!("; {unreadable} fragments are out of reach: {places}"),
     };
     format!(
         "{} stored{factor}; {debt}{out_of_reach}",
@@ -245,7 +276,28 @@ mod tests {
 
         assert_eq!(
             verdict,
-            "120 B stored, 1.20 times the content; 1 fragments are owed, and will be made; 1 fragments are out of reach"
+            "120 B stored, 1.20 times the content; 1 fragment is owed, and will be made; 1 fragment is out of reach: south not answering"
         );
+    }
+
+    #[test]
+    fn what_lies_where_nobody_answers_now_is_out_of_reach() {
+        let mut storage = storage();
+        let location = |name: &str, answers: bool| {
+            let location = json!({"name": name, "answers": answers});
+            location.as_object().cloned().unwrap()
+        };
+
+        mark_silent(
+            &mut storage,
+            &[location("north", false), location("west", false)],
+        );
+
+        let states: Vec<_> = storage.segments[0]
+            .fragments
+            .iter()
+            .map(|it| &*it.state)
+            .collect();
+        assert_eq!(states, [SILENT, SILENT, OWED]);
     }
 }

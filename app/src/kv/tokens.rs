@@ -13,7 +13,7 @@ use super::document::words;
 use super::ls::time;
 use super::remote::{Document, Http, NewToken, RemoteError};
 use super::table::Table;
-use crate::keys::{all_absent, write_new};
+use crate::keys::{ANOTHER_NAME, all_absent, write_new};
 use crate::report::line;
 use crate::wrong_use;
 
@@ -21,7 +21,9 @@ use crate::wrong_use;
 const MODE: u32 = 0o600;
 
 pub(super) async fn run(kv: &Kv, command: TokenCommand) -> anyhow::Result<()> {
-    let gateway = kv.remote.gateway()?;
+    let gateway = kv
+        .remote
+        .gateway("tokens are what a gateway's users show")?;
     match command {
         TokenCommand::Create {
             file,
@@ -63,7 +65,7 @@ fn grants(grants: &[GrantText]) -> Value {
 async fn create(kv: &Kv, gateway: &Http, file: &Path, new: &NewToken) -> anyhow::Result<()> {
     let is_standard_output = file == Path::new("-");
     if !is_standard_output {
-        all_absent(&[file])?;
+        all_absent(&[file], ANOTHER_NAME)?;
     }
     let mut made = gateway.create_token(new).await?;
     let Some(Value::String(token)) = made.remove("token") else {

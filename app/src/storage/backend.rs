@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sc_backend::{Backend, BackendService, Fs, FsSettings, rpc_settings};
-use sc_client::IdentitySigner;
-use sc_transport::{Admission, Endpoint, LinkSigner as _, PeerKey, Responder, Role};
+use sc_transport::{Admission, Endpoint, PeerKey, Responder, Role};
 
-use crate::keys::read_or_make_identity;
 use crate::links::read_link_keys;
 use crate::report::Report;
 use crate::storage::cli::BackendArgs;
 use crate::storage::files::make_private_folder;
-use crate::storage::serving::{Entrance, endpoint};
+use crate::storage::serving::{Entrance, endpoint, own_identity};
 use crate::wrong_use;
 
 /// So long calls may take to end when the role ends.
@@ -24,9 +22,7 @@ pub(crate) async fn run(arguments: BackendArgs) -> anyhow::Result<()> {
     let stop = crate::scbr::stopped()?;
     let address = endpoint(&arguments.address)?;
     make_private_folder(&arguments.data)?;
-    let identity = read_or_make_identity(&arguments.data.join("backend.prv"))?;
-    let signer = IdentitySigner(Arc::new(identity));
-    let key = PeerKey(signer.public_key());
+    let (signer, key) = own_identity(&arguments.data, "backend")?;
     let settings = FsSettings::new(arguments.data.join("fragments"));
     let opened = tokio::task::spawn_blocking(move || Fs::open(&settings)).await?;
     let backend: Arc<dyn Backend> = Arc::new(opened.map_err(|error| wrong_use(error.to_string()))?);

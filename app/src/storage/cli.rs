@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::{PlatformName, Verbosity};
 
+/// Bytes of a datastore's name.
+const DATASTORE_NAME_MAX: usize = 63;
+
 /// Where a role of storage listens, and under which link keys.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StorageLinkArgs {
@@ -149,7 +152,7 @@ pub(crate) struct IssueArgs {
     #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
     pub(crate) owner: PathBuf,
     /// A datastore that it is for, or the beginning of names and a `*`; may be repeated
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "*")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "*", value_parser = parse_datastores)]
     pub(crate) datastore: Vec<String>,
     /// What it allows; everything, if not given; may be repeated
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -157,6 +160,19 @@ pub(crate) struct IssueArgs {
     /// How long it is valid, e.g. 30d; for ever, if not given
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) valid: Option<Duration>,
+}
+
+/// Reads the name of a datastore, or the beginning of names and a `*`.
+pub(crate) fn parse_datastores(text: &str) -> Result<String, String> {
+    let is_inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    let beginning = text.strip_suffix('*').unwrap_or(text);
+    let is_open = beginning.len() < text.len();
+    let is_name = beginning.bytes().all(is_inner) && !beginning.starts_with(['-', '_', '.']);
+    if beginning.len() > DATASTORE_NAME_MAX || !is_name || (beginning.is_empty() && !is_open) {
+        return Err("expected the name of a datastore (1 to 63 of a-z, 0-9, -, _ and ., the first a letter or digit), or the beginning of names and a *".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// What a certificate allows.
@@ -185,9 +201,12 @@ pub(crate) struct GatewayArgs {
         env = "SECURECLOUD_STORE"
     )]
     pub(crate) store: String,
-    /// The folder of the owner's keys: `owner.prv`, `roots.toml`, made at first use; whoever has lost it has lost the data
+    /// The folder of the owner's keys: `owner.prv`, `roots.toml`; whoever has lost it has lost the data
     #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
     pub(crate) owner: PathBuf,
+    /// Makes a new owner in that folder, if it holds none
+    #[arg(long)]
+    pub(crate) create_owner: bool,
     /// Where REST is served; beyond loopback with TLS alone
     #[arg(
         long,
@@ -253,4 +272,20 @@ pub(crate) struct UpArgs {
     pub(crate) locations: u8,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_datastores_that_can_be() {
+        for good in ["*", "photos", "orders-*", "2026.a_b"] {
+            assert!(parse_datastores(good).is_ok(), "{good}");
+        }
+        let long = "n".repeat(64);
+        for wrong in ["", "-a", "_*", "Photos", "a b", "a*b", "**", "a/b", &long] {
+            assert!(parse_datastores(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use sc_coder::Right;
 use sc_proto::storage::CertificateBody;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{all_absent, beside, write_new};
+use crate::keys::{ANOTHER_NAME, all_absent, beside, write_new};
 use crate::report::line;
 use crate::storage::cli::{CredentialsCommand, IssueArgs, RightName};
 use crate::storage::files::OwnerFolder;
@@ -20,6 +20,8 @@ use crate::wrong_use;
 
 /// The serial number of the owner's own edge, which is in no list.
 const EDGE: u64 = 1;
+/// Bytes of a certificate's name.
+const LABEL_MAX: usize = 255;
 
 /// The owner's list of what it has issued.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,11 +97,10 @@ fn lock(owner: &Path) -> anyhow::Result<std::fs::File> {
 }
 
 fn issue(arguments: &IssueArgs) -> anyhow::Result<()> {
-    let folder = OwnerFolder(arguments.owner.clone());
-    folder.must_exist()?;
-    let (owner, roots) = folder.open()?;
+    let (owner, roots) = OwnerFolder(arguments.owner.clone()).open()?;
+    let label = label_of(&arguments.name)?;
     let file = beside(&arguments.name, ".key");
-    all_absent(&[&file])?;
+    all_absent(&[&file], ANOTHER_NAME)?;
     let _lock = lock(&arguments.owner)?;
     let list = path(&arguments.owner);
     let mut issued = Issued::read(&list)?;
@@ -109,7 +110,7 @@ fn issue(arguments: &IssueArgs) -> anyhow::Result<()> {
     };
     let certificate = Certificate {
         serial: issued.next_serial(),
-        name: arguments.name.display().to_string(),
+        name: label,
         datastores: arguments.datastore.clone(),
         rights,
         not_after_ms: arguments.valid.map(ends_in),
@@ -128,13 +129,41 @@ fn issue(arguments: &IssueArgs) -> anyhow::Result<()> {
     let serial = certificate.serial;
     issued.certificates.push(certificate);
     issued.write(&list)?;
-    write_new(&file, made.to_text().as_bytes(), 0o600, false)?;
+    if let Err(error) = write_new(&file, made.to_text().as_bytes(), 0o600, false) {
+        // Nobody holds it, so there is nothing to revoke.
+        issued.certificates.pop();
+        issued.write(&list)?;
+        return Err(error);
+    }
     line(&format!(
         "credentials  {} (mode 0600: for the client alone)",
         file.display()
     ));
     line(&format!("serial       {serial}"));
     Ok(())
+}
+
+/// What the list calls a certificate: the path as it was typed.
+fn label_of(name: &Path) -> anyhow::Result<String> {
+    let refused = |why: &str| Err(wrong_use(format!("{name:?} is no name: {why}")));
+    let Some(text) = name.to_str() else {
+        return refused("it is not UTF-8");
+    };
+    if text.len() > LABEL_MAX {
+        return refused("it is too long");
+    }
+    if text.chars().any(char::is_control) {
+        return refused("it has characters that cannot be shown");
+    }
+    let is_folder = text.ends_with('/') || name.file_name().is_none();
+    if is_folder
+        || name
+            .file_name()
+            .is_some_and(|it| it.as_encoded_bytes().starts_with(b"-"))
+    {
+        return refused("NAME.key is to be a file");
+    }
+    Ok(text.to_owned())
 }
 
 fn ends_in(valid: Duration) -> u64 {
@@ -246,7 +275,7 @@ mod tests {
     fn a_revoked_certificate_is_void_and_its_number_is_not_used_again() {
         let folder = tempfile::tempdir().unwrap();
         let owner = folder.path().join("owner");
-        OwnerFolder(owner.clone()).open().unwrap();
+        OwnerFolder(owner.clone()).ensure().unwrap();
         let issue_one = |name: &str| {
             issue(&IssueArgs {
                 name: folder.path().join(name),
@@ -269,5 +298,57 @@ mod tests {
         assert_eq!(serials, [2, 3, 4]);
         assert!(revoke(9, &owner).is_err() && revoke(EDGE, &owner).is_err());
         assert!(issue_one("third").is_err(), "its file is there already");
+    }
+
+    fn issue_to(owner: &Path, name: PathBuf) -> anyhow::Result<()> {
+        issue(&IssueArgs {
+            name,
+            owner: owner.to_owned(),
+            datastore: vec!["*".into()],
+            right: Vec::new(),
+            valid: None,
+        })
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = folder.path().join("owner");
+        OwnerFolder(owner.clone()).ensure().unwrap();
+
+        let failed = issue_to(&owner, folder.path().join("nowhere/phone"));
+
+        assert!(failed.is_err());
+        assert_eq!(Issued::read(&path(&owner)).unwrap(), Issued::default());
+    }
+
+    #[test]
+    fn odd_names_are_refused_and_no_hint_names_what_there_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = folder.path().join("owner");
+        OwnerFolder(owner.clone()).ensure().unwrap();
+        let long = "n".repeat(256);
+
+        for odd in ["", "..", "a/", "a\nb", "a/..", "-n", &long] {
+            assert!(issue_to(&owner, odd.into()).is_err(), "{odd:?}");
+        }
+        let name = folder.path().join("phone");
+        issue_to(&owner, name.clone()).unwrap();
+        let told = issue_to(&owner, name).unwrap_err().to_string();
+
+        assert!(told.ends_with("choose another name"), "{told}");
+        let listed = Issued::read(&path(&owner)).unwrap().certificates;
+        assert_eq!(listed.len(), 1);
+    }
+
+    #[test]
+    fn no_owner_is_made_for_a_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = folder.path().join("mistyped");
+
+        assert!(issue_to(&owner, folder.path().join("phone")).is_err());
+        assert!(revoke(2, &owner).is_err() && list(&owner).is_err());
+
+        assert!(!owner.exists());
     }
 }

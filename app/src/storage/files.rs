@@ -10,48 +10,60 @@ use sc_client::kv::{Credentials, Roots};
 use sc_crypto::OwnerSecret;
 use zeroize::Zeroizing;
 
-use crate::keys::{read_or_make_identity, refuse_shared, write_new};
+use crate::keys::{read_or_make_identity, read_private, refuse_shared, write_new};
 use crate::wrong_use;
 
 /// The folder of one owner.
 pub(crate) struct OwnerFolder(pub(crate) PathBuf);
 
 impl OwnerFolder {
-    /// Refuses a folder that no owner's keys are in, where none are to be made.
+    /// Refuses a folder without an owner's keys, or with some of them alone.
     pub(crate) fn must_exist(&self) -> anyhow::Result<()> {
-        if self.0.join("owner.prv").exists() {
-            return Ok(());
-        }
+        let (owner_path, roots_path) = self.paths();
+        let missing = match (owner_path.exists(), roots_path.exists()) {
+            (true, true) => return Ok(()),
+            (true, false) => roots_path,
+            (false, true) => owner_path,
+            (false, false) => {
+                return Err(wrong_use(format!(
+                    "{} holds no owner's keys: name the folder `owner` of a `securecloud up`, or one that `gateway --create-owner` has made",
+                    self.0.display()
+                )));
+            }
+        };
         Err(wrong_use(format!(
-            "{} holds no owner's keys: name the folder `owner` of a `securecloud up`, or the --owner of a gateway",
-            self.0.display()
+            "{} is missing, and without it nothing that is stored can be read: restore it from your backup",
+            missing.display()
         )))
     }
 
-    /// The owner's key and roots, made at first use.
+    /// The owner's key and roots.
+    ///
+    /// # Errors
+    /// As [`Self::must_exist`]; or one of the files cannot be read.
     pub(crate) fn open(&self) -> anyhow::Result<(OwnerSecret, Roots)> {
-        let owner_path = self.0.join("owner.prv");
-        let roots_path = self.0.join("roots.toml");
-        if owner_path.exists() != roots_path.exists() {
-            let missing = if owner_path.exists() {
-                &roots_path
-            } else {
-                &owner_path
-            };
-            return Err(wrong_use(format!(
-                "{} is missing, and without it nothing that is stored can be read: restore it from your backup",
-                missing.display()
-            )));
-        }
-        make_private_folder(&self.0)?;
-        if !roots_path.exists() {
-            let roots = Roots::generate(&mut OsEntropy);
-            write_new(&roots_path, roots.to_text().as_bytes(), 0o600, false)?;
-        }
+        self.must_exist()?;
+        let (owner_path, roots_path) = self.paths();
         let text = read_secret(&roots_path)?;
         let roots = Roots::parse(&text)
             .map_err(|error| wrong_use(format!("{}: {error}", roots_path.display())))?;
-        Ok((read_or_make_identity(&owner_path)?, roots))
+        Ok((read_private(&owner_path)?, roots))
+    }
+
+    /// Makes an owner's key and roots, unless there are some.
+    pub(crate) fn ensure(&self) -> anyhow::Result<()> {
+        let (owner_path, roots_path) = self.paths();
+        if owner_path.exists() || roots_path.exists() {
+            return Ok(());
+        }
+        make_private_folder(&self.0)?;
+        let roots = Roots::generate(&mut OsEntropy);
+        write_new(&roots_path, roots.to_text().as_bytes(), 0o600, false)?;
+        read_or_make_identity(&owner_path).map(drop)
+    }
+
+    fn paths(&self) -> (PathBuf, PathBuf) {
+        (self.0.join("owner.prv"), self.0.join("roots.toml"))
     }
 
     /// The credentials of the owner's own edge, made at first use.
@@ -94,4 +106,38 @@ pub(crate) fn make_private_folder(path: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(path)
         .with_context(|| format!("{} cannot be made", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_made_where_that_is_asked_for_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = OwnerFolder(folder.path().join("owner"));
+
+        let refused = owner.open().err().unwrap().to_string();
+        let is_made = owner.0.exists();
+        owner.ensure().unwrap();
+        let (_, roots) = owner.open().unwrap();
+        owner.ensure().unwrap();
+
+        assert!(refused.contains("holds no owner's keys"), "{refused}");
+        assert!(!is_made);
+        assert_eq!(owner.open().unwrap().1.to_text(), roots.to_text());
+    }
+
+    #[test]
+    fn half_of_an_owners_keys_are_not_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = OwnerFolder(folder.path().join("owner"));
+        owner.ensure().unwrap();
+        std::fs::remove_file(owner.0.join("roots.toml")).unwrap();
+
+        owner.ensure().unwrap();
+        let refused = owner.open().err().unwrap().to_string();
+
+        assert!(refused.contains("restore it from your backup"), "{refused}");
+    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct GatewaySetup {
     pub(crate) store: Endpoint,
     pub(crate) link_keys: Option<PathBuf>,
     pub(crate) owner: PathBuf,
+    /// Whether an owner is made where the folder holds none.
+    pub(crate) creates_owner: bool,
     pub(crate) rest: SocketAddr,
     pub(crate) tls: Option<TlsChoice>,
     pub(crate) evidence: Policy,
@@ -67,6 +69,7 @@ pub(crate) async fn run(arguments: GatewayArgs) -> anyhow::Result<()> {
         store: endpoint(&arguments.store)?,
         link_keys: arguments.link.link_keys,
         owner: arguments.owner,
+        creates_owner: arguments.create_owner,
         rest: arguments.rest,
         tls,
         evidence: evidence_policy(arguments.policy.as_deref(), arguments.allow_simulation)?,
@@ -100,6 +103,9 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let folder = OwnerFolder(setup.owner.clone());
+    if setup.creates_owner {
+        folder.ensure()?;
+    }
     let (owner, roots) = folder.open()?;
     let credentials = folder.edge(&owner, &roots)?;
     let keys = read_link_keys(setup.link_keys.as_deref())?;

@@ -1,17 +1,20 @@
 //! What every role of storage does alike: it reads link keys, listens, and ends at a signal.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use sc_client::IdentitySigner;
 use sc_coder::Engine;
 use sc_enclave::{SIMULATION_LINE, SimulatedPlatform, simulation_development_key};
 use sc_launcher::{Caller, Platform, find_program};
 use sc_program::{CoderChoice, entropy};
 use sc_transport::{
-    Admission, Endpoint, LinkKey, LinkKeys, LinkSigner, Responder, Role, RpcSettings, os_entropy,
+    Admission, Endpoint, LinkKey, LinkKeys, LinkSigner, PeerKey, Responder, Role, RpcSettings,
+    os_entropy,
 };
-use std::sync::Arc;
 
 use crate::cli::PlatformName;
+use crate::keys::{read_or_make_identity, write_new};
 use crate::links::read_link_keys;
 use crate::platform::build_with_cargo;
 use crate::report::Report;
@@ -24,6 +27,21 @@ const PROGRAM: &str = "sc-coder";
 pub(crate) fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
     text.parse()
         .map_err(|error: sc_transport::EndpointError| wrong_use(error.to_string()))
+}
+
+/// The key under which a role proves itself, in `folder` as NAME.prv, made at first use; NAME.pub says what others know it by.
+pub(crate) fn own_identity(folder: &Path, name: &str) -> anyhow::Result<(IdentitySigner, PeerKey)> {
+    let identity = read_or_make_identity(&folder.join(format!("{name}.prv")))?;
+    let signer = IdentitySigner(Arc::new(identity));
+    let key = PeerKey(signer.public_key());
+    let text = format!("{key}\n");
+    write_new(
+        &folder.join(format!("{name}.pub")),
+        text.as_bytes(),
+        0o644,
+        true,
+    )?;
+    Ok((signer, key))
 }
 
 /// Who may open links to a role, and how.

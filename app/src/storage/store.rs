@@ -1,26 +1,35 @@
 //! `store`: the untrusted store.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use sc_client::IdentitySigner;
 use sc_metadata::Catalog;
 use sc_store::{CoderWay, Coders, Locations, Service, Store, StoreSettings};
-use sc_transport::{Endpoint, LinkSigner as _, PeerKey, Role};
+use sc_transport::{Endpoint, Role};
 use tokio::sync::oneshot;
 
-use crate::keys::read_or_make_identity;
 use crate::links::read_link_keys;
 use crate::report::Report;
 use crate::storage::cli::{CodingArgs, StoreArgs};
+use crate::storage::files::make_private_folder;
+use crate::storage::lock::FolderLock;
 use crate::storage::opener::Opener;
-use crate::storage::serving::{Entrance, connect, endpoint, start_coder};
+use crate::storage::serving::{Entrance, connect, endpoint, own_identity, start_coder};
 use crate::wrong_use;
 
 /// So long requests may take to end when the role ends.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The file in a store's folder that it holds while it runs.
+pub(crate) const LOCK: &str = "store.lock";
+/// What it means that another process holds it.
+pub(crate) const HELD: &str = "is in use by another `securecloud store` or `up`: end that one, or name another folder with --data";
+/// The file in a store's folder with the key under which it proves itself to backends.
+pub(crate) const PUBLIC_KEY: &str = "store.pub";
 
 /// What a store is run with.
 pub(crate) struct StoreSetup {
@@ -64,12 +73,15 @@ pub(crate) async fn serve(
     ready: impl FnOnce(&[Endpoint]),
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    make_private_folder(&setup.data)?;
+    let _lock = FolderLock::take(&setup.data, LOCK, Duration::ZERO, HELD)?;
     let catalog = open_catalogue(&setup.catalogue).await?;
     let coders = open_coders(&setup, report).await?;
-    let identity = read_or_make_identity(&setup.data.join("store.prv"))?;
-    let signer = IdentitySigner(Arc::new(identity));
-    let key = PeerKey(signer.public_key());
-    report.say(format!("to backends this store proves itself as {key}"));
+    let (signer, key) = own_identity(&setup.data, "store")?;
+    report.say(format!(
+        "to backends this store proves itself as {key} (in {}): start them with --admit {key}",
+        setup.data.join(PUBLIC_KEY).display()
+    ));
     let link_keys = read_link_keys(setup.link_keys.as_deref())?;
     let opener = Opener::new(setup.data.clone(), signer, link_keys);
     let (store, chores) = Store::new(
@@ -130,15 +142,31 @@ const READY_MADE: [(&str, &str); 4] = [
 ];
 
 async fn open_catalogue(text: &str) -> anyhow::Result<Catalog> {
-    let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    let opened = if is_url {
-        Catalog::postgres(text).await
-    } else {
-        Catalog::sqlite(Path::new(text)).await
-    };
-    // The URL may hold a password.
-    let named = if is_url { "the catalogue" } else { text };
-    opened.map_err(|error| wrong_use(format!("{named}: {error}")))
+    // The URL may hold a password, so it is not told.
+    match text.split_once("://").map(|(scheme, _)| scheme) {
+        None => {
+            let path = Path::new(text);
+            let failed = |error: &dyn std::fmt::Display| wrong_use(format!("{text}: {error}"));
+            make_private_file(path).map_err(|error| failed(&error))?;
+            Catalog::sqlite(path).await.map_err(|error| failed(&error))
+        }
+        Some("postgres" | "postgresql") => Catalog::postgres(text)
+            .await
+            .map_err(|error| wrong_use(format!("the catalogue: {error}"))),
+        Some(scheme) => Err(wrong_use(format!(
+            "--catalogue: there are no catalogues at {scheme}://; it is the path of a file, or a URL that begins with postgres:// or postgresql://"
+        ))),
+    }
+}
+
+/// Makes an empty file that its owner alone may read, unless there is one; the database gives its mode to those beside it.
+fn make_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn open_coders(setup: &StoreSetup, report: &Report) -> anyhow::Result<Coders> {
@@ -161,4 +189,37 @@ fn wall_clock_ms() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_catalogue_of_an_unknown_kind_is_refused_and_no_file_is_made() {
+        let refused = open_catalogue("mysql://user:secret@host/database").await;
+
+        let told = refused.err().unwrap().to_string();
+        assert!(
+            told.contains("mysql://") && told.contains("postgres://"),
+            "{told}"
+        );
+        assert!(!told.contains("secret"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_new_catalogue_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalogue.db");
+
+        let _catalog = open_catalogue(path.to_str().unwrap()).await.unwrap();
+
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", entry.path().display());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `up`: everything on this machine, as threads of one process or as processes of their own.
 //!
-//! Invariant: what it starts ends with it; a second `up` in the same folder finds its data, and two at once are refused.
+//! Invariant: what it starts ends with it; a later `up` in the same folder finds its data, and two at once are refused; `urls.json` is there
+//! while it runs, and no longer.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use crate::report::{Report, line};
 use crate::storage::cli::{CodingArgs, UpArgs};
 use crate::storage::files::make_private_folder;
 use crate::storage::gateway::{self, GatewaySetup, TlsChoice};
+use crate::storage::lock::FolderLock;
+use crate::storage::ports::must_be_free;
 use crate::storage::store::{self, StoreSetup};
 use crate::{scbr, wrong_use};
 
@@ -29,6 +32,8 @@ const READY_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 /// So long a role may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(20);
+/// So long the store of an earlier `up` that was killed may take to follow it.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// Paths of sockets have fewer bytes than this, whatever the system.
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -96,8 +101,7 @@ fn tell(running: &Running, data: &Path, arguments: &UpArgs) {
             .iter()
             .map(|child| (child.name().to_owned(), json!(child.pid())))
             .collect();
-        let ready =
-            json!({ "event": "ready", "urls": running.urls, "data": data, "processes": processes });
+        let ready = json!({ "event": "ready", "urls": running.urls, "data": data, "processes": processes, "store_key": running.store_key });
         line(&ready.to_string());
     }
     if verbosity.silent || verbosity.json {
@@ -147,6 +151,11 @@ fn tell(running: &Running, data: &Path, arguments: &UpArgs) {
             place("owner")
         ),
         format!("  locations   {}", place("locations")),
+        format!(
+            "  store key   {}   (in {}, for `securecloud backend --admit`)",
+            running.store_key,
+            place(store::PUBLIC_KEY)
+        ),
         String::new(),
         format!(
             "  export SECURECLOUD_URL={} SECURECLOUD_TOKEN={}{trusting}",
@@ -171,11 +180,15 @@ pub(crate) struct Running {
     pub(crate) store: Option<Endpoint>,
     /// Where clients of the store itself find it; none where it listens within this process.
     store_url: Option<String>,
+    /// The key under which the store proves itself to backends.
+    store_key: String,
     stop: watch::Sender<bool>,
     ended: watch::Receiver<Option<&'static str>>,
     threads: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
     children: Vec<Role>,
-    _lock: std::fs::File,
+    /// The file that says where everything is.
+    addresses: PathBuf,
+    _lock: FolderLock,
 }
 
 impl Running {
@@ -201,7 +214,7 @@ impl Running {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // Whoever has ended does not hear it.
         let _ = self.stop.send(true);
-        let mut result = Ok(());
+        let mut result = remove_if_there(&self.addresses);
         for child in self.children.into_iter().rev() {
             let ended = async {
                 child.interrupt()?;
@@ -233,6 +246,12 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
     let data = &settings.data;
     make_private_folder(data)?;
     let lock = lock(data)?;
+    // Where an earlier one was, which was killed.
+    let addresses = data.join("urls.json");
+    remove_if_there(&addresses)?;
+    let router = settings.router.map(|it| (it, "--router-port"));
+    let ports = std::iter::once((settings.rest, "--port")).chain(router);
+    must_be_free(&ports.collect::<Vec<_>>())?;
     let (stop, stopping) = watch::channel(false);
     let (tell_end, ended) = watch::channel(None);
     let mut running = Running {
@@ -240,10 +259,12 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
         token: data.join("token"),
         store: None,
         store_url: None,
+        store_key: String::new(),
         stop,
         ended,
         threads: Vec::new(),
         children: Vec::new(),
+        addresses,
         _lock: lock,
     };
     let started = if settings.processes {
@@ -266,31 +287,34 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
         "metrics": format!("{rest}/metrics"),
         "router": router,
     });
+    let path = data.join(store::PUBLIC_KEY);
+    let key = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    key.trim().clone_into(&mut running.store_key);
     if let Some(store) = &running.store_url {
         running.urls["store"] = store.as_str().into();
     }
     let text = format!("{:#}\n", running.urls);
-    let path = data.join("urls.json");
-    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    let path = &running.addresses;
+    std::fs::write(path, text).with_context(|| path.display().to_string())?;
     Ok(running)
 }
 
 /// Holds the folder for this process alone.
-fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
-    let path = data.join("lock");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| path.display().to_string())?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(wrong_use(format!(
-            "{} is in use by another `securecloud up`: end that one, or name another folder with --data",
-            data.display()
-        ))),
-        Err(std::fs::TryLockError::Error(error)) => Err(error).context(path.display().to_string()),
+fn lock(data: &Path) -> anyhow::Result<FolderLock> {
+    let held =
+        "is in use by another `securecloud up`: end that one, or name another folder with --data";
+    let lock = FolderLock::take(data, "lock", Duration::ZERO, held)?;
+    // The store takes its own lock, and waits for nobody.
+    FolderLock::take(data, store::LOCK, STORE_PATIENCE, store::HELD)?;
+    Ok(lock)
+}
+
+fn remove_if_there(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -371,6 +395,7 @@ async fn start_threads(
         store: store_endpoint,
         link_keys: None,
         owner: settings.data.join("owner"),
+        creates_owner: true,
         rest: settings.rest,
         tls: settings.tls.then(|| TlsChoice::SelfSigned {
             out: Some(certificate(&settings.data)),
@@ -523,6 +548,7 @@ async fn start_processes(
         &endpoint,
         "--owner",
         &owner,
+        "--create-owner",
         "--rest",
         &rest,
         "--token",

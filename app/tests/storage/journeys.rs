@@ -152,6 +152,28 @@ fn a_location_whose_disk_is_not_mounted_takes_nothing_until_it_is() {
 }
 
 #[test]
+fn with_a_location_lost_that_fragments_want_deleting_still_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = System::start(folder.path(), &[]);
+    system.datastore("data", "cold");
+    let path = "/v1/datastores/data/objects/k";
+    assert_eq!(system.ask("PUT", path, &[], &content(3000)).status, 201);
+    let json = ["Content-Type: application/json"];
+    let lost = br#"{"state": "lost"}"#;
+    let lost = system.ask("PUT", "/v1/locations/site-3", &json, lost);
+    assert_eq!(lost.status, 200, "{}", lost.text());
+
+    let put = system.ask("PUT", path, &[], &content(3000));
+    let deleted = system.ask("DELETE", path, &[], &[]);
+
+    // All fragments have no place any more; what says that the object is gone has.
+    assert_eq!(put.json()["code"], "placement");
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    assert_eq!(system.ask("GET", path, &[], &[]).status, 404);
+    system.end();
+}
+
+#[test]
 fn a_coder_that_is_killed_costs_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let system = System::start(folder.path(), &["--processes"]);

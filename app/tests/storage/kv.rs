@@ -121,6 +121,13 @@ fn files_folders_and_pipes_are_stored_listed_read_and_deleted() {
         vec![7; LARGE]
     );
     kv.run(&["rm", "photos/first"]);
+    let (status, said) = kv.refused(&["rm", "photos/first"]);
+    assert_eq!(status, Some(1));
+    assert!(said.contains("photos/first is not there"), "{said}");
+    assert!(
+        kv.run(&["rm", "-f", "photos/first"])
+            .contains("is not there")
+    );
     let (status, said) = kv.refused(&["get", "photos/first", "-"]);
     assert_eq!(status, Some(1));
     assert!(said.contains("There is no such object"), "{said}");
@@ -286,4 +293,86 @@ fn the_store_itself_is_spoken_to_with_no_gateway_between() {
         "one"
     );
     store.end();
+}
+
+#[test]
+fn a_store_that_is_not_there_is_told_soon_and_with_what_to_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = System::start(folder.path(), &[]);
+    system.end();
+    let bare = Kv::bare(folder.path());
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let socket = folder.path().join("run/store").display().to_string();
+
+    for url in [format!("tcp://{address}"), format!("ipc://{socket}")] {
+        let began = std::time::Instant::now();
+        let (code, said) =
+            bare.refused(&["--url", &url, "--key", "owner/edge.key", "ls", "photos"]);
+
+        assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
+        assert_eq!(code, Some(1));
+        for words in [&*url, "up --processes", "urls.json"] {
+            assert!(said.contains(words), "{said}");
+        }
+        assert!(!said.contains("token"), "{said}");
+    }
+}
+
+#[test]
+fn uploads_that_nobody_completes_are_listed_and_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let system = System::start(folder.path(), &[]);
+    let kv = Kv::through(&system, folder.path());
+    system.datastore("photos", "hot");
+    let json = ["Content-Type: application/json"];
+    let new = br#"{"datastore": "photos", "key": "half/done"}"#;
+    let begun = system.ask("POST", "/v1/uploads", &json, new).json();
+    let id = begun["id"].as_str().unwrap();
+
+    let listed = kv.run(&["upload", "ls", "photos"]);
+    let (code, elsewhere) = kv.refused(&["upload", "rm", "other", id]);
+    kv.run(&["upload", "rm", "photos", id]);
+
+    assert!(
+        listed.contains(id) && listed.contains("half/done"),
+        "{listed}"
+    );
+    // A time of these years, and not of 1970.
+    assert!(listed.contains(" 20"), "{listed}");
+    assert_eq!(code, Some(2));
+    assert!(elsewhere.contains("is no upload to other"), "{elsewhere}");
+    assert!(!kv.run(&["upload", "ls", "photos"]).contains(id));
+    system.end();
+}
+
+#[test]
+fn a_location_that_does_not_answer_is_told_loudly_and_stat_names_those_that_fall_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = folder.path().join("up");
+    std::fs::create_dir(&up).unwrap();
+    let backend = ["--data", "far", "--address", "127.0.0.1:0"];
+    let mut backend = Role::start(folder.path(), "backend", &backend);
+    let settings = backend.event("location")["settings"].to_string();
+    let system = System::start(&up, &["--locations", "5"]);
+    let kv = Kv::through(&system, &up);
+    tree(&up);
+
+    let added = kv.fed(&["location", "add", "far", &settings], &[]);
+    kv.run(&["datastore", "create", "photos", "--policy", "cold"]);
+    kv.run(&["put", "tree/sub/b.txt", "photos/large"]);
+    let before = kv.run(&["stat", "photos/large"]);
+    backend.end();
+    let after = kv.run(&["stat", "photos/large"]);
+    let silent = settings.replace(r#""kind""#, r#""link_key": null, "kind""#);
+    let silent = kv.fed(&["location", "add", "silent", &silent], &[]);
+
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said(&added).contains("WARNING"), "{}", said(&added));
+    assert!(before.contains("nothing is owed\n"), "{before}");
+    assert!(after.contains("out of reach: far not answering"), "{after}");
+    assert!(silent.status.success(), "{}", said(&silent));
+    assert!(said(&silent).contains("WARNING: location silent does not answer"));
+    system.end();
 }

@@ -26,7 +26,12 @@ impl Side {
         let endpoint = store.event("endpoints")["endpoints"][0].clone();
         let arguments = ["--store", endpoint.as_str().unwrap(), "--owner", "../owner"];
         let more = ["--token", "../token", "--rest", "127.0.0.1:0"];
-        let arguments = [&arguments[..], &more, &["--allow-simulation"]].concat();
+        let arguments = [
+            &arguments[..],
+            &more,
+            &["--create-owner", "--allow-simulation"],
+        ]
+        .concat();
         let mut gateway = Role::start(folder, "gateway", &arguments);
         let url = gateway.event("rest")["url"].clone();
         let url = url.as_str().unwrap().strip_prefix("http://").unwrap();

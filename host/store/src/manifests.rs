@@ -88,14 +88,18 @@ impl Store {
         let sites = self.locations.now();
         let all: Vec<_> = sites.values().collect();
         let candidates = candidates(&sites);
-        let Ok(mut order) = place(policy, &candidates, seed) else {
-            return false;
-        };
+        // Copies want fewer locations than fragments: where one that is lost leaves too few for those, these have their places still.
+        let placed = place(policy, &candidates, seed);
+        let are_all_there = placed.is_ok();
+        let mut order = placed.unwrap_or_default();
         order.extend(allowed(policy, &candidates, seed));
         // Two copies at one location are one.
         let mut seen = BTreeSet::new();
         order.retain(|&at| seen.insert(at));
-        let wanted = wanted.min(order.len());
+        let wanted = match are_all_there {
+            true => wanted.min(order.len()),
+            false => wanted,
+        };
         let patience = self.settings.location_patience;
         let mut order = order.into_iter();
         let mut start = |under_way: &mut FuturesUnordered<_>, count: usize| {

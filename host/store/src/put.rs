@@ -410,11 +410,13 @@ impl Store {
         created_ms: u64,
         manifest: coder::ManifestSealed,
     ) -> Result<Done, Problem> {
+        // An upload goes on until it is ended, or its lease is over: its parts may have taken days.
+        let is_upload = commit.parts.is_some();
         let committed = match self.catalog.commit_object(commit).await {
             Ok(committed) => committed,
             Err(error) => {
                 let problem = Problem::from(error);
-                if matches!(problem.code, Code::ConditionFailed | Code::Quota) {
+                if !is_upload && matches!(problem.code, Code::ConditionFailed | Code::Quota) {
                     self.refuse(writing.version).await;
                 }
                 return Err(problem);

@@ -1,7 +1,7 @@
 //! Multipart uploads.
 //!
 //! Invariant: a part is the segments that its commit named, whatever came under its number before; an upload becomes an object at once, or
-//! not at all.
+//! not at all. One whose completion is refused goes on, so that it can be completed otherwise.
 
 use bytes::Bytes;
 use sc_metadata::{Part, Segment, TenantId, VersionId};
@@ -36,15 +36,17 @@ impl Store {
             )
             .await?;
         let policy = self.policy_for(&writing, &operation.policy).await?;
+        let now_ms = self.now_ms();
         let call = Call::SealUpload(coder::SealUpload {
             request: Some(request.clone()),
             datastore: for_coder(&writing.datastore),
+            created_ms: now_ms,
         });
         let Reply::UploadSealed(sealed) = self.coders.call(tenant, call, &[]).await?.0 else {
             return Err(unexpected());
         };
         let begun = self
-            .begin(&writing, &policy, self.now_ms(), Some(sealed.upload), &[])
+            .begin(&writing, &policy, now_ms, Some(sealed.upload), &[])
             .await;
         match begun {
             Ok(_) => {}

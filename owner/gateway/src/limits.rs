@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests that are served at once; more are told to come back. Default 256; each may hold four segments of a body, so lower it where
+    /// Requests that are served at once, signs of life aside; more are told to come back. Default 256; each may hold four segments of a body, so lower it where
     /// memory is short.
     pub requests: usize,
     /// Connections that are open at once; more wait to be accepted. Default 4096.

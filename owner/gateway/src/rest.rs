@@ -48,6 +48,9 @@ const OBJECT_ROUTE: &str = "/v1/datastores/{datastore}/objects/{*key}";
 /// The same path as the document has it, where `{key}` stands for one value, slashes escaped.
 const OBJECT_PATH: &str = "/v1/datastores/{datastore}/objects/{key}";
 
+/// The paths that tell that the gateway lives.
+pub(crate) const SIGNS_OF_LIFE: [&str; 2] = ["/healthz", "/v1/healthz"];
+
 /// Everything that is documented, and its document.
 fn documented() -> (Router<Arc<Shared>>, OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(openapi::frame())

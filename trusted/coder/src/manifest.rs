@@ -290,6 +290,7 @@ pub(crate) fn seal_upload(
     let head = storage::Head {
         key: operation.key.clone(),
         version: operation.version.clone(),
+        created_ms: call.created_ms,
         object: Some(object),
         ..Default::default()
     };

@@ -4,17 +4,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sc_client::kv::{Credentials, KvClient};
-use sc_transport::{Admission, Endpoint, LinkKey, Requester, Role, RpcSettings, os_entropy};
+use sc_transport::{
+    Admission, Endpoint, LinkKey, LinkState, Requester, Role, RpcSettings, os_entropy,
+};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
-use super::{Direct, Http, Remote};
+use super::{Direct, Http, Remote, RemoteError};
 use crate::keys::refuse_shared;
 use crate::kv::cli::ConnectionArgs;
 use crate::links::read_link_keys;
@@ -22,6 +25,8 @@ use crate::wrong_use;
 
 /// More than any token or file of credentials has, in bytes.
 const SECRET_FILE_MAX: u64 = 1 << 20;
+/// How long a store may take to answer on a new link.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
 /// What a token begins with.
 const TOKEN_PREFIX: &str = "sc_";
 
@@ -174,7 +179,44 @@ async fn store(url: &str, arguments: &ConnectionArgs) -> anyhow::Result<KvClient
         .await
         .map_err(|error| wrong_use(error.to_string()))
         .context("--url and --link-keys")?;
+    answering(&link, &endpoint, arguments.link_keys.is_some()).await?;
     Ok(KvClient::new(link, credentials))
+}
+
+/// Waits until the store has answered on its link.
+///
+/// # Errors
+/// It has not, within [`STORE_PATIENCE`]; the message says where it was looked for, and what to look at.
+async fn answering(
+    link: &Requester,
+    endpoint: &Endpoint,
+    has_link_keys: bool,
+) -> Result<(), RemoteError> {
+    let mut state = link.state();
+    let is_up = |state: &LinkState| matches!(state, LinkState::Up(_));
+    let up = tokio::time::timeout(STORE_PATIENCE, state.wait_for(is_up));
+    if let Ok(Ok(_)) = up.await {
+        return Ok(());
+    }
+    let why = match &*link.state().borrow() {
+        LinkState::Down { why: Some(why) } => why.clone(),
+        _ => format!(
+            "nobody has answered there within {} s",
+            STORE_PATIENCE.as_secs()
+        ),
+    };
+    let keys = match (endpoint, has_link_keys) {
+        (Endpoint::Tcp { .. }, true) => ", and do the two --link-keys name each other's public key",
+        (Endpoint::Tcp { .. }, false) => ", and does it do without --link-keys",
+        _ => "",
+    };
+    Err(RemoteError::Unreachable {
+        url: endpoint.to_string(),
+        cause: why,
+        fix: format!(
+            "does `securecloud up --processes` or `securecloud store` run, is this the address that it printed (`up` has it in DIR/urls.json, too, as `store`){keys}?"
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use sc_client::kv::{
 use serde_json::Value;
 
 use super::{
-    Condition, DatastoreChange, Deleted, Document, NewDatastore, NewObject, Object, Page, Query,
-    Reading, RemoteError, entries,
+    By, Condition, DatastoreChange, Deleted, Document, NewDatastore, NewObject, Object, Page,
+    Query, Reading, RemoteError, entries,
 };
 use crate::kv::cli::{Version, version_text};
 use crate::kv::quantity::{ByteRange, Pair};
@@ -235,5 +235,6 @@ fn out_of_range(bytes: u64) -> RemoteError {
         code: "range".to_owned(),
         title: "the range lies outside the object".to_owned(),
         detail: format!("it has {bytes} bytes"),
+        by: By::Store,
     }
 }

@@ -6,12 +6,21 @@ use sc_client::kv::KvError;
 use sc_proto::store::problem::Code;
 use sc_transport::RpcError;
 
+/// Who was spoken to, and so what whoever asks has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A gateway, which goes by tokens.
+    Gateway,
+    /// The store itself, whose coder goes by certificates.
+    Store,
+}
+
 /// Why a request was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum RemoteError {
     /// The word of the gateway or the store; [`Self::code`] says who acts.
-    #[error("{}", told(.title, .detail, .code))]
+    #[error("{}", told(.title, .detail, .code, *.by))]
     Problem {
         /// The kind, as a word: the same by either way.
         code: String,
@@ -19,6 +28,8 @@ pub(crate) enum RemoteError {
         title: String,
         /// What is wrong this time.
         detail: String,
+        /// Who says so.
+        by: By,
     },
     /// Nobody was reached.
     #[error("{url} is not reached: {cause}; {fix}")]
@@ -28,7 +39,7 @@ pub(crate) enum RemoteError {
         /// What happened.
         cause: String,
         /// What to do.
-        fix: &'static str,
+        fix: String,
     },
     /// Whoever answers there is no gateway.
     #[error("{url} answers with status {status} and no problem document: is it a gateway's URL?")]
@@ -98,7 +109,7 @@ impl RemoteError {
 }
 
 /// A problem in one line: what it is, this time's particulars, and what mends it.
-fn told(title: &str, detail: &str, code: &str) -> String {
+fn told(title: &str, detail: &str, code: &str, by: By) -> String {
     let mut text = match (title, detail) {
         (title, "") => title.to_owned(),
         ("", detail) => detail.to_owned(),
@@ -108,7 +119,7 @@ fn told(title: &str, detail: &str, code: &str) -> String {
     if text.is_empty() {
         text.push_str(code);
     }
-    if let Some(fix) = fix(code) {
+    if let Some(fix) = fix(code, by) {
         text.push_str("; ");
         text.push_str(fix);
     }
@@ -116,8 +127,14 @@ fn told(title: &str, detail: &str, code: &str) -> String {
 }
 
 /// What mends a problem, where its detail does not say so.
-fn fix(code: &str) -> Option<&'static str> {
+fn fix(code: &str, by: By) -> Option<&'static str> {
     Some(match code {
+        "forbidden" if by == By::Store => {
+            "name the file of credentials that grant this, with --key: the owner makes them with `securecloud credentials issue`"
+        }
+        "not-provisioned" if by == By::Store => {
+            "a gateway on the owner's folder brings the coder its root: start one at this store"
+        }
         "unauthenticated" => {
             "name the file of a token that is neither deleted nor expired, with --token"
         }
@@ -131,6 +148,7 @@ fn fix(code: &str) -> Option<&'static str> {
         "no-policy" => {
             "`securecloud kv policy ls` tells what there is, and `policy create` makes one"
         }
+        "upload-gone" => "`securecloud kv upload ls` tells which are under way",
         "no-token" => "`securecloud kv token ls` tells what there is",
         "not-empty" => "delete what is in it first: `securecloud kv rm -r --versions NAME`",
         "quota" => {
@@ -157,16 +175,18 @@ impl From<KvError> for RemoteError {
                 code: word(code).to_owned(),
                 title: String::new(),
                 detail: message,
+                by: By::Store,
             },
             KvError::Link(RpcError::Deadline) => Self::Problem {
                 code: "late".to_owned(),
                 title: "the store did not answer in time".to_owned(),
                 detail: String::new(),
+                by: By::Store,
             },
             KvError::Link(cause) => Self::Unreachable {
                 url: "the store".to_owned(),
                 cause: cause.to_string(),
-                fix: "does it run at --url, and does --link-keys name its public key?",
+                fix: "it was there at first: does it still run?".to_owned(),
             },
             KvError::NotAuthentic => Self::NotAuthentic,
             KvError::Malformed(what) => Self::Malformed(what),
@@ -211,6 +231,7 @@ mod tests {
             code: "no-datastore".into(),
             title: "There is no such datastore".into(),
             detail: "there is no datastore named logs".into(),
+            by: By::Gateway,
         };
 
         let text = error.to_string();
@@ -222,7 +243,16 @@ mod tests {
 
     #[test]
     fn a_problem_without_words_is_told_by_its_code() {
-        assert_eq!(told("", "", "method"), "method");
-        assert_eq!(told("", "why", "method"), "why");
+        assert_eq!(told("", "", "method", By::Gateway), "method");
+        assert_eq!(told("", "why", "method", By::Gateway), "why");
+    }
+
+    #[test]
+    fn who_shows_a_token_is_told_of_tokens_and_who_shows_a_certificate_of_certificates() {
+        let refusal = |by| told("It is not granted", "", "forbidden", by);
+
+        assert!(refusal(By::Gateway).contains("kv token create"));
+        assert!(refusal(By::Store).contains("credentials issue"));
+        assert!(!refusal(By::Store).contains("token"));
     }
 }

@@ -17,8 +17,8 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::encoding::{self, component, query};
 use super::{
-    Condition, DatastoreChange, Deleted, Document, NewDatastore, NewObject, NewToken, Object, Page,
-    Query, Reading, RemoteError, entries,
+    By, Condition, DatastoreChange, Deleted, Document, NewDatastore, NewObject, NewToken, Object,
+    Page, Query, Reading, RemoteError, entries,
 };
 use crate::kv::cli::{Version, version_text};
 use crate::kv::name::shown;
@@ -99,6 +99,7 @@ impl Http {
                 code: "condition-failed".to_owned(),
                 title: "The condition does not hold".to_owned(),
                 detail: "another version is current".to_owned(),
+                by: By::Gateway,
             })
     }
 
@@ -306,6 +307,25 @@ impl Http {
     /// Deletes a token.
     pub(crate) async fn delete_token(&self, id: &str) -> Result<(), RemoteError> {
         let path = format!("/v1/tokens/{}", component(id));
+        self.0.ask(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// A page of the uploads of a datastore that are under way, and where the next one begins.
+    pub(crate) async fn uploads(
+        &self,
+        datastore: &str,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<Document>, Option<String>), RemoteError> {
+        let parameters = query(&[("datastore", Some(datastore)), ("cursor", cursor)]);
+        let path = format!("/v1/uploads{parameters}");
+        let page: Value = self.0.json(Method::GET, &path, None).await?;
+        let next = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        Ok((entries(page, "uploads")?, next))
+    }
+
+    /// Ends an upload without a trace.
+    pub(crate) async fn abort_upload(&self, id: &str) -> Result<(), RemoteError> {
+        let path = format!("/v1/uploads/{}", component(id));
         self.0.ask(Method::DELETE, &path, None).await.map(drop)
     }
 

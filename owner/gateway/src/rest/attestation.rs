@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::caller::Caller;
+use super::extract::NoQuery;
 use crate::gateway::{Shared, Statement};
 
 /// The coders that hold, or wait for, the tenant's root.
@@ -25,7 +26,11 @@ pub(super) struct Attestation {
     operation_id = "getAttestation",
     responses((status = 200, description = "What the coders said of themselves", body = Attestation)),
 )]
-pub(super) async fn get(_caller: Caller, State(shared): State<Arc<Shared>>) -> Json<Attestation> {
+pub(super) async fn get(
+    _caller: Caller,
+    _: NoQuery,
+    State(shared): State<Arc<Shared>>,
+) -> Json<Attestation> {
     Json(Attestation {
         coders: shared.statements.statements(),
     })

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
-use crate::tokens::{Record, Right, Scope, TokenText};
+use crate::tokens::{Grants, Record, Right, Scope, TokenText};
 
 /// The bearer of a valid token.
 pub(super) struct Caller {
@@ -41,6 +41,20 @@ impl Caller {
             Kind::FORBIDDEN,
             format!(
                 "the token does not grant the right {} over the datastores *",
+                right.as_str()
+            ),
+        ))
+    }
+
+    /// Goes on only where all of `grants` is granted to the token itself.
+    pub(super) fn may_grant(&self, grants: &Grants) -> Result<(), Problem> {
+        let Some((right, datastores)) = self.record.grants.exceeded_by(grants) else {
+            return Ok(());
+        };
+        Err(Problem::new(
+            Kind::FORBIDDEN,
+            format!(
+                "no token grants more than the one that makes it, and this one lacks the right {} over the datastores {datastores}",
                 right.as_str()
             ),
         ))

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::document::{self, Entry};
-use super::extract::{JsonOf, PathOf};
+use super::extract::{JsonOf, NoQuery, PathOf};
 use super::openapi::DatastoreEntry;
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
@@ -94,6 +94,7 @@ pub(super) struct DatastoreList {
 )]
 pub(super) async fn list(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<DatastoreList>, Problem> {
     let entries = document::entries(&shared.client.datastores().await?, "datastores")?;
@@ -119,6 +120,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     JsonOf(new): JsonOf<NewDatastore>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Entry>), Problem> {
@@ -157,6 +159,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn get(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
 ) -> Result<Json<Entry>, Problem> {
@@ -178,6 +181,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn update(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
     JsonOf(patch): JsonOf<DatastorePatch>,
@@ -211,6 +215,7 @@ pub(super) async fn update(
 )]
 pub(super) async fn delete(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
 ) -> Result<StatusCode, Problem> {

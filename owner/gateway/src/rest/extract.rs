@@ -49,6 +49,22 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for QueryOf<T> {
     }
 }
 
+/// No parameters behind the question mark: the path takes none.
+pub(super) struct NoQuery;
+
+impl FromRequestParts<Arc<Shared>> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Shared>) -> Result<Self, Problem> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => Err(Problem::malformed(
+                "this path and method take no parameters behind the question mark",
+            )),
+        }
+    }
+}
+
 /// A JSON body.
 pub(super) struct JsonOf<T>(pub(super) T);
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::caller::Caller;
+use super::extract::NoQuery;
 use crate::gateway::Shared;
 use crate::problem::Problem;
 use crate::tokens::Right;
@@ -40,7 +41,7 @@ pub(super) struct Health {
     security(()),
     responses((status = 200, description = "The gateway lives", body = Health)),
 )]
-pub(super) async fn get(State(shared): State<Arc<Shared>>) -> Json<Health> {
+pub(super) async fn get(_: NoQuery, State(shared): State<Arc<Shared>>) -> Json<Health> {
     let statements = shared.statements.statements();
     Json(Health {
         status: "ok",
@@ -58,7 +59,11 @@ pub(super) async fn get(State(shared): State<Arc<Shared>>) -> Json<Health> {
     security((), ("bearer" = [])),
     responses((status = 200, description = "Numbers in Prometheus' text format", body = String, content_type = "text/plain")),
 )]
-pub(super) async fn metrics(_: MayMeasure, State(shared): State<Arc<Shared>>) -> Response {
+pub(super) async fn metrics(
+    _: MayMeasure,
+    _: NoQuery,
+    State(shared): State<Arc<Shared>>,
+) -> Response {
     let mut text = shared.numbers.as_ref().map_or_else(String::new, |it| it());
     shared.stats.render(&mut text);
     ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response()

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::document::{self, Entry};
-use super::extract::{JsonOf, PathOf};
+use super::extract::{JsonOf, NoQuery, PathOf};
 use super::openapi::{LocationEntry, LocationSettings};
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
@@ -72,6 +72,7 @@ impl LocationState {
 )]
 pub(super) async fn list(
     _caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<LocationList>, Problem> {
     let locations = document::entries(&shared.client.locations().await?, "locations")?;
@@ -93,6 +94,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn put(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
     JsonOf(change): JsonOf<LocationChange>,

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Caller;
 use super::condition;
-use super::extract::{PathOf, QueryOf, cursor, header_text, object_body, promised_length};
+use super::extract::{NoQuery, PathOf, QueryOf, cursor, header_text, object_body, promised_length};
 use super::metadata;
 use super::object::{
     KEY_BYTES_MAX, ObjectHead, STORAGE_POLICY, VERSION, check_key, parse_version, secret,
@@ -166,6 +166,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn put(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf((datastore, key)): PathOf<(String, String)>,
     request: Request,

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::document::{self, Entry};
-use super::extract::{JsonOf, OptionalJsonOf, PathOf};
+use super::extract::{JsonOf, NoQuery, OptionalJsonOf, PathOf};
 use super::openapi::{PolicyDefinition, PolicyEntry};
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
@@ -34,6 +34,7 @@ pub(super) struct PolicyList {
 )]
 pub(super) async fn list(
     _caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<PolicyList>, Problem> {
     let policies = document::entries(&shared.client.policies().await?, "policies")?;
@@ -51,6 +52,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(
     _caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
 ) -> Result<Json<Entry>, Problem> {
@@ -75,6 +77,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn put(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
     JsonOf(definition): JsonOf<Map<String, Value>>,
@@ -100,6 +103,7 @@ pub(super) async fn put(
 )]
 pub(super) async fn simulate(
     _caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(name): PathOf<String>,
     OptionalJsonOf(definition): OptionalJsonOf<Map<String, Value>>,

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Caller;
-use super::extract::{JsonOf, PathOf, QueryOf};
+use super::extract::{JsonOf, NoQuery, PathOf, QueryOf};
 use super::object::time_text;
 use super::objects::page_limit;
 use crate::gateway::Shared;
 use crate::problem::{Kind, Problem};
 use crate::tokens::{
-    Grant, RECORD_KIND, Record, Right, TokenError, TokenRequest, from_hex, mint_with_record,
+    Grant, Grants, RECORD_KIND, Record, Right, TokenError, TokenRequest, from_hex, mint_with_record,
 };
 
 /// A new token.
@@ -140,7 +140,7 @@ pub(super) async fn list(
     }))
 }
 
-/// Makes a token. Its text is in the answer, and nowhere else.
+/// Makes a token, which grants no more than the one that asks. Its text is in the answer, and nowhere else.
 #[utoipa::path(
     post,
     path = "/v1/tokens",
@@ -151,10 +151,12 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     JsonOf(new): JsonOf<NewToken>,
 ) -> Result<Response, Problem> {
     caller.may_everywhere(Right::Administer)?;
+    caller.may_grant(&Grants::new(new.grants.clone())?)?;
     let request = TokenRequest {
         label: new.label,
         grants: new.grants,
@@ -183,6 +185,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn delete(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(id): PathOf<String>,
 ) -> Result<StatusCode, Problem> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::LOCATION;
+use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::caller::Caller;
 use super::condition;
 use super::document::{self, Entry};
-use super::extract::{JsonOf, PathOf, QueryOf, cursor, object_body, promised_length};
+use super::extract::{JsonOf, NoQuery, PathOf, QueryOf, cursor, object_body, promised_length};
 use super::metadata;
 use super::object::{check_key, key_text, secret, time_text, version_of};
 use super::objects::{page_limit, stored};
@@ -71,7 +71,7 @@ pub(super) struct UploadInfo {
     datastore: String,
     /// The object's key.
     key: String,
-    /// When it began, by the store's clock; absent in the answer to its beginning.
+    /// When it began, by the store's clock; absent in the answer to its beginning, and where the store has not kept it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     created: Option<String>,
@@ -163,7 +163,7 @@ pub(super) struct PartName {
     /// Its number.
     #[schema(minimum = 1, maximum = 10000)]
     part: u32,
-    /// Its entity tag.
+    /// Its entity tag, with the quotation marks of the header `ETag` or without.
     #[schema(max_length = 256)]
     etag: String,
 }
@@ -229,7 +229,8 @@ pub(super) async fn list(
             id: id_of(&upload),
             datastore: upload.datastore,
             key: key_text(&head.key).0,
-            created: Some(time_text(head.created_ms)),
+            // One that an earlier version of the store has begun does not say.
+            created: (head.created_ms > 0).then(|| time_text(head.created_ms)),
             content_type: secret(head).content_type.clone(),
         });
     }
@@ -248,6 +249,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     JsonOf(new): JsonOf<NewUpload>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<UploadInfo>), Problem> {
@@ -311,14 +313,20 @@ pub(super) async fn parts(
     operation_id = "putPart",
     params(super::openapi::PartPath),
     request_body(content = inline(super::openapi::Content), content_type = "application/octet-stream", description = "The part's bytes"),
-    responses((status = 200, description = "It is stored", body = Part)),
+    responses((
+        status = 200,
+        description = "It is stored",
+        body = Part,
+        headers(("ETag" = String, description = "What completion must name it by, as an entity tag")),
+    )),
 )]
 pub(super) async fn put_part(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf((id, part)): PathOf<(String, u32)>,
     request: Request,
-) -> Result<Json<Part>, Problem> {
+) -> Result<([(HeaderName, String); 1], Json<Part>), Problem> {
     let upload = upload_of(&id)?;
     caller.may(Right::Write, &upload.datastore)?;
     check_part(part)?;
@@ -330,11 +338,13 @@ pub(super) async fn put_part(
         limits.body_timeout,
     );
     let receipt = shared.client.put_part(&upload, part, "", body).await?;
-    Ok(Json(Part {
+    let tag = format!("\"{}\"", receipt.etag);
+    let stored = Part {
         part,
         etag: receipt.etag,
         bytes: receipt.bytes,
-    }))
+    };
+    Ok(([(ETAG, tag)], Json(stored)))
 }
 
 /// Makes the parts that are named an object, all at once.
@@ -356,6 +366,7 @@ pub(super) async fn put_part(
 )]
 pub(super) async fn complete(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(id): PathOf<String>,
     headers: HeaderMap,
@@ -364,7 +375,7 @@ pub(super) async fn complete(
     let upload = upload_of(&id)?;
     caller.may(Right::Write, &upload.datastore)?;
     let parts = completion.parts.into_iter();
-    let parts: Vec<_> = parts.map(|it| (it.part, it.etag)).collect();
+    let parts: Vec<_> = parts.map(|it| (it.part, unquoted(&it.etag))).collect();
     check_parts(&parts)?;
     let condition =
         condition::of_write(&shared.client, &upload.datastore, &upload.key, &headers).await?;
@@ -387,6 +398,7 @@ pub(super) async fn complete(
 )]
 pub(super) async fn abort(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
     PathOf(id): PathOf<String>,
 ) -> Result<StatusCode, Problem> {
@@ -394,6 +406,12 @@ pub(super) async fn abort(
     caller.may(Right::Write, &upload.datastore)?;
     shared.client.abort_upload(&upload).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A part's entity tag, which may come as the header `ETag` has it.
+fn unquoted(etag: &str) -> String {
+    let inner = etag.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inner.unwrap_or(etag).to_owned()
 }
 
 fn check_part(part: u32) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::caller::Caller;
 use super::document;
+use super::extract::NoQuery;
 use crate::gateway::Shared;
 use crate::problem::Problem;
 use crate::tokens::Right;
@@ -22,6 +23,7 @@ use crate::tokens::Right;
 )]
 pub(super) async fn get(
     caller: Caller,
+    _: NoQuery,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<Value>, Problem> {
     caller.may_everywhere(Right::List)?;

@@ -1,6 +1,7 @@
 //! Requests are admitted while there is room, and told to come back otherwise.
 //!
-//! Invariant: a request counts until its answer's last byte is handed on or given up.
+//! Invariant: a request counts until its answer's last byte is handed on or given up; a sign of life takes no room, so that whoever looks
+//! after the gateway does not take one that is busy for one that is dead.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -20,6 +21,7 @@ use tower_service::Service as _;
 
 use super::Answered;
 use crate::problem::{Kind, Problem};
+use crate::rest::SIGNS_OF_LIFE;
 use crate::stats::{Counted, Stats};
 
 /// The way to the router.
@@ -40,11 +42,12 @@ impl Admission {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Held>, Infallible> {
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+        let permit = Arc::clone(&self.room).try_acquire_owned().ok();
+        if permit.is_none() && !SIGNS_OF_LIFE.contains(&request.uri().path()) {
             self.stats.turned_away.fetch_add(1, Relaxed);
             let busy = Problem::new(Kind::BUSY, "too many requests are served: come back later");
             return Ok(self.hand_on(busy.into_response(), None));
-        };
+        }
         let counted = Counted::new(&self.stats, under_way as UnderWay);
         let mut router = self.router.clone();
         let answered = AssertUnwindSafe(router.call(request)).catch_unwind().await;
@@ -65,7 +68,7 @@ fn broken() -> Response<Body> {
 }
 
 type UnderWay = fn(&Stats) -> &std::sync::atomic::AtomicU64;
-type Room = (OwnedSemaphorePermit, Counted<UnderWay>);
+type Room = (Option<OwnedSemaphorePermit>, Counted<UnderWay>);
 
 fn under_way(stats: &Stats) -> &std::sync::atomic::AtomicU64 {
     &stats.under_way

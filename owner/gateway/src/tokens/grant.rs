@@ -144,6 +144,25 @@ impl Grants {
         self.rights(scope) != 0
     }
 
+    /// The first right, and what it is over, that `other` grants and this does not.
+    ///
+    /// One pattern has to cover another by itself: several that cover it together do not count.
+    pub(crate) fn exceeded_by<'o>(&self, other: &'o Self) -> Option<(Right, &'o str)> {
+        let asked = other.0.iter().flat_map(|grant| {
+            let each = grant.datastores.iter();
+            each.flat_map(|pattern| grant.rights.iter().map(|right| (*right, &**pattern)))
+        });
+        let is_granted = |right: Right, pattern: &str| {
+            self.0.iter().any(|grant| {
+                let mut own = grant.datastores.iter();
+                grant.rights.contains(&right) && own.any(|it| includes(it, pattern))
+            })
+        };
+        asked
+            .into_iter()
+            .find(|(right, pattern)| !is_granted(*right, pattern))
+    }
+
     fn rights(&self, scope: Scope<'_>) -> u8 {
         let grants = self.0.iter().filter(|grant| {
             let mut names = grant.datastores.iter();
@@ -166,6 +185,14 @@ fn check_pattern(name: &str) -> Result<(), TokenError> {
         ));
     }
     Ok(())
+}
+
+/// Whether whatever `other` stands for is among what `pattern` stands for.
+fn includes(pattern: &str, other: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => other.starts_with(beginning),
+        None => other == pattern,
+    }
 }
 
 fn covers(pattern: &str, scope: Scope<'_>) -> bool {
@@ -216,6 +243,34 @@ mod tests {
 
         assert!(grants.allow(Right::Administer, Scope::Everything));
         assert!(!grants.allow(Right::Read, Scope::Everything));
+    }
+
+    #[test]
+    fn grants_exceed_others_in_a_right_or_in_what_it_is_over() {
+        let own = grants(&[
+            ("logs-*", &[Right::Read, Right::List]),
+            ("tmp", &Right::ALL),
+        ]);
+
+        for (name, rights) in [
+            ("logs-a", &[Right::Read][..]),
+            ("logs-*", &[Right::List, Right::Read]),
+            ("logs-a*", &[Right::Read]),
+            ("tmp", &Right::ALL),
+        ] {
+            let asked = grants(&[(name, rights)]);
+            assert_eq!(own.exceeded_by(&asked), None, "{name}");
+        }
+        for (name, right) in [
+            ("logs-a", Right::Write),
+            ("logs*", Right::Read),
+            ("*", Right::Read),
+            ("tmp*", Right::Read),
+            ("other", Right::Read),
+        ] {
+            let asked = grants(&[("tmp", &[Right::Read]), (name, &[right])]);
+            assert_eq!(own.exceeded_by(&asked), Some((right, name)));
+        }
     }
 
     #[test]

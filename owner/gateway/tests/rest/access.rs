@@ -193,3 +193,26 @@ async fn numbers_are_told_to_whoever_may_list_everything() {
     );
     assert_eq!(served.status(&weak, Method::GET, "/metrics").await, 403);
 }
+
+#[tokio::test]
+async fn a_token_makes_none_that_grants_more_than_itself() {
+    let served = Served::start().await;
+    let maker = served.mint("*", &[Right::Administer, Right::Read]).await;
+    let bearer = format!("Bearer {maker}");
+    let headers = [
+        ("authorization", &*bearer),
+        ("content-type", "application/json"),
+    ];
+    let made = async |grants: serde_json::Value| {
+        let body = json!({ "grants": grants }).to_string();
+        let answer = served.send_bare(Method::POST, "/v1/tokens", &headers, body);
+        answer.await
+    };
+
+    let less = made(json!([{"datastores": ["logs"], "rights": ["read"]}])).await;
+    let more = made(json!([{"datastores": ["logs"], "rights": ["read", "write"]}])).await;
+
+    assert_eq!(less.status, StatusCode::CREATED, "{}", less.text());
+    more.assert_problem(403, "forbidden");
+    assert!(more.text().contains("the right write"), "{}", more.text());
+}

@@ -203,3 +203,28 @@ async fn every_answer_to_a_broken_store_is_documented() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_parameter_that_no_path_knows_is_refused_everywhere() {
+    let served = Served::start().await;
+
+    for (method, path, operation) in operations(&served).await {
+        let required = operation["parameters"].as_array().into_iter().flatten();
+        let required = required.filter(|it| it["in"] == "query" && it["required"] == true);
+        let known = required.map(|it| format!("{}=a&", it["name"].as_str().unwrap()));
+        let path = format!("{path}?{}misspelt=1", known.collect::<String>());
+        let headers = [("content-type", "application/json")];
+
+        let answer = served.send(method.clone(), &path, &headers, "{}").await;
+
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{method} {path}");
+        if method != Method::HEAD {
+            answer.assert_problem(400, "malformed");
+            let text = answer.text();
+            assert!(
+                text.contains("misspelt") || text.contains("question mark"),
+                "{method} {path}: {text}"
+            );
+        }
+    }
+}

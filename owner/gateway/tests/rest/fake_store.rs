@@ -801,6 +801,7 @@ impl FakeStore {
         let call = coder::SealUpload {
             request: Some(request),
             datastore: Some(self.row(&it.datastore)?),
+            created_ms: 1_700_000_000_000,
         };
         let Reply::UploadSealed(made) = self.ask(Call::SealUpload(call), &[])?.0 else {
             return Err(malformed());

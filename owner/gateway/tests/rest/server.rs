@@ -62,11 +62,17 @@ async fn requests_beyond_the_bound_are_told_to_come_back() {
     tokio::time::sleep(Duration::from_millis(200)).await;
 
     let busy = served.get("/v1/datastores").await;
+    let alive = served.get("/healthz").await;
+    let alive_too = served.get("/v1/healthz").await;
     slow.write_all(b"0123456789").await.unwrap();
     let mut answer = [0; 12];
     slow.read_exact(&mut answer).await.unwrap();
 
     busy.assert_problem(503, "busy");
+    assert_eq!(
+        (alive.status, alive_too.status),
+        (200.try_into().unwrap(), 200.try_into().unwrap())
+    );
     assert_eq!(busy.header("retry-after"), "1");
     assert_eq!(&answer, b"HTTP/1.1 201");
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -35,6 +35,7 @@ async fn parts_in_any_order_become_an_object() {
     let got = served.get("/v1/datastores/logs/objects/a/b").await;
 
     assert_eq!(listed["uploads"][0]["id"], begun.json()["id"]);
+    assert_eq!(listed["uploads"][0]["created"], "2023-11-14T22:13:20.000Z");
     assert_eq!(parts["parts"].as_array().unwrap().len(), 2);
     assert_eq!(done.status, StatusCode::CREATED, "{}", done.text());
     assert_eq!(got.body, "hello world");
@@ -63,4 +64,24 @@ async fn an_upload_that_is_over_takes_no_part() {
         .put(&format!("{upload}/parts/0"), "x")
         .await
         .assert_problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn a_part_is_named_by_the_tag_in_its_header_as_well() {
+    let served = Served::start().await;
+    served.make_datastore("logs", false).await;
+    let new = json!({"datastore": "logs", "key": "a"});
+    let begun = served.send_json(Method::POST, "/v1/uploads", &new).await;
+    let upload = begun.header("location").to_owned();
+
+    let part = served.put(&format!("{upload}/parts/1"), "x").await;
+    let tag = part.header("etag").to_owned();
+    let completion = json!({"parts": [{"part": 1, "etag": tag}]});
+    let done = served
+        .send_json(Method::POST, &format!("{upload}/complete"), &completion)
+        .await;
+
+    let quoted = format!("\"{}\"", part.json()["etag"].as_str().unwrap());
+    assert_eq!(tag, quoted);
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text());
 }

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_rustls::rustls::{self, ClientConfig};
 
-use crate::kv::remote::RemoteError;
+use crate::kv::remote::{By, RemoteError};
 use crate::wrong_use;
 
 /// How long nothing may move before a request is given up: longer than the gateway itself waits.
@@ -197,11 +197,13 @@ impl Exchange {
                 code: problem.code,
                 title: problem.title,
                 detail: problem.detail,
+                by: By::Gateway,
             },
             (None, Some((code, title))) => RemoteError::Problem {
                 code: code.to_owned(),
                 title: title.to_owned(),
                 detail: String::new(),
+                by: By::Gateway,
             },
             (None, None) => RemoteError::NotAGateway {
                 url: self.base.clone(),
@@ -225,7 +227,7 @@ impl Exchange {
         RemoteError::Unreachable {
             url: self.base.clone(),
             cause: last,
-            fix,
+            fix: fix.to_owned(),
         }
     }
 }
