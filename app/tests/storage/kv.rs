@@ -348,7 +348,7 @@ fn uploads_that_nobody_completes_are_listed_and_ended() {
 }
 
 #[test]
-fn a_location_that_does_not_answer_is_told_loudly_and_stat_names_those_that_fall_silent() {
+fn a_location_that_does_not_answer_is_not_added_and_stat_names_those_that_fall_silent() {
     let folder = tempfile::tempdir().unwrap();
     let up = folder.path().join("up");
     std::fs::create_dir(&up).unwrap();
@@ -359,20 +359,18 @@ fn a_location_that_does_not_answer_is_told_loudly_and_stat_names_those_that_fall
     let kv = Kv::through(&system, &up);
     tree(&up);
 
-    let added = kv.fed(&["location", "add", "far", &settings], &[]);
+    let added = kv.run(&["location", "add", "far", &settings]);
     kv.run(&["datastore", "create", "photos", "--policy", "cold"]);
     kv.run(&["put", "tree/sub/b.txt", "photos/large"]);
     let before = kv.run(&["stat", "photos/large"]);
     backend.end();
     let after = kv.run(&["stat", "photos/large"]);
-    let silent = settings.replace(r#""kind""#, r#""link_key": null, "kind""#);
-    let silent = kv.fed(&["location", "add", "silent", &silent], &[]);
+    let (code, silent) = kv.refused(&["location", "add", "silent", &settings]);
 
-    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!said(&added).contains("WARNING"), "{}", said(&added));
+    assert!(added.contains("is known, and answers"), "{added}");
     assert!(before.contains("nothing is owed\n"), "{before}");
     assert!(after.contains("out of reach: far not answering"), "{after}");
-    assert!(silent.status.success(), "{}", said(&silent));
-    assert!(said(&silent).contains("WARNING: location silent does not answer"));
+    assert_eq!(code, Some(2), "{silent}");
+    assert!(silent.contains("does it admit this store"), "{silent}");
     system.end();
 }
