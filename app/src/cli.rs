@@ -13,6 +13,9 @@ use sc_program::{OBLIVIOUS_MATCHES_MAX, THREADS_MAX};
 /// Publications in one batch, at most, if nothing else is asked for.
 pub(crate) const BATCH_DEFAULT: u32 = 512;
 
+/// The heading of what more than one command takes, behind each command's own.
+pub(crate) const SHARED: &str = "Options of every command";
+
 /// Routing and storage in clouds that may not see your data.
 ///
 /// Settings come from a TOML file, from the environment and from arguments, in rising order.
@@ -20,10 +23,10 @@ pub(crate) const BATCH_DEFAULT: u32 = 512;
 #[command(name = "securecloud", version, max_term_width = 110)]
 pub(crate) struct Cli {
     /// The configuration file: a table for each command, e.g. `[scbr]`, with its long arguments as keys
-    #[arg(long, value_name = "FILE", global = true, env = "SECURECLOUD_CONFIG")]
+    #[arg(long, value_name = "FILE", global = true, env = "SECURECLOUD_CONFIG", help_heading = SHARED)]
     pub(crate) config: Option<PathBuf>,
     /// Prints the settings in force, as a configuration file, and ends
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = SHARED)]
     pub(crate) print_config: bool,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

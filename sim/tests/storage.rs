@@ -225,6 +225,37 @@ async fn copies_of_a_manifest_or_of_a_removal_that_fail_go_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_is_done_is_never_told_as_failed() {
+    let world = world().await;
+    let (client, cold) = (&world.client, under("cold"));
+    make(client, "kept", true).await;
+    for datastore in ["data", "kept"] {
+        let put = client.put_bytes(datastore, b"k", &cold, content(100));
+        put.await.unwrap();
+    }
+    let down = |is_down: bool| {
+        let sites = world.sites[2..].iter();
+        sites.for_each(|site| site.faults.set_down(is_down));
+    };
+
+    down(true);
+    let deleted = client.delete("data", b"k", None, Condition::None).await;
+    let marked = client.delete("kept", b"k", None, Condition::None).await;
+    down(false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let again = client.delete("data", b"k", None, Condition::None).await;
+
+    let (deleted, marked, again) = (deleted.unwrap(), marked.unwrap(), again.unwrap());
+    assert!(deleted.version.is_some() && !deleted.is_sure, "{deleted:?}");
+    assert!(marked.is_marker && !marked.is_sure, "{marked:?}");
+    assert!(again.version.is_none() && again.is_sure, "{again:?}");
+    for datastore in ["data", "kept"] {
+        let gone = client.head(datastore, b"k", None).await;
+        assert_eq!(gone.unwrap_err().code(), Some(Code::NotFound));
+    }
+}
+
+#[tokio::test]
 async fn a_fragment_that_rots_is_left_out() {
     let world = world().await;
     let stored = content(100_000);

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::name::{ObjectName, Prefix};
 use super::quantity::{ByteRange, Pair, parse_bytes};
-use crate::cli::Verbosity;
+use crate::cli::{SHARED, Verbosity};
 
 /// Objects that are moved at once where nothing else is asked for.
 const JOBS_DEFAULT: u8 = 4;
@@ -38,9 +38,6 @@ impl KvArgs {
         }
     }
 }
-
-/// The heading of what every command of `kv` takes.
-const SHARED: &str = "Options of every command";
 
 /// Where the store is, and what opens it.
 #[derive(Debug, Args)]

@@ -86,6 +86,8 @@ pub(crate) struct Deleted {
     /// The version that is gone, or the delete marker that was made.
     pub(crate) version: Option<String>,
     pub(crate) is_marker: bool,
+    /// Whether enough locations keep that it is deleted.
+    pub(crate) is_sure: bool,
 }
 
 /// A datastore that is to be made.

@@ -12,8 +12,11 @@ use super::cli::{RmArgs, version_text};
 use super::name::{ObjectName, Prefix, shown};
 use super::quantity::shown_bytes;
 use super::remote::{Object, Objects, Query};
-use crate::report::line;
+use crate::report::{line, note};
 use crate::wrong_use;
+
+/// What to know of an object that is deleted while too few locations answer.
+const UNSURE: &str = "is deleted, but too few locations answer to make sure that it stays so: delete it again when they do";
 
 pub(super) async fn run(kv: &Kv, arguments: RmArgs) -> anyhow::Result<()> {
     match arguments.recursive {
@@ -37,6 +40,9 @@ async fn one(kv: &Kv, arguments: RmArgs) -> anyhow::Result<()> {
         anyhow::bail!(
             "{what}, so nothing was deleted: `securecloud kv ls` tells what there is, and with --force this is no error"
         );
+    }
+    if !deleted.is_sure {
+        note(&format!("{name} {UNSURE}"));
     }
     kv.result(
         || json!({ "key": name.key, "version": deleted.version, "is_delete_marker": deleted.is_marker }),
@@ -81,6 +87,9 @@ async fn all(kv: &Kv, arguments: &RmArgs) -> anyhow::Result<()> {
             let name = shown(&key);
             anyhow::Error::from(error).context(name)
         })?;
+        if !deleted.is_sure {
+            note(&format!("{} {UNSURE}", shown(&key)));
+        }
         if kv.is_json {
             line(&json!({ "key": object.key, "version": deleted.version, "is_delete_marker": deleted.is_marker }).to_string());
         }

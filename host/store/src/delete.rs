@@ -1,8 +1,8 @@
 //! Objects are deleted: in the catalogue first, then a removal or a marker's manifest at the locations, and after a while the fragments.
 //!
-//! Invariant: a deletion is acknowledged when what says so lies at as many locations as fragments may be lost, and one: no catalogue that is
-//! made again of the locations brings the object back. A request that comes again deletes nothing that came after it, and makes good what
-//! was left undone.
+//! Invariant: a deletion is told as sure when what says so lies at as many locations as fragments may be lost, and one: no catalogue that is
+//! made again of the locations brings the object back. One that the catalogue has taken is never told as failed. A request that comes again
+//! deletes nothing that came after it, and makes good what was left undone.
 
 use bytes::Bytes;
 use sc_backend::FragmentName;
@@ -10,7 +10,6 @@ use sc_metadata::{CatalogError, Condition, Datastore, NewMarker, TenantId, Versi
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
-use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
 use crate::get::optional_version;
@@ -32,7 +31,7 @@ impl Store {
         let datastore = self.datastore(tenant, &operation.datastore).await?;
         let marker = VersionId(id(&operation.marker, "a marker's version id")?);
         let due_ms = self.in_ms(self.settings.grace);
-        let named = match optional_version(&operation.version)? {
+        let (named, is_sure) = match optional_version(&operation.version)? {
             Some(version) => {
                 if condition(operation.condition.as_ref())? != Condition::None {
                     return Err(Problem::malformed(
@@ -43,14 +42,16 @@ impl Store {
                     .catalog
                     .delete_version(datastore.id, &operation.key, version, due_ms)
                     .await?;
-                self.keep_removal(tenant, request, operation, &datastore)
-                    .await?;
-                removed.versions.first().copied()
+                let is_sure = self
+                    .keep_removal(tenant, request, operation, &datastore)
+                    .await;
+                (removed.versions.first().copied(), is_sure)
             }
             None if datastore.versioning => {
-                self.put_marker(tenant, request, operation, &datastore, marker)
+                let is_sure = self
+                    .put_marker(tenant, request, operation, &datastore, marker)
                     .await?;
-                Some(marker)
+                (Some(marker), is_sure)
             }
             None => {
                 self.delete_current(tenant, request, operation, &datastore, marker)
@@ -60,11 +61,12 @@ impl Store {
         Ok(Done {
             sealed,
             version: named.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0)),
+            is_unsure: !is_sure,
             ..Default::default()
         })
     }
 
-    /// Removes the object of a datastore that keeps no versions.
+    /// Removes the object of a datastore that keeps no versions; whether that is sure.
     async fn delete_current(
         &self,
         tenant: TenantId,
@@ -72,7 +74,7 @@ impl Store {
         operation: &storage::DeleteObject,
         datastore: &Datastore,
         deletion: VersionId,
-    ) -> Result<Option<VersionId>, Problem> {
+    ) -> Result<(Option<VersionId>, bool), Problem> {
         // Of the marker only the id is used: it is the deletion's, by which the catalogue knows it again.
         let marker = NewMarker {
             id: deletion,
@@ -95,12 +97,13 @@ impl Store {
             Err(CatalogError::VersionExists) => None,
             Err(error) => return Err(error.into()),
         };
-        self.keep_removal(tenant, request, operation, datastore)
-            .await?;
-        Ok(version)
+        let is_sure = self
+            .keep_removal(tenant, request, operation, datastore)
+            .await;
+        Ok((version, is_sure))
     }
 
-    /// Puts a delete marker on top of an object's versions, and its manifest at the locations.
+    /// Puts a delete marker on top of an object's versions, and its manifest at the locations; whether that is sure.
     async fn put_marker(
         &self,
         tenant: TenantId,
@@ -108,7 +111,7 @@ impl Store {
         operation: &storage::DeleteObject,
         datastore: &Datastore,
         id: VersionId,
-    ) -> Result<(), Problem> {
+    ) -> Result<bool, Problem> {
         let now_ms = self.now_ms();
         let call = Call::SealMarker(coder::SealMarker {
             request: Some(request.clone()),
@@ -139,13 +142,26 @@ impl Store {
             Ok(_) | Err(CatalogError::VersionExists) => {}
             Err(error) => return Err(error.into()),
         }
+        Ok(sure(
+            self.keep_marker(tenant, operation, datastore, id).await,
+        ))
+    }
+
+    /// Puts a marker's manifest at the locations; whether enough have it.
+    async fn keep_marker(
+        &self,
+        tenant: TenantId,
+        operation: &storage::DeleteObject,
+        datastore: &Datastore,
+        id: VersionId,
+    ) -> Result<bool, Problem> {
         let stored = self
             .catalog
             .version(datastore.id, &operation.key, id)
             .await?;
         let Some(stored) = stored.filter(|stored| stored.is_marker) else {
             // The marker is gone again.
-            return Ok(());
+            return Ok(true);
         };
         let policy = self.policy(&datastore.policy).await?;
         let manifest = storage::StoredManifest {
@@ -162,21 +178,35 @@ impl Store {
             marker: true,
             ..Default::default()
         };
-        self.keep_word(&policy.policy, &id, &manifest_name(id), &manifest)
-            .await
+        let name = manifest_name(id);
+        Ok(self.keep_word(&policy.policy, &id, &name, &manifest).await)
     }
 
-    /// Has the coder say that versions are gone, and keeps that at the locations, for as long as anything of them may be there.
+    /// Has the coder say that versions are gone, and keeps that at the locations, for as long as anything of them may be there; whether
+    /// enough have it.
     async fn keep_removal(
         &self,
         tenant: TenantId,
         request: &coder::Request,
         operation: &storage::DeleteObject,
         datastore: &Datastore,
-    ) -> Result<(), Problem> {
+    ) -> bool {
+        sure(
+            self.try_keep_removal(tenant, request, operation, datastore)
+                .await,
+        )
+    }
+
+    async fn try_keep_removal(
+        &self,
+        tenant: TenantId,
+        request: &coder::Request,
+        operation: &storage::DeleteObject,
+        datastore: &Datastore,
+    ) -> Result<bool, Problem> {
         let number = self.catalog.last_removed(datastore.id, &operation.key);
         let Some(number) = number.await? else {
-            return Ok(());
+            return Ok(true);
         };
         let call = Call::SealRemoval(coder::SealRemoval {
             request: Some(request.clone()),
@@ -196,28 +226,22 @@ impl Store {
         };
         let policy = self.policy(&datastore.policy).await?;
         let id = VersionId(id(&operation.marker, "a marker's version id")?);
-        self.keep_word(&policy.policy, &id, &removal_name(&id.0), &stored)
-            .await
+        let name = removal_name(&id.0);
+        Ok(self.keep_word(&policy.policy, &id, &name, &stored).await)
     }
 
-    /// Keeps what says that something is deleted, in as many copies as may be lost and one.
+    /// Keeps what says that something is deleted; whether in as many copies as may be lost and one.
     async fn keep_word(
         &self,
         policy: &Policy,
         id: &VersionId,
         name: &FragmentName,
         word: &impl prost::Message,
-    ) -> Result<(), Problem> {
+    ) -> bool {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(&id.0);
         let word = Bytes::from(word.encode_to_vec());
-        if self.keep_copies(policy, &seed, name, &word).await {
-            return Ok(());
-        }
-        Err(Problem::new(
-            Code::Unavailable,
-            "the object is deleted, but too few locations answer to make sure that it stays so; delete it again when they are back",
-        ))
+        self.keep_copies(policy, &seed, name, &word).await
     }
 
     /// Asks a coder whether a request may be done at all.
@@ -234,4 +258,12 @@ impl Store {
             _ => Err(unexpected()),
         }
     }
+}
+
+/// Whether a deletion is sure; what has kept that from being so cannot undo it.
+fn sure(kept: Result<bool, Problem>) -> bool {
+    kept.unwrap_or_else(|problem| {
+        tracing::warn!(problem = problem.message, "a deletion is not sure yet");
+        false
+    })
 }

@@ -198,8 +198,9 @@ async fn answering(
     if let Ok(Ok(_)) = up.await {
         return Ok(());
     }
-    let why = match &*link.state().borrow() {
-        LinkState::Down { why: Some(why) } => why.clone(),
+    let why = match (&*link.state().borrow(), endpoint) {
+        (LinkState::Down { why: Some(why) }, _) => why.clone(),
+        (_, Endpoint::Ipc(path)) if !path.exists() => "there is no such socket".to_owned(),
         _ => format!(
             "nobody has answered there within {} s",
             STORE_PATIENCE.as_secs()
@@ -214,7 +215,7 @@ async fn answering(
         url: endpoint.to_string(),
         cause: why,
         fix: format!(
-            "does `securecloud up --processes` or `securecloud store` run, is this the address that it printed (`up` has it in DIR/urls.json, too, as `store`){keys}?"
+            "does `securecloud up --processes` or `securecloud store` run, and is this the address that it printed (`up` has it in DIR/urls.json, too, as `store`){keys}?"
         ),
     })
 }

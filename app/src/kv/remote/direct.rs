@@ -128,6 +128,7 @@ impl Direct {
         Ok(Deleted {
             version: deleted.version.map(version_text),
             is_marker: deleted.is_marker,
+            is_sure: deleted.is_sure,
         })
     }
 

@@ -177,6 +177,7 @@ impl Http {
         Ok(Deleted {
             version: text_of(headers, &VERSION).map(str::to_owned),
             is_marker: headers.contains_key(DELETE_MARKER),
+            is_sure: response.status() != StatusCode::ACCEPTED,
         })
     }
 

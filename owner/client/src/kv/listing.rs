@@ -6,6 +6,7 @@ use sc_crypto::Plaintext;
 use sc_proto::storage::{self, operation::Operation as Kind};
 
 use super::objects::Condition;
+use super::session::{PAUSE, TRIES};
 use super::{Answer, Head, KvClient, KvError};
 
 /// What to list.
@@ -44,6 +45,9 @@ pub struct Deleted {
     pub version: Option<[u8; 16]>,
     /// Whether that is a delete marker that was made.
     pub is_marker: bool,
+    /// Whether enough locations keep that it is deleted, as the store says. Where they do not, a catalogue that is made again of the
+    /// locations may bring the object back: delete it again when they answer.
+    pub is_sure: bool,
 }
 
 impl KvClient {
@@ -120,11 +124,25 @@ impl KvClient {
             condition: condition.to_proto(),
             marker: Bytes::copy_from_slice(&marker),
         });
-        let done = self.ask(operation, &[], &[], true).await?.done;
+        let mut done = self.ask(operation.clone(), &[], &[], true).await?.done;
         let version: Option<[u8; 16]> = done.version[..].try_into().ok();
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            if !done.is_unsure {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            // It is done, whatever becomes of this.
+            match self.ask(operation.clone(), &[], &[], true).await {
+                Ok(answer) => done = answer.done,
+                Err(_) => break,
+            }
+        }
         Ok(Deleted {
             version,
             is_marker: version == Some(marker),
+            is_sure: !done.is_unsure,
         })
     }
 

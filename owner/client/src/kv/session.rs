@@ -19,9 +19,9 @@ use tokio::sync::Mutex;
 use super::{Answer, Credentials, DEADLINE, EntropySource, KvClient, KvError, StoreLink};
 
 /// How often a request that may be repeated is sent at most.
-const TRIES: u32 = 6;
+pub(super) const TRIES: u32 = 6;
 /// Before the second try; each further pause is twice as long.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// One session.
 pub(crate) struct Session {

@@ -341,6 +341,10 @@ fn inherited(given: Metadata, source: &Head, headers: &HeaderMap) -> Metadata {
             ("X-Version" = String, description = "The version that is gone, or the delete marker that was made"),
             ("X-Delete-Marker" = String, description = "`true` where a delete marker was made"),
         )),
+        (status = 202, description = "It is gone, and too few locations answer to keep that it is: delete it again when they do", headers(
+            ("X-Version" = String, description = "The version that is gone, or the delete marker that was made"),
+            ("X-Delete-Marker" = String, description = "`true` where a delete marker was made"),
+        )),
         super::openapi::ConditionFailed,
     ),
 )]
@@ -360,7 +364,11 @@ pub(super) async fn delete(
         .client
         .delete(&datastore, key, version, condition)
         .await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
+    let status = match deleted.is_sure {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::ACCEPTED,
+    };
+    let mut response = status.into_response();
     if let Some(version) = deleted.version {
         let value = HeaderValue::try_from(hex(&version)).expect("digits are a header's value");
         response.headers_mut().insert(VERSION, value);

@@ -39,6 +39,7 @@ struct State {
     number: u64,
     /// What every request meets instead of an answer.
     outage: Option<Code>,
+    are_deletions_unsure: bool,
 }
 
 struct Datastore {
@@ -116,6 +117,11 @@ impl FakeStore {
     /// From now on every request of a client meets this; none: they are served again.
     pub(crate) fn break_down(&self, outage: Option<Code>) {
         self.with(|state| state.outage = outage);
+    }
+
+    /// From now on deletions are done, and not sure.
+    pub(crate) fn leave_deletions_unsure(&self) {
+        self.with(|state| state.are_deletions_unsure = true);
     }
 
     /// Puts a record of one token in another's place, as whoever owns the database could.
@@ -687,6 +693,7 @@ impl FakeStore {
         }
         let mut done = sealed_done(self.authorize(request)?);
         self.with(|state| {
+            done.is_unsure = state.are_deletions_unsure;
             let objects = &mut state.datastores.get_mut(&it.datastore).unwrap().objects;
             let Some(versions) = objects.get_mut(&it.key) else {
                 return;

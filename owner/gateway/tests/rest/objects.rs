@@ -349,3 +349,17 @@ async fn where_fragments_lie_is_told_at_a_path_that_no_key_takes() {
     assert_eq!(stat.json()["object"]["key"], "a");
     assert_eq!(stat.json()["storage"]["owed"], 0);
 }
+
+#[tokio::test]
+async fn a_deletion_that_is_done_and_not_sure_is_accepted() {
+    let served = Served::start().await;
+    served.make_datastore("logs", false).await;
+    served.put(OBJECT, "x").await;
+    served.store.leave_deletions_unsure();
+
+    let deleted = served.send(Method::DELETE, OBJECT, &[], "").await;
+
+    assert_eq!(deleted.status, StatusCode::ACCEPTED, "{}", deleted.text());
+    assert!(!deleted.header("x-version").is_empty());
+    served.get(OBJECT).await.assert_problem(404, "not-found");
+}
