@@ -102,7 +102,9 @@ impl Session {
     pub fn blocks(&self, number: u64, content: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::new();
         for (index, block) in (0..).zip(content.chunks(sc_coder::BLOCK_BYTES)) {
-            self.keys.seal_block(number, index, block, &mut sealed);
+            let mut block = block.to_vec();
+            self.keys.seal_block(number, index, &mut block);
+            sealed.append(&mut block);
         }
         sealed
     }

@@ -189,8 +189,7 @@ impl Fragments {
             let number = u32::try_from(block).expect("a segment has few blocks");
             request.open_block(number, travelling, &mut plain)?;
             let (nonce, context) = at_rest(&self.segment, block, shape.blocks());
-            sealed.clear();
-            key.seal(nonce, &context, &plain, &mut sealed);
+            key.seal_into(nonce, &context, &plain, &mut sealed);
 
             let piece_bytes = shape.piece_of(block);
             let mut pieces: Vec<&mut [u8]> = bulk[front..]

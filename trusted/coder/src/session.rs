@@ -38,10 +38,10 @@ impl SessionKeys {
         sealed
     }
 
-    /// Appends block `index` of a request, counted from 0, sealed; the client's side.
-    pub fn seal_block(&self, number: u64, index: u32, plain: &[u8], out: &mut Vec<u8>) {
+    /// Seals block `index` of a request, counted from 0, where it is; the client's side.
+    pub fn seal_block(&self, number: u64, index: u32, block: &mut Vec<u8>) {
         self.request
-            .seal(request_nonce(number, index + 1), &[], plain, out);
+            .seal_in_place(request_nonce(number, index + 1), &[], block);
     }
 
     pub(crate) fn open_request(

@@ -340,8 +340,42 @@ pub(crate) struct Sent {
 /// One segment's plaintext, in blocks.
 #[derive(Default)]
 pub(crate) struct Segment {
-    pub(crate) blocks: Vec<Bytes>,
+    pub(crate) blocks: Vec<Block>,
     pub(crate) bytes: u64,
+}
+
+/// One block's plaintext, in the pieces in which it came: large ones are not put together before they are sealed.
+#[derive(Default)]
+pub(crate) struct Block {
+    pieces: Vec<Bytes>,
+    /// Small pieces that follow those.
+    gathered: BytesMut,
+}
+
+/// From so many bytes on a piece is kept as it came; smaller ones would take more memory than they hold.
+const PIECE_BYTES: usize = 16 << 10;
+
+impl Block {
+    fn push(&mut self, piece: Bytes) {
+        if piece.len() < PIECE_BYTES {
+            self.gathered.extend_from_slice(&piece);
+            return;
+        }
+        if !self.gathered.is_empty() {
+            self.pieces.push(self.gathered.split().freeze());
+        }
+        self.pieces.push(piece);
+    }
+
+    /// The pieces in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let pieces = self.pieces.iter().map(|piece| &piece[..]);
+        pieces.chain(core::iter::once(&self.gathered[..]))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pieces().map(<[u8]>::len).sum()
+    }
 }
 
 /// A body, cut into segments as it comes.
@@ -396,39 +430,72 @@ impl Segments {
     }
 
     /// The next block, full but for the last one.
-    async fn block(&mut self) -> Result<Option<Bytes>, KvError> {
-        let mut gathered = BytesMut::new();
-        while gathered.len() < BLOCK_BYTES {
-            if self.is_over().await? {
-                break;
-            }
+    async fn block(&mut self) -> Result<Option<Block>, KvError> {
+        let mut block = Block::default();
+        let mut wanted = BLOCK_BYTES;
+        while wanted > 0 && !self.is_over().await? {
             let front = self.waiting.front_mut().expect("it is not over");
-            let wanted = BLOCK_BYTES - gathered.len();
-            if gathered.is_empty() && front.len() >= wanted {
-                // A whole block lies in one piece: no copy.
-                let block = front.split_to(wanted);
-                self.drop_empty();
-                return Ok(Some(block));
-            }
             let piece = front.split_to(wanted.min(front.len()));
-            if gathered.capacity() < gathered.len() + piece.len() {
-                // What has more than one piece is likely to have many: a block grows once.
-                let room = if gathered.is_empty() {
-                    piece.len()
-                } else {
-                    wanted
-                };
-                gathered.reserve(room);
+            if front.is_empty() {
+                self.waiting.pop_front();
             }
-            gathered.extend_from_slice(&piece);
-            self.drop_empty();
+            wanted -= piece.len();
+            block.push(piece);
         }
-        Ok((!gathered.is_empty()).then(|| gathered.freeze()))
+        Ok((wanted < BLOCK_BYTES).then_some(block))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn however_a_body_comes_its_blocks_are_the_same() {
+        let content: Vec<u8> = (0..3 * BLOCK_BYTES + 5)
+            .map(|at| (at % 251) as u8)
+            .collect();
+        let cuts: [&[usize]; 5] = [
+            &[content.len()],
+            &[1],
+            &[PIECE_BYTES, 7],
+            &[3, PIECE_BYTES - 1, BLOCK_BYTES],
+            &[0, BLOCK_BYTES + 1],
+        ];
+        for lengths in cuts {
+            let mut rest = Bytes::from(content.clone());
+            let mut pieces = Vec::new();
+            for length in lengths.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                pieces.push(Ok(rest.split_to(rest.len().min(*length))));
+            }
+            let body = futures_util::stream::iter(pieces);
+            let mut segments = Segments::new(Box::pin(body));
+
+            let segment = segments.next().await.unwrap().unwrap();
+
+            let blocks: Vec<Vec<u8>> = segment
+                .blocks
+                .iter()
+                .map(|block| block.pieces().collect::<Vec<_>>().concat())
+                .collect();
+            let expected: Vec<&[u8]> = content.chunks(BLOCK_BYTES).collect();
+            assert!(blocks == expected, "{lengths:?}");
+            assert_eq!(segment.bytes, content.len() as u64);
+            assert!(segments.next().await.unwrap().is_none());
+        }
     }
 
-    fn drop_empty(&mut self) {
-        if self.waiting.front().is_some_and(Bytes::is_empty) {
-            self.waiting.pop_front();
+    #[test]
+    fn a_block_of_many_small_pieces_keeps_few() {
+        let mut block = Block::default();
+        for _ in 0..10_000 {
+            block.push(Bytes::from_static(b"x"));
         }
+
+        assert_eq!(block.pieces().count(), 1);
+        assert_eq!(block.len(), 10_000);
     }
 }

@@ -16,6 +16,7 @@ use sc_proto::{coder, store as message};
 use sc_transport::{Frame, RpcError};
 use tokio::sync::Mutex;
 
+use super::objects::Block;
 use super::{Answer, Credentials, DEADLINE, EntropySource, KvClient, KvError, StoreLink};
 
 /// How often a request that may be repeated is sent at most.
@@ -144,7 +145,7 @@ impl KvClient {
         &self,
         operation: Kind,
         secret: &[u8],
-        blocks: &[Bytes],
+        blocks: &[Block],
         may_repeat: bool,
     ) -> Result<Answer, KvError> {
         let operation = storage::Operation {
@@ -172,7 +173,7 @@ impl KvClient {
         &self,
         operation: &Bytes,
         secret: &[u8],
-        blocks: &[Bytes],
+        blocks: &[Block],
     ) -> Result<Answer, KvError> {
         let session = self.sessions.current(&*self.link).await?;
         let number = session.next.fetch_add(1, Relaxed);
@@ -213,16 +214,17 @@ fn is_worth_another(error: &KvError, may_repeat: bool) -> bool {
 }
 
 impl Session {
-    /// The blocks of a body, sealed: pieces of at most a block's size of `parts`, which are the body in order.
-    fn seal_blocks(&self, number: u64, parts: &[Bytes]) -> Vec<Bytes> {
-        let mut sealed = Vec::with_capacity(parts.len());
-        for (index, block) in parts.iter().enumerate() {
-            let index = u32::try_from(index).expect("a segment has few blocks");
-            let mut out = Vec::with_capacity(block.len() + sc_crypto::TAG_BYTES);
-            self.keys.seal_block(number, index, block, &mut out);
-            sealed.push(out.into());
-        }
-        sealed
+    /// The blocks of a body, sealed: each gathered into one piece of memory, and sealed there.
+    fn seal_blocks(&self, number: u64, blocks: &[Block]) -> Vec<Bytes> {
+        let sealed = (0..).zip(blocks).map(|(index, block)| {
+            let mut sealed = Vec::with_capacity(block.len() + sc_crypto::TAG_BYTES);
+            for piece in block.pieces() {
+                sealed.extend_from_slice(piece);
+            }
+            self.keys.seal_block(number, index, &mut sealed);
+            sealed.into()
+        });
+        sealed.collect()
     }
 
     fn open_answer(
