@@ -12,6 +12,7 @@ mod python;
 
 mod backends;
 mod bad_input;
+mod bounds;
 mod browser;
 mod contract;
 mod demo;

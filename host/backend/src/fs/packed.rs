@@ -13,6 +13,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::{
@@ -32,6 +33,10 @@ pub(super) const PACKED_BYTES_MAX: usize = 64 * 1024;
 
 /// Most writes that one sync covers; 16 MiB of the longest.
 const GROUP_MAX: usize = 256;
+/// After a group of so many writes, several and few, further ones are waited for
+const FEW: std::ops::RangeInclusive<usize> = 2..=8;
+/// for so long: a sync costs as much processor time as some ten writes, and several locations on one machine have one processor.
+const LINGER: Duration = Duration::from_micros(400);
 /// Most writes that wait for the thread; more callers wait outside, holding their own bodies.
 const WAITING_MAX: usize = 512;
 
@@ -283,7 +288,17 @@ struct Writer {
 impl Writer {
     fn run(mut self, mut taken: mpsc::Receiver<Command>) {
         let mut group = Vec::with_capacity(GROUP_MAX);
+        let mut before = 0;
         while taken.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+            if FEW.contains(&before) {
+                std::thread::sleep(LINGER);
+                while group.len() < GROUP_MAX
+                    && let Ok(command) = taken.try_recv()
+                {
+                    group.push(command);
+                }
+            }
+            before = group.len();
             self.write(group.drain(..));
         }
     }
