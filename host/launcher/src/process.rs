@@ -1,7 +1,7 @@
-//! The program as a child process behind a pair of connected sockets, which are its standard input and output.
+//! The program as a child process behind two pairs of connected sockets: one is its standard input, the other its standard output.
 //!
-//! The child has a process group of its own, so that ^C reaches the host alone, which closes its half when it has drained; nothing
-//! of the host's environment; and no open file but the socket and standard error. A socket carries large calls in a third of the processor
+//! The child has a process group of its own, so that ^C reaches the host alone, which closes the input when it has drained; nothing
+//! of the host's environment; and no open file but the two sockets and standard error. A socket carries large calls in a third of the processor
 //! time that a pipe takes, which asks for a fresh page of memory for each page that it holds.
 
 use std::os::fd::OwnedFd;
@@ -12,7 +12,6 @@ use std::process::Stdio;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
@@ -52,8 +51,8 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
         binary: binary.to_owned(),
         source,
     };
-    let (ours, theirs) = stream().map_err(start_error)?;
-    let [input, output] = theirs;
+    let (stdin, input) = stream().map_err(start_error)?;
+    let (stdout, output) = stream().map_err(start_error)?;
     let child = Command::new(binary)
         .args(arguments)
         .env_clear()
@@ -65,7 +64,6 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
         .kill_on_drop(true)
         .spawn()
         .map_err(start_error)?;
-    let (stdout, stdin) = ours.into_split();
     let (calls, incoming) = mpsc::channel(IN_FLIGHT_MAX);
     let (outgoing, replies) = mpsc::channel(IN_FLIGHT_MAX);
     tokio::spawn(write_calls(stdin, incoming));
@@ -73,17 +71,16 @@ pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchE
     Ok(Door { calls, replies })
 }
 
-/// A stream to a program: the host's end, and the program's as its standard input and output.
-fn stream() -> std::io::Result<(UnixStream, [Stdio; 2])> {
-    let (ours, input) = Socket::pair()?;
+/// A stream between host and program, used one way, so that either side can end it and leave the other as it is: the host's end, and the
+/// program's.
+fn stream() -> std::io::Result<(UnixStream, Stdio)> {
+    let (ours, theirs) = Socket::pair()?;
     ours.set_nonblocking(true)?;
-    let output = input.try_clone()?;
-    let theirs = [OwnedFd::from(input), OwnedFd::from(output)];
-    Ok((UnixStream::from_std(ours)?, theirs.map(Stdio::from)))
+    Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs).into()))
 }
 
 /// Writes calls as they come, as many as are waiting in one write; ending what is written asks the program to end.
-async fn write_calls(mut stdin: OwnedWriteHalf, mut calls: mpsc::Receiver<(u64, Body)>) {
+async fn write_calls(mut stdin: UnixStream, mut calls: mpsc::Receiver<(u64, Body)>) {
     let mut buffer = BytesMut::new();
     while let Some(call) = calls.recv().await {
         let mut large = gather(&mut buffer, call);
@@ -102,7 +99,7 @@ async fn write_calls(mut stdin: OwnedWriteHalf, mut calls: mpsc::Receiver<(u64, 
 }
 
 async fn write_gathered(
-    stdin: &mut OwnedWriteHalf,
+    stdin: &mut UnixStream,
     buffer: &[u8],
     large: Vec<Bytes>,
 ) -> std::io::Result<()> {
@@ -133,7 +130,7 @@ fn gather(buffer: &mut BytesMut, (token, request): (u64, Body)) -> Vec<Bytes> {
 /// Reads replies. A large one is read into memory of its own: what a buffer for many had held before would move with each growth.
 async fn read_replies(
     mut child: Child,
-    mut stdout: OwnedReadHalf,
+    mut stdout: UnixStream,
     replies: mpsc::Sender<(u64, Bytes)>,
 ) {
     let mut buffer = BytesMut::with_capacity(1 << 18);
@@ -179,7 +176,7 @@ async fn read_replies(
 
 /// Reads the `missing` bytes of a reply behind those that are there.
 async fn read_rest(
-    stdout: &mut OwnedReadHalf,
+    stdout: &mut UnixStream,
     mut body: BytesMut,
     missing: usize,
 ) -> std::io::Result<Bytes> {
