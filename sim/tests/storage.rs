@@ -189,6 +189,37 @@ async fn while_a_required_location_takes_nothing_nothing_is_stored() {
 }
 
 #[tokio::test]
+async fn a_slow_location_that_has_failed_once_holds_fragments_again() {
+    let world = world().await;
+    let put = async |key: &str| {
+        let options = under("cold");
+        let put = world
+            .client
+            .put_bytes("data", key.as_bytes(), &options, content(100));
+        put.await.unwrap();
+        let (_, document) = world
+            .client
+            .stat("data", key.as_bytes(), None)
+            .await
+            .unwrap();
+        document.contains(r#""state":"owed""#)
+    };
+    // Slower than what is waited for where a location was not well.
+    world.sites[2].faults.set_delay(Duration::from_millis(150));
+    world.sites[2].faults.set_down(true);
+    assert!(put("while it is down").await);
+    world.sites[2].faults.set_down(false);
+
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while put("afterwards").await {
+        assert!(
+            std::time::Instant::now() < until,
+            "it is never waited for again"
+        );
+    }
+}
+
+#[tokio::test]
 async fn copies_of_a_manifest_or_of_a_removal_that_fail_go_elsewhere() {
     let world = world().await;
     for number in 0..world.sites.len() {

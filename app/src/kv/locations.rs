@@ -17,7 +17,7 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
             put.await?;
             kv.result(
                 || json!({ "name": name, "settings": settings }),
-                || format!("location {name} is known, and answers"),
+                || format!("location {name} is known"),
             );
         }
         LocationCommand::Set { name, state } => {

@@ -211,8 +211,8 @@ fn verdict(object: &Object, storage: &Storage) -> String {
     let unreadable = count(|state| state != OWED);
     let debt = match owed {
         0 => "nothing is owed".to_owned(),
-        1 => "1 fragment is owed, and will be made".to_owned(),
-        owed => format!("{owed} fragments are owed, and will be made"),
+        1 => "1 fragment is owed".to_owned(),
+        owed => format!("{owed} fragments are owed"),
     };
     let places = holdings.iter().filter_map(|(location, it)| {
         let states = it.amiss.keys().filter(|state| *state != OWED);
@@ -276,7 +276,7 @@ mod tests {
 
         assert_eq!(
             verdict,
-            "120 B stored, 1.20 times the content; 1 fragment is owed, and will be made; 1 fragment is out of reach: south not answering"
+            "120 B stored, 1.20 times the content; 1 fragment is owed; 1 fragment is out of reach: south not answering"
         );
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use sc_backend::{Backend, BackendError, Fs, FsError, FsSettings, LocationId, Remote};
+use sc_backend::{Backend, BackendError, Expected, Fs, FsError, FsSettings, LocationId, Remote};
 use sc_client::IdentitySigner;
 use sc_store::{Kind, LocationOpener, LocationSettings, Opening};
 use sc_transport::{Admission, CurvePublic, Endpoint, LinkKeys, PeerKey};
@@ -31,11 +31,7 @@ pub(crate) struct Opener {
 }
 
 impl LocationOpener for Opener {
-    fn open<'a>(
-        &'a self,
-        settings: &'a LocationSettings,
-        expected: Option<LocationId>,
-    ) -> Opening<'a> {
+    fn open<'a>(&'a self, settings: &'a LocationSettings, expected: Expected) -> Opening<'a> {
         Box::pin(async move {
             match &settings.backend {
                 Kind::Fs { path } => {
@@ -56,8 +52,8 @@ impl LocationOpener for Opener {
                     let opened = self.connect(endpoint, key.as_deref(), link_key.as_deref());
                     let remote = opened.await?;
                     let id = match expected {
-                        Some(id) => id,
-                        None => first_answer(&remote).await?,
+                        Expected::This(id) => id,
+                        _ => first_answer(&remote).await?,
                     };
                     Ok(Arc::new(remote.only(id)) as Arc<dyn Backend>)
                 }
@@ -107,7 +103,7 @@ impl Opener {
         let is_first = held(&opening).insert(folder.clone());
         if !is_first {
             return Err(format!(
-                "{} does not answer: its file system hangs",
+                "{} is being opened already, or its file system hangs",
                 folder.display()
             ));
         }

@@ -27,15 +27,15 @@ use self::names::Names;
 use self::pace::Pace;
 use self::packed::{PACKED_BYTES_MAX, Packed};
 use crate::backend::{FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Usage, slice};
-use crate::{Backend, BackendError, Description, FragmentName, LocationId, Reply};
+use crate::{Backend, BackendError, Description, Expected, FragmentName, LocationId, Reply};
 
 /// Where fragments are kept, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FsSettings {
     /// The folder; one process uses it.
     pub folder: PathBuf,
-    /// Which location has to be in it. Without, whichever there is, and a new one where the folder is empty or not there.
-    pub expected: Option<LocationId>,
+    /// Which location may be in it; [`Expected::Any`] makes a new one where the folder is empty or not there.
+    pub expected: Expected,
     /// How many bytes of the disk puts leave free, so that deletes and the engine's own work go on when it is full. 1 GiB by default;
     /// less on a small disk, but no less than 256 MiB.
     pub reserve_bytes: u64,
@@ -52,7 +52,7 @@ impl FsSettings {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
-            expected: None,
+            expected: Expected::Any,
             reserve_bytes: 1024 * 1024 * 1024,
             cache_bytes: 64 * 1024 * 1024,
             threads: 8,
@@ -78,7 +78,7 @@ pub enum FsError {
     /// It was made by another version.
     #[error("{} was made by another version of this program: run that one, or move its fragments to a new location", .0.display())]
     Version(PathBuf),
-    /// There is no location in the folder, where a certain one is expected.
+    /// There is no location in the folder, where one is expected.
     #[error("{} has no storage location in it: mount its disk or restore it; if it is lost, say so, and add another under another name", .0.display())]
     Missing(PathBuf),
     /// Another location is in the folder than the expected one.
@@ -146,7 +146,7 @@ struct Parts {
 }
 
 impl Fs {
-    /// Opens the location, or makes one in an empty folder unless a certain one is expected there.
+    /// Opens the location, or makes one in an empty folder where a new one will do.
     ///
     /// Blocks: it replays up to 200 MB of small fragments after a crash, and looks at the length of each large one.
     ///
@@ -292,11 +292,12 @@ impl Backend for Fs {
 
     fn usage<'a>(&'a self) -> Reply<'a, Usage> {
         Box::pin(async move {
+            let free_bytes = self.work(|parts| parts.room.free()).await?;
             let (packed, files) = (self.parts.packed.counts(), self.parts.files.counts());
             Ok(Usage {
                 fragments: packed.fragments() + files.fragments(),
                 bytes: packed.bytes() + files.bytes(),
-                free_bytes: Some(self.parts.room.free()?),
+                free_bytes: Some(free_bytes),
             })
         })
     }

@@ -26,6 +26,18 @@ impl fmt::Display for LocationId {
     }
 }
 
+/// Which location may be where one is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expected {
+    /// This one.
+    This(LocationId),
+    /// Whichever is there, but one.
+    There,
+    /// Whichever is there, or a new one.
+    #[default]
+    Any,
+}
+
 /// A text is no id: one has 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a location has 32 hexadecimal digits")]

@@ -17,7 +17,7 @@ mod remote;
 pub use backend::{Backend, Description, FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Reply, Usage};
 pub use error::BackendError;
 pub use fs::{Fs, FsError, FsSettings};
-pub use id::{LocationId, NoLocationId};
+pub use id::{Expected, LocationId, NoLocationId};
 pub use memory::{Faults, Memory};
 pub use name::{FragmentName, NAME_BYTES_MAX, NameError};
 pub use remote::{BackendService, REMOTE_BYTES_MAX, Remote, rpc_settings};

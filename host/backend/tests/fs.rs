@@ -8,7 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sc_backend::{Backend, BackendError, FRAGMENT_BYTES_MAX, Fs, FsError, FsSettings, LocationId};
+use sc_backend::{
+    Backend, BackendError, Expected, FRAGMENT_BYTES_MAX, Fs, FsError, FsSettings, LocationId,
+};
 
 use self::suite::{Subject, body, list_all, name};
 
@@ -64,9 +66,9 @@ async fn a_location_keeps_its_id() {
     assert_ne!(open(other.path()).id(), id);
 }
 
-fn open_expecting(folder: &Path, id: LocationId) -> Result<Fs, FsError> {
+fn open_expecting(folder: &Path, expected: Expected) -> Result<Fs, FsError> {
     let mut settings = settings(folder);
-    settings.expected = Some(id);
+    settings.expected = expected;
     Fs::open(&settings)
 }
 
@@ -75,7 +77,7 @@ async fn the_location_that_is_expected_opens() {
     let folder = tempfile::tempdir().unwrap();
     let id = open(folder.path()).id();
 
-    let opened = open_expecting(folder.path(), id).unwrap();
+    let opened = open_expecting(folder.path(), Expected::This(id)).unwrap();
 
     assert_eq!(opened.id(), id);
 }
@@ -87,8 +89,10 @@ fn where_a_location_is_expected_none_is_made() {
     fs::create_dir(&empty).unwrap();
 
     for folder in [&empty, &absent] {
-        let refused = open_expecting(folder, LocationId([1; 16]));
-        assert!(matches!(refused, Err(FsError::Missing(it)) if it == *folder));
+        for expected in [Expected::This(LocationId([1; 16])), Expected::There] {
+            let refused = open_expecting(folder, expected);
+            assert!(matches!(refused, Err(FsError::Missing(it)) if it == *folder));
+        }
     }
 
     assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
@@ -100,7 +104,7 @@ async fn another_location_than_the_expected_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let id = open(folder.path()).id();
 
-    let refused = open_expecting(folder.path(), LocationId([1; 16]));
+    let refused = open_expecting(folder.path(), Expected::This(LocationId([1; 16])));
 
     assert!(matches!(refused, Err(FsError::Other { found, .. }) if found == id));
 }

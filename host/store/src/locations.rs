@@ -87,7 +87,7 @@ impl Health {
 
     fn took(&self, time: Duration) {
         let took = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-        let before = self.latency_us.load(Relaxed);
+        let before = u64::try_from(self.latency().as_micros()).unwrap_or(u64::MAX);
         let smoothed = if before == 0 {
             took
         } else {
@@ -217,8 +217,11 @@ impl Site {
 
     /// A write was done without it: for longer than others took, it has not answered.
     pub(crate) fn lagged(&self) {
-        self.health.failed();
-        tracing::warn!(location = self.name, "a location does not answer in time");
+        // One that rests was waited for a moment only, which says nothing new: its rest ends, and it is waited for again.
+        if self.is_well() {
+            self.health.failed();
+            tracing::warn!(location = self.name, "a location does not answer in time");
+        }
     }
 
     /// Deletes a fragment.

@@ -102,23 +102,34 @@ impl Store {
         };
         let patience = self.settings.location_patience;
         let mut order = order.into_iter();
-        let mut start = |under_way: &mut FuturesUnordered<_>, count: usize| {
-            for at in order.by_ref().take(count) {
-                let (site, copy) = (all[at], copy.clone());
-                under_way.push(async move { site.put(name, copy, patience).await });
-            }
-        };
+        let mut start =
+            |under_way: &mut FuturesUnordered<_>, waited_for: &mut BTreeSet<_>, count| {
+                for at in order.by_ref().take(count) {
+                    let (site, copy) = (all[at], copy.clone());
+                    waited_for.insert(at);
+                    under_way.push(async move { (at, site.put(name, copy, patience).await) });
+                }
+            };
         let mut under_way = FuturesUnordered::new();
-        start(&mut under_way, wanted);
+        let mut waited_for = BTreeSet::new();
+        start(&mut under_way, &mut waited_for, wanted);
         let mut durable = 0;
         while durable < wanted {
             let straggler_patience = self.settings.straggler_patience;
             match timeout(straggler_patience, under_way.next()).await {
-                // Another body under the name is the word of an earlier try at the same.
-                Ok(Some(Ok(()) | Err(BackendError::Exists))) => durable += 1,
-                Ok(Some(_)) => start(&mut under_way, 1),
+                Ok(Some((at, result))) => {
+                    waited_for.remove(&at);
+                    match result {
+                        // Another body under the name is the word of an earlier try at the same.
+                        Ok(()) | Err(BackendError::Exists) => durable += 1,
+                        Err(_) => start(&mut under_way, &mut waited_for, 1),
+                    }
+                }
                 Ok(None) => return false,
-                Err(_) => start(&mut under_way, wanted - durable),
+                Err(_) => {
+                    waited_for.iter().for_each(|&at| all[at].lagged());
+                    start(&mut under_way, &mut waited_for, wanted - durable);
+                }
             }
         }
         true

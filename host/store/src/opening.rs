@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sc_backend::{Backend, LocationId};
+use sc_backend::{Backend, Expected, LocationId};
 use sc_metadata::{Location, LocationState};
 use sc_proto::store::problem::Code;
 
@@ -25,15 +25,12 @@ pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn Backend>, Stri
 
 /// Opens the backends of locations.
 pub trait LocationOpener: Send + Sync + 'static {
-    /// The backend that these settings describe. Where a location is expected no other one is opened, and none is made.
+    /// The backend that these settings describe. No other location is opened than the expected one, and none is made but for
+    /// [`Expected::Any`].
     ///
     /// # Errors
     /// In words, with the fix.
-    fn open<'a>(
-        &'a self,
-        settings: &'a LocationSettings,
-        expected: Option<LocationId>,
-    ) -> Opening<'a>;
+    fn open<'a>(&'a self, settings: &'a LocationSettings, expected: Expected) -> Opening<'a>;
 }
 
 impl Store {
@@ -70,9 +67,12 @@ impl Store {
                     .map_err(|why| Problem::new(Code::Unavailable, why))?
             }
             // It is the settings that have to change; to come back later mends nothing.
-            None => self.open(&settings, expected).await.map_err(|why| {
-                Problem::malformed(&format!("the location cannot be opened: {why}"))
-            })?,
+            None => self
+                .open(&settings, expected.map_or(Expected::Any, Expected::This))
+                .await
+                .map_err(|why| {
+                    Problem::malformed(&format!("the location cannot be opened: {why}"))
+                })?,
         };
         let namesake = |it: &&Location| it.name != name && it.identity == Some(id.0);
         if let Some(same) = all.iter().find(namesake) {
@@ -150,7 +150,8 @@ impl Store {
         settings: &LocationSettings,
     ) -> Result<Arc<dyn Backend>, String> {
         let expected = location.identity.map(LocationId);
-        let (backend, id) = self.open(settings, expected).await?;
+        let wanted = expected.map_or(Expected::There, Expected::This);
+        let (backend, id) = self.open(settings, wanted).await?;
         if expected.is_none() {
             location.identity = Some(id.0);
             let noted = self.catalog.put_location(&location).await;
@@ -162,13 +163,17 @@ impl Store {
     async fn open(
         &self,
         settings: &LocationSettings,
-        expected: Option<LocationId>,
+        expected: Expected,
     ) -> Result<(Arc<dyn Backend>, LocationId), String> {
         let opened = self.opener.open(settings, expected);
         let opened = tokio::time::timeout(OPENING_PATIENCE, opened).await;
         let backend = opened
             .map_err(|_| format!("it does not open within {} s", OPENING_PATIENCE.as_secs()))??;
-        let id = identify(&backend, expected).await?;
+        let known = match expected {
+            Expected::This(id) => Some(id),
+            _ => None,
+        };
+        let id = identify(&backend, known).await?;
         Ok((backend, id))
     }
 }

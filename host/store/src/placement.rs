@@ -36,7 +36,9 @@ pub enum PlacementError {
         found: usize,
     },
     /// A location that must hold a fragment is not there, or takes none.
-    #[error("the policy requires location {0}, which is not there or takes no fragments")]
+    #[error(
+        "the policy requires location {0}, which is not there, takes no fragments, or is left out by its other rules"
+    )]
     Required(String),
 }
 
@@ -159,6 +161,10 @@ pub fn place(
             needed: total,
             found: placed.len(),
         });
+    }
+    let holds = |name: &&String| placed.iter().any(|&at| candidates[at].name == **name);
+    if let Some(left_out) = required.iter().find(|name| !holds(name)) {
+        return Err(PlacementError::Required(left_out.clone()));
     }
     Ok(placed)
 }
@@ -289,6 +295,17 @@ mod tests {
         let error = place(&policy(rule), &world.candidates(), &[7; 32]).unwrap_err();
 
         assert_eq!(error, PlacementError::Required("l9".into()));
+    }
+
+    #[test]
+    fn a_required_location_that_other_rules_leave_out_is_named() {
+        let world = World::six();
+        let one_each = r#"{"redundancy":{"kind":"replication","copies":2},"placement":{"required_locations":["l0","l1"],"per_provider":1}}"#;
+        let policy = Policy::parse(one_each).unwrap();
+
+        let error = place(&policy, &world.candidates(), &[7; 32]).unwrap_err();
+
+        assert!(matches!(error, PlacementError::Required(_)), "{error}");
     }
 
     #[test]

@@ -52,11 +52,12 @@ impl WriteQuorum {
         }
         let all_groups = self.groups.iter().all(|group| has(&self.stored, group));
         let is_enough = durable >= self.needed && all_groups;
-        match (is_enough, self.under_way.contains(&true)) {
-            (true, false) => Standing::Complete,
-            (true, true) => Standing::Enough,
-            (false, false) => Standing::Failed,
-            (false, true) => Standing::Waiting,
+        let under_way = self.under_way.iter().filter(|it| **it).count();
+        match (is_enough, under_way) {
+            (true, 0) => Standing::Complete,
+            (true, _) => Standing::Enough,
+            (false, left) if durable + left < self.needed => Standing::Failed,
+            (false, _) => Standing::Waiting,
         }
     }
 
@@ -86,11 +87,11 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_its_quorum_fails_with_its_last_answer() {
+    fn a_write_fails_as_soon_as_its_quorum_is_out_of_reach() {
         let mut quorum = WriteQuorum::new(2, 2, Vec::new());
 
-        assert_eq!(quorum.on_ack(0, true), Standing::Waiting);
-        assert_eq!(quorum.on_ack(1, false), Standing::Failed);
+        assert_eq!(quorum.on_ack(0, false), Standing::Failed);
+        assert_eq!(quorum.on_ack(1, true), Standing::Failed);
     }
 
     #[test]

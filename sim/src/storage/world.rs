@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_attestation::Policy as EvidencePolicy;
-use sc_backend::{Faults, LocationId, Memory};
+use sc_backend::{Expected, Faults, LocationId, Memory};
 use sc_client::kv::{Credentials, KvClient, LinkReply, OwnerAgent, Roots, StoreLink};
 use sc_crypto::{Entropy, OwnerSecret, Secret};
 use sc_enclave::Program as _;
@@ -103,11 +103,7 @@ impl StoreLink for Direct {
 pub(crate) struct NoOpener;
 
 impl LocationOpener for NoOpener {
-    fn open<'a>(
-        &'a self,
-        _settings: &'a LocationSettings,
-        _expected: Option<LocationId>,
-    ) -> Opening<'a> {
+    fn open<'a>(&'a self, _settings: &'a LocationSettings, _expected: Expected) -> Opening<'a> {
         Box::pin(async { Err("a simulation opens no locations".to_owned()) })
     }
 }

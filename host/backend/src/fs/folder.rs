@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::FsError;
-use crate::LocationId;
+use crate::{Expected, LocationId};
 
 const MARKER: &str = "location";
 const MARKER_NEW: &str = "location.new";
@@ -35,26 +35,22 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens the location in `path`, or makes one if there is nothing and none is expected.
-    pub(super) fn open(path: &Path, expected: Option<LocationId>) -> Result<Self, FsError> {
+    /// Opens the location in `path`, or makes one if there is nothing and a new one will do.
+    pub(super) fn open(path: &Path, expected: Expected) -> Result<Self, FsError> {
         let failed = |source| FsError::Io {
             path: path.to_owned(),
             source,
         };
-        if let Some(expected) = expected {
-            let found = read_marker(path)?.ok_or_else(|| FsError::Missing(path.to_owned()))?;
-            if found != expected {
-                return Err(FsError::Other {
-                    folder: path.to_owned(),
-                    found,
-                    expected,
-                });
-            }
+        // Nothing is left in a folder in which a disk should be.
+        if expected != Expected::Any {
+            check(path, read_marker(path)?, expected)?;
         }
         make(path).map_err(failed)?;
         admit(path)?;
         let lock = lock(path)?;
-        let id = match read_marker(path)? {
+        let found = read_marker(path)?;
+        check(path, found, expected)?;
+        let id = match found {
             Some(id) => {
                 for part in [OBJECTS, PACKED] {
                     let part = path.join(part);
@@ -93,6 +89,19 @@ impl Folder {
 
     pub(super) fn tmp(&self) -> PathBuf {
         self.path.join(TMP)
+    }
+}
+
+/// Refuses what is not expected in a folder.
+fn check(path: &Path, found: Option<LocationId>, expected: Expected) -> Result<(), FsError> {
+    match (found, expected) {
+        (Some(found), Expected::This(expected)) if found != expected => Err(FsError::Other {
+            folder: path.to_owned(),
+            found,
+            expected,
+        }),
+        (None, Expected::This(_) | Expected::There) => Err(FsError::Missing(path.to_owned())),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,8 @@
 //! A packed fragment is mostly in memory, the engine's or the system's, and read in a few microseconds: less than it takes to hand the
 //! read to another thread. But a read that has to go to the disk holds up every task of the runtime's thread. So reads are done where
 //! they are asked for until one was slow, and then for a while on other threads.
-//! Invariant: one read at most is under way where it was asked for, so that a disk that never answers takes one of the runtime's threads.
+//! Invariant: one read at most is under way where it was asked for, so that a disk that never answers takes one of the
+//! runtime's threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
