@@ -204,8 +204,8 @@ async fn a_slow_location_that_has_failed_once_holds_fragments_again() {
             .unwrap();
         document.contains(r#""state":"owed""#)
     };
-    // Slower than what is waited for where a location was not well.
-    world.sites[2].faults.set_delay(Duration::from_millis(150));
+    // Slower than what is waited for where a location was not well, and quicker than where it was.
+    world.sites[2].faults.set_delay(Duration::from_millis(75));
     world.sites[2].faults.set_down(true);
     assert!(put("while it is down").await);
     world.sites[2].faults.set_down(false);

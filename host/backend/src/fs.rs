@@ -154,8 +154,13 @@ impl Fs {
     /// [`FsError`].
     pub fn open(settings: &FsSettings) -> Result<Self, FsError> {
         let folder = Folder::open(&settings.folder, settings.expected)?;
+        let marker = folder::marker_file(folder.path()).map_err(|source| FsError::Io {
+            path: folder.path().to_owned(),
+            source,
+        })?;
         let room = Room {
             folder: folder.path().to_owned(),
+            marker,
             reserve_bytes: settings.reserve_bytes,
         };
         let files = Files::open(folder.objects(), folder.tmp(), room.clone());
@@ -346,16 +351,26 @@ impl Counts {
     }
 }
 
-/// What is left of the disk.
+/// What is left of the disk, and whether it is still the one that was opened.
 #[derive(Debug, Clone)]
 struct Room {
     folder: PathBuf,
+    /// Device and number of the marker's file.
+    marker: (u64, u64),
     reserve_bytes: u64,
 }
 
 impl Room {
     /// How many bytes puts may still take.
+    ///
+    /// What is open would be written to when its names are gone, and acknowledged: so the marker is looked at each time.
     fn free(&self) -> Result<u64, BackendError> {
+        if folder::marker_file(&self.folder).ok() != Some(self.marker) {
+            return Err(BackendError::Unavailable(format!(
+                "{}: the files of this location were removed, or another disk is mounted over them: start the store again when they are back",
+                self.folder.display()
+            )));
+        }
         let disk = rustix::fs::statvfs(&self.folder)
             .map_err(|error| self.failed(&self.folder, error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);

@@ -110,6 +110,31 @@ async fn another_location_than_the_expected_one_is_refused() {
 }
 
 #[tokio::test]
+async fn when_its_files_are_removed_nothing_is_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = open(folder.path());
+    location.put(&name("f"), body(1, 10)).await.unwrap();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        removed.unwrap();
+    }
+
+    for length in [10, 100_000] {
+        let put = location.put(&name("g"), body(1, length)).await;
+        assert!(
+            matches!(&put, Err(BackendError::Unavailable(_))),
+            "{length}: {put:?}"
+        );
+    }
+    assert!(location.usage().await.is_err());
+}
+
+#[tokio::test]
 async fn a_folder_is_made_with_those_above_it_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let above = tempfile::tempdir().unwrap();

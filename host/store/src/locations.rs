@@ -217,7 +217,7 @@ impl Site {
 
     /// A write was done without it: for longer than others took, it has not answered.
     pub(crate) fn lagged(&self) {
-        // One that rests was waited for a moment only, which says nothing new: its rest ends, and it is waited for again.
+        // Many that wait at once find out the same once.
         if self.is_well() {
             self.health.failed();
             tracing::warn!(location = self.name, "a location does not answer in time");

@@ -127,7 +127,8 @@ impl Store {
                 }
                 Ok(None) => return false,
                 Err(_) => {
-                    waited_for.iter().for_each(|&at| all[at].lagged());
+                    let late = waited_for.iter().filter(|&&at| candidates[at].is_well);
+                    late.for_each(|&at| all[at].lagged());
                     start(&mut under_way, &mut waited_for, wanted - durable);
                 }
             }

@@ -175,7 +175,11 @@ impl Store {
             ));
         }
         drop(under_way);
-        for index in quorum.under_way() {
+        // One that was not well had a moment only, which says nothing new of it.
+        for index in quorum
+            .under_way()
+            .filter(|&it| candidates[placed[it]].is_well)
+        {
             all[placed[index]].lagged();
         }
         for (index, fragment) in segment.fragments.iter_mut().enumerate() {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::FsError;
@@ -90,6 +90,12 @@ impl Folder {
     pub(super) fn tmp(&self) -> PathBuf {
         self.path.join(TMP)
     }
+}
+
+/// Device and number of the marker's file in a folder.
+pub(super) fn marker_file(folder: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::metadata(folder.join(MARKER))?;
+    Ok((file.dev(), file.ino()))
 }
 
 /// Refuses what is not expected in a folder.
