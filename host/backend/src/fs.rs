@@ -75,6 +75,17 @@ pub enum FsError {
     /// The folder holds something else.
     #[error("{} holds something that is no storage location: choose an empty folder, or the one in which the file `location` is", .0.display())]
     Foreign(PathBuf),
+    /// The folder lies within another location.
+    #[error("{} lies within the storage location {}: choose a folder outside of it", folder.display(), outer.display())]
+    Within {
+        /// The folder.
+        folder: PathBuf,
+        /// The other location.
+        outer: PathBuf,
+    },
+    /// What is written to or cleared at a start is a link to elsewhere.
+    #[error("{} is a symbolic link: remove it, it is made anew as what it should be", .0.display())]
+    Link(PathBuf),
     /// It was made by another version.
     #[error("{} was made by another version of this program: run that one, or move its fragments to a new location", .0.display())]
     Version(PathBuf),

@@ -109,6 +109,47 @@ async fn another_location_than_the_expected_one_is_refused() {
     assert!(matches!(refused, Err(FsError::Other { found, .. }) if found == id));
 }
 
+#[test]
+fn a_folder_within_a_location_is_refused_and_the_location_opens_again() {
+    let above = tempfile::tempdir().unwrap();
+    let outer = above.path().join("outer");
+    let id = open(&outer).id();
+    std::os::unix::fs::symlink(outer.join("tmp"), above.path().join("link")).unwrap();
+
+    for inner in ["outer/tmp", "outer/tmp/x", "outer/mine", "link", "link/x"] {
+        let refused = Fs::open(&settings(&above.path().join(inner)));
+        assert!(matches!(refused, Err(FsError::Within { .. })), "{inner}");
+    }
+
+    assert_eq!(open(&outer).id(), id);
+    assert!(!outer.join("mine").exists());
+}
+
+#[test]
+fn links_are_not_followed_to_what_is_cleared_or_written_to() {
+    let above = tempfile::tempdir().unwrap();
+    let (location, foreign) = (above.path().join("location"), above.path().join("foreign"));
+    drop(open(&location));
+    fs::create_dir(&foreign).unwrap();
+    let kept = foreign.join("kept");
+    fs::write(&kept, "kept").unwrap();
+
+    for (part, target) in [("tmp", &foreign), ("lock", &kept)] {
+        let part = location.join(part);
+        let aside = above.path().join("aside");
+        fs::rename(&part, &aside).unwrap();
+        std::os::unix::fs::symlink(target, &part).unwrap();
+
+        let refused = Fs::open(&settings(&location));
+
+        assert!(matches!(refused, Err(FsError::Link(it)) if it == part));
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
+        fs::remove_file(&part).unwrap();
+        fs::rename(&aside, &part).unwrap();
+    }
+    drop(open(&location));
+}
+
 #[tokio::test]
 async fn when_its_files_are_removed_nothing_is_acknowledged() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The folder of a location: its marker, its lock and its parts.
 //!
-//! Invariant: nothing is made or removed in a folder that is neither empty nor a location, and one process at most uses a location.
+//! Invariant: nothing is made or removed in a folder that is neither empty nor a location, nor in another location's, nor where a link of
+//! somebody else's leads; and one process at most uses a location.
 //! Source: docs/FORMATS.md, "Storage locations".
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -45,6 +46,12 @@ impl Folder {
         if expected != Expected::Any {
             check(path, read_marker(path)?, expected)?;
         }
+        if let Some(outer) = outer(path).map_err(failed)? {
+            return Err(FsError::Within {
+                folder: path.to_owned(),
+                outer,
+            });
+        }
         make(path).map_err(failed)?;
         admit(path)?;
         let lock = lock(path)?;
@@ -62,7 +69,12 @@ impl Folder {
             }
             None => begin(path).map_err(failed)?,
         };
-        make(&path.join(TMP)).map_err(failed)?;
+        let tmp = path.join(TMP);
+        make(&tmp).map_err(failed)?;
+        // It is cleared, so it has to be this folder's own.
+        if fs::symlink_metadata(&tmp).map_err(failed)?.is_symlink() {
+            return Err(FsError::Link(tmp));
+        }
         Ok(Self {
             path: path.to_owned(),
             id,
@@ -111,6 +123,20 @@ fn check(path: &Path, found: Option<LocationId>, expected: Expected) -> Result<(
     }
 }
 
+/// The location in whose folder `path` lies or would lie, if there is one, by where links lead.
+fn outer(path: &Path) -> io::Result<Option<PathBuf>> {
+    let path = std::path::absolute(path)?;
+    let own = path.canonicalize().ok();
+    let there = path.ancestors().find_map(|it| it.canonicalize().ok());
+    let Some(there) = there else {
+        return Ok(None);
+    };
+    let above = there.ancestors().filter(|it| Some(*it) != own.as_deref());
+    // What cannot be read as a marker is none.
+    let is_location = |folder: &&Path| matches!(read_marker(folder), Ok(Some(_)));
+    Ok(above.into_iter().find(is_location).map(Path::to_owned))
+}
+
 /// Refuses a folder that somebody else uses. What a first opening leaves when it is cut short is taken as ours.
 fn admit(path: &Path) -> Result<(), FsError> {
     let failed = |source| FsError::Io {
@@ -145,6 +171,10 @@ fn lock(path: &Path) -> Result<File, FsError> {
     };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
+    // It is written to, so it has to be this folder's own; what a link leads to is somebody else's.
+    if fs::symlink_metadata(&file).is_ok_and(|it| it.is_symlink()) {
+        return Err(FsError::Link(file));
+    }
     let mut lock = options.open(&file).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => {}
