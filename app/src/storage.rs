@@ -12,6 +12,7 @@ mod ports;
 mod serving;
 mod store;
 mod up;
+mod whole;
 
 pub(crate) use backend::run as run_backend;
 pub(crate) use coder::run as run_coder;

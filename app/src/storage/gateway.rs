@@ -8,8 +8,11 @@ use std::time::Duration;
 use anyhow::Context;
 use sc_attestation::Policy;
 use sc_client::kv::{CoderState, KvClient, OwnerAgent};
-use sc_gateway::{Gateway, Listen, SelfSigned, Statement, Tls, TokenRequest, mint};
+use sc_gateway::{
+    Gateway, Listen, SelfSigned, Statement, Tls, TokenRequest, TokenText, is_good, mint,
+};
 use sc_transport::{Endpoint, Requester, Role};
+use zeroize::Zeroizing;
 
 use crate::keys::write_new;
 use crate::links::read_link_keys;
@@ -176,9 +179,21 @@ fn listen_choice(address: SocketAddr, tls: Option<&TlsChoice>) -> anyhow::Result
     Ok(Listen::tls(address, tls))
 }
 
-/// Writes a token that may do everything, unless the file is there already.
+/// Writes a token that may do everything, unless the file is there already; then says so if what is in it is good no more.
 async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
     if path.exists() {
+        let text =
+            Zeroizing::new(std::fs::read_to_string(path).context(path.display().to_string())?);
+        let is_good = match TokenText::parse(text.trim()) {
+            Some(token) => is_good(client, &token).await?,
+            None => false,
+        };
+        if !is_good {
+            tracing::warn!(
+                "the token in {} is of another owner, deleted or expired: remove the file, and the next start makes another one",
+                path.display()
+            );
+        }
         return Ok(());
     }
     let token = mint(client, &TokenRequest::everything("up"))

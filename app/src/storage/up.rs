@@ -24,6 +24,7 @@ use crate::storage::gateway::{self, GatewaySetup, TlsChoice};
 use crate::storage::lock::FolderLock;
 use crate::storage::ports::must_be_free;
 use crate::storage::store::{self, StoreSetup};
+use crate::storage::whole::{must_be_whole, own_catalogue};
 use crate::{scbr, wrong_use};
 
 /// So long a role may take to be ready.
@@ -252,6 +253,7 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
     let router = settings.router.map(|it| (it, "--router-port"));
     let ports = std::iter::once((settings.rest, "--port")).chain(router);
     must_be_free(&ports.collect::<Vec<_>>())?;
+    must_be_whole(data, settings.catalogue.is_none())?;
     let (stop, stopping) = watch::channel(false);
     let (tell_end, ended) = watch::channel(None);
     let mut running = Running {
@@ -322,7 +324,7 @@ fn remove_if_there(path: &Path) -> anyhow::Result<()> {
 fn catalogue(settings: &UpSettings) -> String {
     match &settings.catalogue {
         Some(url) => url.clone(),
-        None => settings.data.join("catalogue.db").display().to_string(),
+        None => own_catalogue(&settings.data).display().to_string(),
     }
 }
 
@@ -395,7 +397,7 @@ async fn start_threads(
         store: store_endpoint,
         link_keys: None,
         owner: settings.data.join("owner"),
-        creates_owner: true,
+        creates_owner: false,
         rest: settings.rest,
         tls: settings.tls.then(|| TlsChoice::SelfSigned {
             out: Some(certificate(&settings.data)),
@@ -548,7 +550,6 @@ async fn start_processes(
         &endpoint,
         "--owner",
         &owner,
-        "--create-owner",
         "--rest",
         &rest,
         "--token",

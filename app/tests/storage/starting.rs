@@ -1,5 +1,6 @@
 //! What keeps a system from starting, which is told at once and with its fix; and what it leaves behind when it ends.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -92,6 +93,66 @@ fn an_owner_is_not_made_by_mistyping_a_folder() {
     assert!(said.contains("holds no owner's keys"), "{said}");
     assert!(said.contains("--create-owner"), "{said}");
     assert!(!folder.path().join("onwer").exists());
+}
+
+#[test]
+fn what_an_earlier_run_had_and_is_missing_is_asked_for_and_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("up");
+    let aside = folder.path().join("aside");
+    std::fs::create_dir(&data).unwrap();
+    let system = System::start(&data, &[]);
+    system.datastore("data", "cold");
+    system.end();
+    let up = ["up", "--data", "up", "--port", "0", "--router-port", "0"];
+
+    for name in ["owner", "catalogue.db"] {
+        std::fs::rename(data.join(name), &aside).unwrap();
+        let (printed, said) = refused(folder.path(), &up);
+        assert_eq!(printed, "");
+        assert!(
+            said.contains(&format!("{name} is missing")) && said.contains("your backup"),
+            "{said}"
+        );
+        assert!(!data.join(name).exists());
+        std::fs::rename(&aside, data.join(name)).unwrap();
+    }
+
+    let system = System::start(&data, &[]);
+    let found = system.ask("GET", "/v1/datastores/data", &[], &[]);
+    assert_eq!(found.status, 200, "{}", found.text());
+    system.end();
+}
+
+#[test]
+fn a_token_that_is_good_no_more_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    System::start(folder.path(), &[]).end();
+    let other = tempfile::tempdir().unwrap();
+    let system = System::start(other.path(), &[]);
+    std::fs::write(folder.path().join("token"), &system.token).unwrap();
+    system.end();
+    let up = ["up", "--data", ".", "--port", "0", "--router-port", "0"];
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_securecloud"))
+        .args(up)
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut lines = said.lines().map_while(Result::ok);
+        let line = lines.find(|line| line.contains("is of another owner"));
+        let _ = tell.send(line);
+    });
+    let told = told.recv_timeout(4 * AT_ONCE);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(told.unwrap().unwrap().contains("remove the file"));
 }
 
 #[test]

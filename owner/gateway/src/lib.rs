@@ -15,4 +15,4 @@ mod tokens;
 pub use gateway::{Gateway, Statement, Statements};
 pub use limits::Limits;
 pub use server::{Listen, Listening, NotLoopback, SelfSigned, Tls, TlsError};
-pub use tokens::{Grant, Right, TokenError, TokenRequest, TokenText, mint};
+pub use tokens::{Grant, Right, TokenError, TokenRequest, TokenText, is_good, mint};

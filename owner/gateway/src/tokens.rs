@@ -57,6 +57,16 @@ pub async fn mint(client: &KvClient, request: &TokenRequest) -> Result<TokenText
         .map(|(text, _)| text)
 }
 
+/// Whether a token is good now: kept in the store, not deleted and not expired.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn is_good(client: &KvClient, text: &TokenText) -> Result<bool, TokenError> {
+    let content = client.record(RECORD_KIND, &text.id_hex()).await?;
+    let record = content.and_then(|content| Record::decode(&content));
+    Ok(record.is_some_and(|record| record.accepts(text, now_ms())))
+}
+
 pub(crate) async fn mint_with_record(
     client: &KvClient,
     request: &TokenRequest,
