@@ -512,6 +512,45 @@ async fn parts_become_an_object_at_once() {
         .await
         .unwrap();
     assert_eq!(again.head, receipt.head);
+    let other_parts = [parts[0].clone()];
+    let other_tags = [parts[0].clone(), (2, parts[2].1.clone())];
+    let never_sent = [parts[0].clone(), parts[1].clone(), (9, String::new())];
+    for other in [&other_parts[..], &other_tags, &never_sent] {
+        let refused = client
+            .complete_upload(&upload, other, "", &Condition::None)
+            .await;
+        assert_eq!(refused.unwrap_err().code(), Some(Code::Exists));
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_completions_at_once_is_done_and_the_other_told_so() {
+    let world = world().await;
+    let client = &world.client;
+    for round in 0..20_u8 {
+        let upload = client
+            .create_upload("data", &[b'a' + round], "coded", &Metadata::default())
+            .await
+            .unwrap();
+        let mut parts = Vec::new();
+        for part in [1, 2] {
+            let body = stream::iter([Ok(content(1000))]);
+            let receipt = client.put_part(&upload, part, "", Box::pin(body)).await;
+            parts.push((part, receipt.unwrap().etag));
+        }
+
+        let complete = |parts| client.complete_upload(&upload, parts, "", &Condition::None);
+        let (all, same, first) =
+            tokio::join!(complete(&parts), complete(&parts), complete(&parts[..1]));
+
+        let told = |result: &Result<_, sc_client::kv::KvError>| {
+            result.as_ref().err().map(|error| error.code())
+        };
+        let told = [told(&all), told(&same), told(&first)];
+        let exists = Some(Some(Code::Exists));
+        let is_one_of = [[None, None, exists], [exists, exists, None]];
+        assert!(is_one_of.contains(&told), "{told:?}");
+    }
 }
 
 #[tokio::test]

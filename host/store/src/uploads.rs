@@ -12,7 +12,7 @@ use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
 use crate::listing::page_size;
-use crate::put::{condition, unexpected};
+use crate::put::{Writing, condition, unexpected};
 use crate::store::{Store, for_coder, id};
 
 /// The highest number of a part.
@@ -128,9 +128,27 @@ impl Store {
                 &operation.version,
             )
             .await?;
+        let completed = self.complete(&writing, operation).await;
+        match completed {
+            // Another request may have completed it before this one, or in the meantime; the client compares the parts.
+            Err(problem) if matches!(problem.code, Code::UploadGone | Code::NotFound) => {
+                match self.why_gone(&writing).await {
+                    gone if gone.code == Code::UploadGone => Err(problem),
+                    done => Err(done),
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn complete(
+        &self,
+        writing: &Writing<'_>,
+        operation: &storage::CompleteUpload,
+    ) -> Result<Done, Problem> {
         let condition = condition(operation.condition.as_ref())?;
         let Some(intent) = self.catalog.intent(writing.version).await? else {
-            return Err(self.why_gone(&writing).await);
+            return Err(self.why_gone(writing).await);
         };
         let upload = intent
             .upload
@@ -145,7 +163,7 @@ impl Store {
             .filter(|it| operation.parts.binary_search(&it.part).is_ok())
             .collect();
         let manifest = coder::SealManifest {
-            request: Some(request.clone()),
+            request: Some(writing.request.clone()),
             datastore: for_coder(&writing.datastore),
             number: intent.number,
             created_ms: intent.created_ms,
@@ -154,15 +172,15 @@ impl Store {
             upload,
             parts,
         };
-        let manifest = self.seal_manifest(tenant, manifest).await?;
+        let manifest = self.seal_manifest(writing.tenant, manifest).await?;
         let commit = self.commit_of(
-            &writing,
+            writing,
             condition,
             &manifest,
             Some(operation.parts.clone()),
             Some(segments.iter().map(|segment| segment.id).collect()),
         );
-        self.commit(&writing, &policy, commit, intent.created_ms, manifest)
+        self.commit(writing, &policy, commit, intent.created_ms, manifest)
             .await
     }
 

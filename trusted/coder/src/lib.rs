@@ -22,7 +22,7 @@ mod vault;
 
 pub use certificate::{Right, Rights, issue, open_session_context, session_transcript};
 pub use engine::{Engine, TENANTS_MAX};
-pub use manifest::{KEY_MAX, METADATA_MAX};
+pub use manifest::{KEY_MAX, METADATA_MAX, parts_hash};
 pub use message::{join, split};
 pub use roots::{CoderRoots, ROOTS_MAX, RootsError, coder_public_key, tenant_id};
 pub use sc_erasure::{BLOCK_BYTES, SEGMENT_MAX};

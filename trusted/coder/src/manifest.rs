@@ -136,15 +136,23 @@ pub(crate) fn seal(
     check_key(target.key)?;
     let version: [u8; 16] = array(target.version)?;
     let datastore = Datastore::open(tenant, call.datastore.as_ref(), target.datastore)?;
-    let (object, bytes) = match &request.operation {
+    let content = match &request.operation {
         Kind::PutObject(it) => {
             is_whole(&call.records, it.bytes)?;
-            (request.secret()?, u64::from(it.bytes))
+            Content {
+                object: request.secret()?,
+                bytes: u64::from(it.bytes),
+                parts: Bytes::new(),
+            }
         }
         Kind::CommitObject(it) => {
             let secret: storage::CommitSecret = request.secret()?;
             are_segments(&call.records, &secret.segments)?;
-            (secret.object.unwrap_or_default(), it.bytes)
+            Content {
+                object: secret.object.unwrap_or_default(),
+                bytes: it.bytes,
+                parts: Bytes::new(),
+            }
         }
         Kind::CompleteUpload(it) => complete(&datastore, request, it, call)?,
         _ => return Err(Refused::MALFORMED),
@@ -152,22 +160,30 @@ pub(crate) fn seal(
     if call.records.len() > SEGMENTS_MAX {
         return Err(Refused::LIMIT);
     }
-    if verify_records(&datastore, &version, &call.records)? != bytes {
+    if verify_records(&datastore, &version, &call.records)? != content.bytes {
         return Err(Refused::MALFORMED);
     }
-    finish(&datastore, request, &version, object, bytes, call, entropy)
+    finish(&datastore, request, &version, content, call, entropy)
+}
+
+/// What an object is, beside its segments.
+struct Content {
+    object: storage::ObjectSecret,
+    bytes: u64,
+    /// As in [`storage::Head`].
+    parts: Bytes,
 }
 
 fn finish(
     datastore: &Datastore,
     request: &Request,
     version: &[u8; 16],
-    mut object: storage::ObjectSecret,
-    bytes: u64,
+    content: Content,
     call: &coder::SealManifest,
     entropy: &mut dyn Entropy,
 ) -> Result<coder::ManifestSealed, Refused> {
     let target = target(&request.operation)?;
+    let mut object = content.object;
     if object.encoded_len() > METADATA_MAX {
         return Err(Refused::LIMIT);
     }
@@ -180,12 +196,13 @@ fn finish(
         key: target.key.clone(),
         version: target.version.clone(),
         number: call.number,
-        bytes,
+        bytes: content.bytes,
         created_ms: call.created_ms,
         object: Some(object),
         segments: u32::try_from(call.records.len()).expect("there are at most SEGMENTS_MAX"),
         marker: false,
         policy: call.policy.clone(),
+        parts: content.parts,
     };
     let mut body = Body::encode(version, call.number, &call.records);
     let sealed_body = datastore.seal(BODY, target.key, version, &body, entropy);
@@ -193,7 +210,7 @@ fn finish(
     Ok(coder::ManifestSealed {
         head: seal_head(datastore, &head, entropy)?,
         body: sealed_body,
-        bytes,
+        bytes: content.bytes,
         tags,
         sealed: Some(request.reply(&head, entropy)),
     })
@@ -240,7 +257,7 @@ fn complete(
     request: &Request,
     operation: &storage::CompleteUpload,
     call: &coder::SealManifest,
-) -> Result<(storage::ObjectSecret, u64), Refused> {
+) -> Result<Content, Refused> {
     let secret: storage::CompleteSecret = request.secret()?;
     let (key, version) = (&operation.key, &operation.version);
     let upload = datastore.unseal(UPLOAD, key, version, &call.upload)?;
@@ -267,7 +284,24 @@ fn complete(
     are_segments(&call.records, &segments)?;
     let mut object = head.object.unwrap_or_default();
     object.etag = secret.etag;
-    Ok((object, bytes))
+    let parts = operation.parts.iter().copied();
+    let parts = parts_hash(parts.zip(secret.etags.iter().map(String::as_str)));
+    Ok(Content {
+        object,
+        bytes,
+        parts: Bytes::copy_from_slice(&parts),
+    })
+}
+
+/// Of which parts an upload was completed, by number and entity tag: tells a repeated completion from another one.
+#[must_use]
+pub fn parts_hash<'p>(parts: impl Iterator<Item = (u32, &'p str)>) -> [u8; 32] {
+    let begin = Transcript::new("storage parts");
+    parts
+        .fold(begin, |transcript, (part, etag)| {
+            transcript.u64(part.into()).bytes(etag.as_bytes())
+        })
+        .hash256()
 }
 
 /// Seals what begins a multipart upload.

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use sc_coder::parts_hash;
 use sc_crypto::Plaintext;
 use sc_proto::storage::{self, operation::Operation as Kind};
+use sc_proto::store::problem::Code;
 
 use super::listing::page;
 use super::objects::{Condition, ObjectBody, Parent, Receipt, Segments};
@@ -107,7 +109,8 @@ impl KvClient {
     /// Makes these parts, ascending by number, the object. `etag`: as for an object that is put.
     ///
     /// # Errors
-    /// [`KvError`]; nothing is visible then, and the upload goes on.
+    /// [`KvError`]; nothing is visible then, and the upload goes on, unless it is complete already: a repetition with the same parts is
+    /// done, one with others an error.
     pub async fn complete_upload(
         &self,
         upload: &Upload,
@@ -128,8 +131,17 @@ impl KvClient {
         };
         let secret = Plaintext::new(secret.encode_to_vec());
         let answer = self.ask(operation, &secret, &[], true).await;
-        self.receipt(&upload.datastore, &upload.key, upload.version, answer)
-            .await
+        let receipt = self
+            .receipt(&upload.datastore, &upload.key, upload.version, answer)
+            .await?;
+        let named = parts.iter().map(|(part, etag)| (*part, etag.as_str()));
+        if receipt.head.parts[..] != parts_hash(named) {
+            return Err(KvError::Problem {
+                code: Code::Exists,
+                message: "the upload is complete already, of other parts".to_owned(),
+            });
+        }
+        Ok(receipt)
     }
 
     /// Ends an upload without a trace.
