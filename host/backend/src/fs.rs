@@ -6,6 +6,7 @@
 //! Invariant: a fragment is in one of the two, since its name is held while it is put or deleted, and both are looked into.
 //! Source: docs/FORMATS.md, "Storage locations".
 
+mod direct;
 mod files;
 mod folder;
 mod names;

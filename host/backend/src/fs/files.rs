@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use super::direct::Writer;
 use super::{Counts, Room};
 use crate::backend::{FRAGMENT_BYTES_MAX, check};
 use crate::{BackendError, FragmentName, Listed};
@@ -30,6 +31,7 @@ pub(super) struct Files {
     objects: PathBuf,
     tmp: PathBuf,
     room: Room,
+    writer: Writer,
     /// The next name in `tmp`.
     next: AtomicU64,
     /// Folders that are known to be on the disk; bounded by how many there are.
@@ -45,6 +47,7 @@ impl Files {
             objects,
             tmp,
             room,
+            writer: Writer::default(),
             next: AtomicU64::new(0),
             synced: Mutex::default(),
             counts: Counts::default(),
@@ -77,7 +80,8 @@ impl Files {
         let tmp = self
             .tmp
             .join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
-        let placed = write(&tmp, body).and_then(|()| rename(&tmp, &path));
+        let written = self.writer.write(&tmp, body);
+        let placed = written.and_then(|()| rename(&tmp, &path));
         if let Err(error) = placed {
             // What cannot be removed now is removed when the location is opened.
             let _ = fs::remove_file(&tmp);
@@ -276,13 +280,6 @@ fn length(path: &Path) -> Result<Option<u64>, BackendError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, &error)),
     }
-}
-
-/// Writes a new file, and syncs it.
-fn write(path: &Path, body: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(body)?;
-    file.sync_all()
 }
 
 /// Renames a file, never onto another.
