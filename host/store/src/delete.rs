@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use sc_backend::FragmentName;
-use sc_metadata::{CatalogError, Condition, Datastore, NewMarker, TenantId, VersionId};
+use sc_metadata::{CatalogError, Condition, Datastore, NewMarker, Removed, TenantId, VersionId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -18,6 +18,17 @@ use crate::policy::Policy;
 use crate::put::{check_key, condition, unexpected};
 use crate::store::{Store, for_coder, id};
 
+/// What is deleted, whichever way.
+struct Deletion<'d> {
+    tenant: TenantId,
+    request: &'d coder::Request,
+    operation: &'d storage::DeleteObject,
+    datastore: Datastore,
+    condition: Condition,
+    /// The marker's, and where none is put the deletion's own, by which it is known again.
+    id: VersionId,
+}
+
 impl Store {
     /// A `DeleteObject`.
     pub(crate) async fn delete_object(
@@ -28,12 +39,19 @@ impl Store {
     ) -> Result<Done, Problem> {
         check_key(&operation.key)?;
         let sealed = self.authorize(tenant, request).await?;
-        let datastore = self.datastore(tenant, &operation.datastore).await?;
-        let marker = VersionId(id(&operation.marker, "a marker's version id")?);
+        let deletion = Deletion {
+            tenant,
+            request,
+            operation,
+            datastore: self.datastore(tenant, &operation.datastore).await?,
+            condition: condition(operation.condition.as_ref())?,
+            id: VersionId(id(&operation.marker, "a marker's version id")?),
+        };
+        let datastore = &deletion.datastore;
         let due_ms = self.in_ms(self.settings.grace);
         let (named, is_sure) = match optional_version(&operation.version)? {
             Some(version) => {
-                if condition(operation.condition.as_ref())? != Condition::None {
+                if deletion.condition != Condition::None {
                     return Err(Problem::malformed(
                         "a condition is about the current object: leave it out, or the version",
                     ));
@@ -42,21 +60,14 @@ impl Store {
                     .catalog
                     .delete_version(datastore.id, &operation.key, version, due_ms)
                     .await?;
-                let is_sure = self
-                    .keep_removal(tenant, request, operation, &datastore)
-                    .await;
+                let is_sure = self.keep_removal(&deletion).await;
                 (removed.versions.first().copied(), is_sure)
             }
             None if datastore.versioning => {
-                let is_sure = self
-                    .put_marker(tenant, request, operation, &datastore, marker)
-                    .await?;
-                (Some(marker), is_sure)
+                let is_sure = self.put_marker(&deletion).await?;
+                (Some(deletion.id), is_sure)
             }
-            None => {
-                self.delete_current(tenant, request, operation, &datastore, marker)
-                    .await?
-            }
+            None => self.delete_current(&deletion).await?,
         };
         Ok(Done {
             sealed,
@@ -69,27 +80,10 @@ impl Store {
     /// Removes the object of a datastore that keeps no versions; whether that is sure.
     async fn delete_current(
         &self,
-        tenant: TenantId,
-        request: &coder::Request,
-        operation: &storage::DeleteObject,
-        datastore: &Datastore,
-        deletion: VersionId,
+        deletion: &Deletion<'_>,
     ) -> Result<(Option<VersionId>, bool), Problem> {
-        // Of the marker only the id is used: it is the deletion's, by which the catalogue knows it again.
-        let marker = NewMarker {
-            id: deletion,
-            head: Bytes::new(),
-        };
         let removed = self
-            .catalog
-            .delete_current(
-                datastore.id,
-                &operation.key,
-                condition(operation.condition.as_ref())?,
-                Some(marker),
-                self.now_ms(),
-                self.in_ms(self.settings.grace),
-            )
+            .delete_in_catalogue(deletion, Bytes::new(), self.now_ms())
             .await;
         let version = match removed {
             Ok(removed) => removed.versions.last().copied(),
@@ -97,75 +91,66 @@ impl Store {
             Err(CatalogError::VersionExists) => None,
             Err(error) => return Err(error.into()),
         };
-        let is_sure = self
-            .keep_removal(tenant, request, operation, datastore)
-            .await;
-        Ok((version, is_sure))
+        Ok((version, self.keep_removal(deletion).await))
     }
 
-    /// Puts a delete marker on top of an object's versions, and its manifest at the locations; whether that is sure.
-    async fn put_marker(
+    /// `head` is the marker's, of which a datastore that keeps no versions uses the id alone.
+    async fn delete_in_catalogue(
         &self,
-        tenant: TenantId,
-        request: &coder::Request,
-        operation: &storage::DeleteObject,
-        datastore: &Datastore,
-        id: VersionId,
-    ) -> Result<bool, Problem> {
-        let now_ms = self.now_ms();
-        let call = Call::SealMarker(coder::SealMarker {
-            request: Some(request.clone()),
-            datastore: for_coder(datastore),
-            number: 0,
-            created_ms: now_ms,
-        });
-        let Reply::MarkerSealed(made) = self.coders.call(tenant, call, &[]).await?.0 else {
-            return Err(unexpected());
-        };
+        deletion: &Deletion<'_>,
+        head: Bytes,
+        now_ms: u64,
+    ) -> Result<Removed, CatalogError> {
         let marker = NewMarker {
-            id,
-            head: made.head,
+            id: deletion.id,
+            head,
         };
-        let put = self
-            .catalog
+        self.catalog
             .delete_current(
-                datastore.id,
-                &operation.key,
-                condition(operation.condition.as_ref())?,
+                deletion.datastore.id,
+                &deletion.operation.key,
+                deletion.condition,
                 Some(marker),
                 now_ms,
                 self.in_ms(self.settings.grace),
             )
-            .await;
+            .await
+    }
+
+    /// Puts a delete marker on top of an object's versions, and its manifest at the locations; whether that is sure.
+    async fn put_marker(&self, deletion: &Deletion<'_>) -> Result<bool, Problem> {
+        let now_ms = self.now_ms();
+        let call = Call::SealMarker(coder::SealMarker {
+            request: Some(deletion.request.clone()),
+            datastore: for_coder(&deletion.datastore),
+            number: 0,
+            created_ms: now_ms,
+        });
+        let (reply, _) = self.coders.call(deletion.tenant, call, &[]).await?;
+        let Reply::MarkerSealed(made) = reply else {
+            return Err(unexpected());
+        };
+        let put = self.delete_in_catalogue(deletion, made.head, now_ms).await;
         match put {
             // Done by an earlier try, which may not have come to the manifest.
             Ok(_) | Err(CatalogError::VersionExists) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(sure(
-            self.keep_marker(tenant, operation, datastore, id).await,
-        ))
+        Ok(sure(self.keep_marker(deletion).await))
     }
 
     /// Puts a marker's manifest at the locations; whether enough have it.
-    async fn keep_marker(
-        &self,
-        tenant: TenantId,
-        operation: &storage::DeleteObject,
-        datastore: &Datastore,
-        id: VersionId,
-    ) -> Result<bool, Problem> {
-        let stored = self
-            .catalog
-            .version(datastore.id, &operation.key, id)
-            .await?;
+    async fn keep_marker(&self, deletion: &Deletion<'_>) -> Result<bool, Problem> {
+        let (datastore, id) = (&deletion.datastore, deletion.id);
+        let key = &deletion.operation.key;
+        let stored = self.catalog.version(datastore.id, key, id).await?;
         let Some(stored) = stored.filter(|stored| stored.is_marker) else {
             // The marker is gone again.
             return Ok(true);
         };
         let policy = self.policy(&datastore.policy).await?;
         let manifest = storage::StoredManifest {
-            tenant: Bytes::copy_from_slice(&tenant.0),
+            tenant: Bytes::copy_from_slice(&deletion.tenant.0),
             datastore: Bytes::copy_from_slice(&datastore.id.0),
             datastore_name: datastore.name.clone(),
             root_number: datastore.root_number,
@@ -184,40 +169,27 @@ impl Store {
 
     /// Has the coder say that versions are gone, and keeps that at the locations, for as long as anything of them may be there; whether
     /// enough have it.
-    async fn keep_removal(
-        &self,
-        tenant: TenantId,
-        request: &coder::Request,
-        operation: &storage::DeleteObject,
-        datastore: &Datastore,
-    ) -> bool {
-        sure(
-            self.try_keep_removal(tenant, request, operation, datastore)
-                .await,
-        )
+    async fn keep_removal(&self, deletion: &Deletion<'_>) -> bool {
+        sure(self.try_keep_removal(deletion).await)
     }
 
-    async fn try_keep_removal(
-        &self,
-        tenant: TenantId,
-        request: &coder::Request,
-        operation: &storage::DeleteObject,
-        datastore: &Datastore,
-    ) -> Result<bool, Problem> {
+    async fn try_keep_removal(&self, deletion: &Deletion<'_>) -> Result<bool, Problem> {
+        let (datastore, operation) = (&deletion.datastore, deletion.operation);
         let number = self.catalog.last_removed(datastore.id, &operation.key);
         let Some(number) = number.await? else {
             return Ok(true);
         };
         let call = Call::SealRemoval(coder::SealRemoval {
-            request: Some(request.clone()),
+            request: Some(deletion.request.clone()),
             datastore: for_coder(datastore),
             number,
         });
-        let Reply::RemovalSealed(sealed) = self.coders.call(tenant, call, &[]).await?.0 else {
+        let (reply, _) = self.coders.call(deletion.tenant, call, &[]).await?;
+        let Reply::RemovalSealed(sealed) = reply else {
             return Err(unexpected());
         };
         let stored = storage::StoredRemoval {
-            tenant: Bytes::copy_from_slice(&tenant.0),
+            tenant: Bytes::copy_from_slice(&deletion.tenant.0),
             datastore: Bytes::copy_from_slice(&datastore.id.0),
             key: operation.key.clone(),
             version: operation.version.clone(),
@@ -225,7 +197,7 @@ impl Store {
             record: sealed.record,
         };
         let policy = self.policy(&datastore.policy).await?;
-        let id = VersionId(id(&operation.marker, "a marker's version id")?);
+        let id = deletion.id;
         let name = removal_name(&id.0);
         Ok(self.keep_word(&policy.policy, &id, &name, &stored).await)
     }
