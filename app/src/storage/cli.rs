@@ -49,15 +49,14 @@ pub(crate) struct StoreArgs {
         env = "SECURECLOUD_STORE_ADDRESS"
     )]
     pub(crate) address: String,
-    /// The catalogue: a file of SQLite's, or `postgres://user:password@host/database`
+    /// The catalogue: a file of SQLite's, or `postgres://user:password@host/database`; DIR/catalogue.db if not given
     #[arg(
         long,
         value_name = "FILE|URL",
-        default_value = "catalogue.db",
         env = "SECURECLOUD_CATALOGUE",
         hide_env_values = true
     )]
-    pub(crate) catalogue: String,
+    pub(crate) catalogue: Option<String>,
     /// The folder that paths of local locations are relative to
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) data: PathBuf,

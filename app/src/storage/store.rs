@@ -19,6 +19,7 @@ use crate::storage::files::make_private_folder;
 use crate::storage::lock::FolderLock;
 use crate::storage::opener::Opener;
 use crate::storage::serving::{Entrance, connect, endpoint, own_identity, start_coder};
+use crate::storage::whole::catalogue_of;
 use crate::wrong_use;
 
 /// So long requests may take to end when the role ends.
@@ -52,7 +53,7 @@ pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
     let setup = StoreSetup {
         address: endpoint(&arguments.address)?,
         link_keys: arguments.link.link_keys,
-        catalogue: arguments.catalogue,
+        catalogue: catalogue_of(&arguments.data, arguments.catalogue.as_deref())?,
         data: arguments.data,
         coders: arguments.coder,
         coding: arguments.coding,

@@ -24,7 +24,7 @@ use crate::storage::gateway::{self, GatewaySetup, TlsChoice};
 use crate::storage::lock::FolderLock;
 use crate::storage::ports::must_be_free;
 use crate::storage::store::{self, StoreSetup};
-use crate::storage::whole::{must_be_whole, own_catalogue};
+use crate::storage::whole::{catalogue_of, ensure_owner};
 use crate::{scbr, wrong_use};
 
 /// So long a role may take to be ready.
@@ -253,7 +253,8 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
     let router = settings.router.map(|it| (it, "--router-port"));
     let ports = std::iter::once((settings.rest, "--port")).chain(router);
     must_be_free(&ports.collect::<Vec<_>>())?;
-    must_be_whole(data, settings.catalogue.is_none())?;
+    let catalogue = catalogue_of(data, settings.catalogue.as_deref())?;
+    ensure_owner(data)?;
     let (stop, stopping) = watch::channel(false);
     let (tell_end, ended) = watch::channel(None);
     let mut running = Running {
@@ -270,9 +271,17 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
         _lock: lock,
     };
     let started = if settings.processes {
-        start_processes(&settings, &mut running).await
+        start_processes(&settings, &catalogue, &mut running).await
     } else {
-        start_threads(&settings, report, &stopping, &tell_end, &mut running).await
+        start_threads(
+            &settings,
+            &catalogue,
+            report,
+            &stopping,
+            &tell_end,
+            &mut running,
+        )
+        .await
     };
     let (rest, router) = match started {
         Ok(urls) => urls,
@@ -320,14 +329,6 @@ fn remove_if_there(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The catalogue that was asked for, or the one in the folder.
-fn catalogue(settings: &UpSettings) -> String {
-    match &settings.catalogue {
-        Some(url) => url.clone(),
-        None => own_catalogue(&settings.data).display().to_string(),
-    }
-}
-
 /// Where clients find the certificate that the gateway makes.
 fn certificate(data: &Path) -> PathBuf {
     data.join("gateway.pem")
@@ -356,6 +357,7 @@ pub(crate) fn local_locations(count: u8) -> Vec<(String, LocationSettings)> {
 
 async fn start_threads(
     settings: &UpSettings,
+    catalogue: &str,
     report: &Report,
     stopping: &watch::Receiver<bool>,
     tell_end: &watch::Sender<Option<&'static str>>,
@@ -367,7 +369,7 @@ async fn start_threads(
     let setup = StoreSetup {
         address: store_endpoint.clone(),
         link_keys: None,
-        catalogue: catalogue(settings),
+        catalogue: catalogue.to_owned(),
         data: settings.data.clone(),
         coders: Vec::new(),
         coding: CodingArgs {
@@ -505,6 +507,7 @@ async fn wait_for<T>(
 
 async fn start_processes(
     settings: &UpSettings,
+    catalogue: &str,
     running: &mut Running,
 ) -> anyhow::Result<(String, String)> {
     let data = std::path::absolute(&settings.data)?;
@@ -533,7 +536,7 @@ async fn start_processes(
             &settings.locations.to_string(),
         ],
         // Its URL may hold a password.
-        &[("SECURECLOUD_CATALOGUE", &catalogue(settings))],
+        &[("SECURECLOUD_CATALOGUE", catalogue)],
     )?;
     let event = store.event("endpoints", READY_PATIENCE).await;
     if event.is_ok() {

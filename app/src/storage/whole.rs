@@ -9,30 +9,41 @@ use crate::storage::files::OwnerFolder;
 use crate::storage::store;
 use crate::wrong_use;
 
-/// The catalogue of an `up` that has none elsewhere.
-pub(crate) fn own_catalogue(data: &Path) -> PathBuf {
+/// The catalogue of a store that has none elsewhere.
+fn own_catalogue(data: &Path) -> PathBuf {
     data.join("catalogue.db")
 }
 
-/// Makes an owner where `data` is used for the first time. `has_own_catalogue` says whether the catalogue is a file in it.
+/// The catalogue that a store in `data` is to use: the one that was named, or its own.
 ///
 /// # Errors
-/// Wrong use: an earlier run's owner or catalogue is missing.
-pub(crate) fn must_be_whole(data: &Path, has_own_catalogue: bool) -> anyhow::Result<()> {
-    let owner = OwnerFolder(data.join("owner"));
-    let catalogue = own_catalogue(data);
-    let has_run = catalogue.exists() || data.join(store::PUBLIC_KEY).exists();
-    if has_run && !owner.0.exists() {
-        return Err(wrong_use(format!(
-            "{} is missing, and without it nothing that is stored can be read: restore it from your backup, or begin anew in another folder with --data",
-            owner.0.display()
-        )));
+/// Wrong use: its own is missing, and there are locations of an earlier run.
+pub(crate) fn catalogue_of(data: &Path, named: Option<&str>) -> anyhow::Result<String> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
     }
-    if has_own_catalogue && !catalogue.exists() && holds_locations(data) {
+    let catalogue = own_catalogue(data);
+    if !catalogue.exists() && holds_locations(data) {
         return Err(wrong_use(format!(
             "{} is missing, which says where everything in {} lies: restore it from your backup, or begin anew in another folder with --data",
             catalogue.display(),
             data.join("locations").display()
+        )));
+    }
+    Ok(catalogue.display().to_string())
+}
+
+/// Makes an owner where `data` is used for the first time.
+///
+/// # Errors
+/// Wrong use: an earlier run's owner is missing.
+pub(crate) fn ensure_owner(data: &Path) -> anyhow::Result<()> {
+    let owner = OwnerFolder(data.join("owner"));
+    let has_run = own_catalogue(data).exists() || data.join(store::PUBLIC_KEY).exists();
+    if has_run && !owner.0.exists() {
+        return Err(wrong_use(format!(
+            "{} is missing, and without it nothing that is stored can be read: restore it from your backup, or begin anew in another folder with --data",
+            owner.0.display()
         )));
     }
     owner.ensure()
@@ -55,9 +66,9 @@ mod tests {
     fn a_folder_that_is_new_gets_an_owner() {
         let folder = tempfile::tempdir().unwrap();
 
-        must_be_whole(folder.path(), true).unwrap();
+        ensure_owner(folder.path()).unwrap();
         // The first run was ended before it made a catalogue.
-        must_be_whole(folder.path(), true).unwrap();
+        ensure_owner(folder.path()).unwrap();
 
         assert!(folder.path().join("owner/owner.prv").exists());
     }
@@ -67,13 +78,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("locations/site-1");
         std::fs::create_dir_all(&location).unwrap();
-        must_be_whole(folder.path(), true).unwrap();
+        catalogue_of(folder.path(), None).unwrap();
         std::fs::write(location.join("location"), "").unwrap();
 
-        let refused = must_be_whole(folder.path(), true).unwrap_err().to_string();
+        let refused = catalogue_of(folder.path(), None).unwrap_err().to_string();
+        let elsewhere = catalogue_of(folder.path(), Some("postgres://db/store"));
 
         assert!(refused.contains("catalogue.db is missing"), "{refused}");
-        // Where the catalogue is elsewhere none is missing.
-        must_be_whole(folder.path(), false).unwrap();
+        assert_eq!(elsewhere.unwrap(), "postgres://db/store");
     }
 }

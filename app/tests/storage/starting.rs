@@ -156,6 +156,25 @@ fn a_token_that_is_good_no_more_is_told_of() {
 }
 
 #[test]
+fn a_url_that_names_more_than_the_gateway_is_refused_and_so_is_a_key_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, why) in [
+        (
+            &["--url", "http://127.0.0.1:1/v1", "--token", "t"][..],
+            "name the gateway alone",
+        ),
+        (
+            &["--url", "http://127.0.0.1:1", "--key", "k"],
+            "is for the store itself",
+        ),
+    ] {
+        let ls = [&["kv", "ls"][..], arguments].concat();
+        let (_, said) = refused(folder.path(), &ls);
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_catalogue_of_an_unknown_kind_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let up = ["up", "--data", "up", "--port", "0", "--router-port", "0"];

@@ -56,6 +56,11 @@ impl Remote {
 
 fn gateway(url: &str, arguments: &ConnectionArgs) -> anyhow::Result<Http> {
     let Some(file) = &arguments.token else {
+        if arguments.key.is_some() {
+            return Err(wrong_use(
+                "--key is for the store itself, at tcp:// or ipc://; a gateway asks for a token: name its file with --token",
+            ));
+        }
         return Err(wrong_use(
             "a gateway asks for a token: name its file with --token, or by SECURECLOUD_TOKEN (`securecloud up` writes one to DIR/token)",
         ));
@@ -67,6 +72,11 @@ fn gateway(url: &str, arguments: &ConnectionArgs) -> anyhow::Result<Http> {
         return Err(wrong_use(
             "--url takes no user or password: a gateway goes by its token alone",
         ));
+    }
+    if !matches!(uri.path_and_query().map(|it| it.as_str()), None | Some("/")) {
+        return Err(wrong_use(format!(
+            "--url {url}: name the gateway alone, as in http://127.0.0.1:8480; what is asked of it follows from the command"
+        )));
     }
     let is_plain = uri.scheme_str() == Some("http");
     if is_plain && !arguments.plain_http && !uri.host().is_some_and(is_loopback) {
