@@ -51,6 +51,31 @@ impl Catalog {
         .await
     }
 
+    /// The same, if the fragments are still what they were `before`; `false`, and nothing is changed, if somebody else has changed them.
+    ///
+    /// # Errors
+    /// As for [`Self::set_fragments`].
+    pub async fn exchange_fragments(
+        &self,
+        segment: SegmentId,
+        before: &[Fragment],
+        fragments: &[Fragment],
+    ) -> Result<bool, CatalogError> {
+        self.write(
+            (segment, before.to_vec(), fragments.to_vec()),
+            |tx, (segment, before, fragments)| {
+                Box::pin(async move {
+                    let is_as_before = has_fragments(tx, segment, before).await?;
+                    if is_as_before {
+                        set_fragments(tx, segment, fragments).await?;
+                    }
+                    Ok(is_as_before)
+                })
+            },
+        )
+        .await
+    }
+
     /// The segments of a version at these positions, in object order: by part and index, counted from 0 over the whole object. Of an
     /// upload under way: those of the parts that it has now.
     pub async fn segments(
@@ -232,6 +257,20 @@ async fn segments(
             .await?
     };
     Segment::from_rows(rows)
+}
+
+/// Whether a segment's fragments are these; its row is locked.
+async fn has_fragments(
+    tx: &mut dyn Transaction,
+    segment: &SegmentId,
+    fragments: &[Fragment],
+) -> Result<bool, CatalogError> {
+    // The datastore first, as everywhere.
+    lock_datastore_of(tx, segment).await?;
+    let sql = "SELECT fragments FROM segment WHERE id = $1 /* FOR UPDATE */";
+    let mut rows = tx.query(sql, &[segment.into()]).await?;
+    let mut row = rows.pop().ok_or(CatalogError::NoSuchSegment)?;
+    Ok(row.take::<Bytes>()?[..] == *Fragment::pack(fragments)?)
 }
 
 async fn set_fragments(

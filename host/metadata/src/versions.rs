@@ -69,6 +69,15 @@ impl Catalog {
         .await
     }
 
+    /// The version with this id, whatever it is of, and the body of its manifest: for work that begins with a segment or a debt.
+    pub async fn version_by_id(
+        &self,
+        id: VersionId,
+    ) -> Result<Option<(Version, Bytes)>, CatalogError> {
+        self.read(Reach::Point, id, |tx, id| Box::pin(version_by_id(tx, id)))
+            .await
+    }
+
     /// The body of a version's manifest; empty for a marker.
     pub async fn body(&self, version: VersionId) -> Result<Option<Bytes>, CatalogError> {
         self.read(Reach::Point, version, |tx, version| {
@@ -104,10 +113,14 @@ impl Catalog {
         .await
     }
 
-    /// At most `limit` versions whose manifests have still to be written beside their fragments.
-    pub async fn manifest_debts(&self, limit: usize) -> Result<Vec<VersionId>, CatalogError> {
-        self.read(Reach::Scan, limit, |tx, limit| {
-            Box::pin(manifest_debts(tx, *limit))
+    /// At most `limit` versions, by id, those after `after`, whose manifests have still to be written beside their fragments.
+    pub async fn manifest_debts(
+        &self,
+        after: Option<VersionId>,
+        limit: usize,
+    ) -> Result<Vec<VersionId>, CatalogError> {
+        self.read(Reach::Scan, (after, limit), |tx, (after, limit)| {
+            Box::pin(manifest_debts(tx, after.as_ref(), *limit))
         })
         .await
     }
@@ -186,6 +199,22 @@ async fn version(
         .query(sql, &[datastore.into(), key.into(), id.into()])
         .await?;
     Ok(Version::from_rows(rows)?.pop())
+}
+
+async fn version_by_id(
+    tx: &mut dyn Transaction,
+    id: &VersionId,
+) -> Result<Option<(Version, Bytes)>, CatalogError> {
+    let sql = concat!(
+        "SELECT ",
+        version_columns!(),
+        ", v.body FROM version v WHERE v.id = $1"
+    );
+    let mut rows = tx.query(sql, &[id.into()]).await?;
+    let Some(mut row) = rows.pop() else {
+        return Ok(None);
+    };
+    Ok(Some((Version::from_row(&mut row)?, row.take()?)))
 }
 
 async fn body(
@@ -354,9 +383,11 @@ async fn settle_manifests(
 
 async fn manifest_debts(
     tx: &mut dyn Transaction,
+    after: Option<&VersionId>,
     limit: usize,
 ) -> Result<Vec<VersionId>, CatalogError> {
-    let sql = "SELECT version FROM manifest_debt ORDER BY version LIMIT $1";
-    let rows = tx.query(sql, &[limit.into()]).await?;
+    let sql = "SELECT version FROM manifest_debt WHERE version > $1 ORDER BY version LIMIT $2";
+    let after: &[u8] = after.map_or(&[], |after| &after.0);
+    let rows = tx.query(sql, &[after.into(), limit.into()]).await?;
     rows.into_iter().map(|mut row| row.take()).collect()
 }

@@ -41,7 +41,28 @@ impl Chores {
     }
 
     /// Does chores until `stop` completes; then what waits already.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        // Debts may take long, and hold up nothing else.
+        let debts = Self::pay(Arc::clone(&self.store));
+        tokio::select! {
+            () = self.keep_house(stop) => {}
+            () = debts => unreachable!("it never ends"),
+        }
+    }
+
+    /// Pays debts again and again.
+    async fn pay(store: Arc<Store>) {
+        let mut rounds = tokio::time::interval(store.settings.chore_interval);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            if let Err(problem) = store.pay_debts().await {
+                tracing::warn!(%problem, "debts wait");
+            }
+        }
+    }
+
+    async fn keep_house(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let mut rounds = tokio::time::interval(self.store.settings.chore_interval);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -51,7 +72,7 @@ impl Chores {
                 biased;
                 () = &mut stop => break,
                 _ = rounds.tick() => {
-                    if let Err(problem) = self.round().await {
+                    if let Err(problem) = self.tidy().await {
                         tracing::warn!(%problem, "chores wait");
                     }
                 }
@@ -85,11 +106,16 @@ impl Chores {
         }
     }
 
-    /// Looks once for everything whose time has come.
+    /// Looks once for everything whose time has come, and pays what debts can be paid.
     ///
     /// # Errors
     /// The catalogue does not answer.
     pub async fn round(&self) -> Result<(), Problem> {
+        self.tidy().await?;
+        self.store.pay_debts().await
+    }
+
+    async fn tidy(&self) -> Result<(), Problem> {
         let store = &self.store;
         store.open_locations().await?;
         let now_ms = store.now_ms();

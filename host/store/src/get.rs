@@ -16,6 +16,7 @@ use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
 use crate::layouts::Layout;
+use crate::policy::Policy;
 use crate::put::{check_key, unexpected};
 use crate::reading::Read;
 use crate::store::{Store, for_coder, id};
@@ -70,14 +71,7 @@ impl Store {
             .policy_version(&found.version.policy, found.version.policy_version)
             .await?;
         let segment = &placed.segment;
-        let shape = Shape::new(segment.plain_bytes as usize, policy.policy.code());
-        let shape = shape.filter(|shape| shape.fragment_bytes() == segment.fragment_bytes as usize);
-        let shape = shape.ok_or_else(|| {
-            Problem::new(
-                Code::Unavailable,
-                "the catalogue's segment has another shape",
-            )
-        })?;
+        let shape = shape_of(&policy.policy, segment)?;
         let blocks = shape.blocks_around(within(operation, placed));
         let segment_end = placed.start + u64::from(segment.plain_bytes);
         let mut bad = BTreeSet::new();
@@ -300,18 +294,25 @@ fn finish(
     Ok((done, sealed))
 }
 
+/// How a segment is cut, which its policy and length say.
+pub(crate) fn shape_of(policy: &Policy, segment: &Segment) -> Result<Shape, Problem> {
+    let shape = Shape::new(segment.plain_bytes as usize, policy.code());
+    let shape = shape.filter(|shape| shape.fragment_bytes() == segment.fragment_bytes as usize);
+    shape.ok_or_else(|| {
+        Problem::new(
+            Code::Unavailable,
+            "the catalogue's segment has another shape",
+        )
+    })
+}
+
 fn pieces_of(position: u32, blocks: &Range<usize>, read: &[Read]) -> coder::SegmentPieces {
     let number = |it: usize| u32::try_from(it).expect("a segment is a few mebibytes");
-    let fragments = read.iter().map(|read| coder::FragmentPieces {
-        index: read.index.into(),
-        header_bytes: number(read.header.len()),
-        piece_bytes: number(read.pieces.len()),
-    });
     coder::SegmentPieces {
         position,
         first_block: number(blocks.start),
         blocks: number(blocks.len()),
-        fragments: fragments.collect(),
+        fragments: read.iter().map(Read::message).collect(),
     }
 }
 

@@ -22,6 +22,7 @@ mod policy;
 mod put;
 mod quorum;
 mod reading;
+mod repair;
 mod service;
 mod simulate;
 mod store;

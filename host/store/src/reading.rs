@@ -13,6 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use sc_backend::{BackendError, FragmentName};
 use sc_erasure::Shape;
 use sc_metadata::{Fragment, FragmentState, LocationState, Segment};
+use sc_proto::coder;
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
@@ -30,6 +31,18 @@ pub(crate) struct Read {
     pub(crate) index: u8,
     pub(crate) header: Bytes,
     pub(crate) pieces: Bytes,
+}
+
+impl Read {
+    /// What a coder is told of it.
+    pub(crate) fn message(&self) -> coder::FragmentPieces {
+        let number = |it: usize| u32::try_from(it).expect("a fragment is a few mebibytes");
+        coder::FragmentPieces {
+            index: self.index.into(),
+            header_bytes: number(self.header.len()),
+            piece_bytes: number(self.pieces.len()),
+        }
+    }
 }
 
 type Reading<'r> = BoxFuture<'r, Result<Read, BackendError>>;

@@ -341,7 +341,7 @@ impl Running {
         for object in self.objects() {
             self.read_back(&client, &object, None).await;
         }
-        let debts = self.outside.catalog.manifest_debts(usize::MAX).await;
+        let debts = self.outside.catalog.manifest_debts(None, usize::MAX).await;
         let debts: BTreeSet<[u8; 16]> = debts.unwrap_or_default().iter().map(|it| it.0).collect();
         for (datastore, _) in DATASTORES {
             self.list(&client, datastore, &debts, &mut remains).await;

@@ -16,11 +16,14 @@ const TIME_MAX: Duration = Duration::from_secs(20);
 /// What a reply may carry.
 const BULK_MAX: usize = 200 << 20;
 
+/// The version of what is sealed by hand.
+pub(crate) const VERSION: [u8; 16] = [7; 16];
+
 fn put_of(bytes: u32) -> Kind {
     Kind::PutObject(storage::PutObject {
         datastore: "data".into(),
         key: Bytes::from_static(b"k"),
-        version: Bytes::from_static(&[7; 16]),
+        version: Bytes::from_static(&VERSION),
         bytes,
         ..storage::PutObject::default()
     })
@@ -30,13 +33,13 @@ fn put_of(bytes: u32) -> Kind {
 type Change<'t> = dyn Fn(&mut coder::OpenObject, &mut Vec<u8>) + 't;
 
 /// A segment sealed by hand, and what was said of it.
-struct Sealed {
+pub(crate) struct Sealed {
     request: coder::Request,
-    reply: Reply,
-    bulk: Bytes,
+    pub(crate) reply: Reply,
+    pub(crate) bulk: Bytes,
 }
 
-fn seal(
+pub(crate) fn seal(
     world: &World,
     session: &Session,
     datastore: &coder::Datastore,

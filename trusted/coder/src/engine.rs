@@ -20,7 +20,7 @@ use crate::request::{Request, named_tenant};
 use crate::roots::CoderRoots;
 use crate::segment::Codes;
 use crate::tenant::Tenant;
-use crate::{manifest, object, segment, vault};
+use crate::{manifest, object, repair, segment, vault};
 
 /// Tenants that one program serves at once.
 pub const TENANTS_MAX: usize = 1024;
@@ -112,6 +112,14 @@ impl Engine {
                 }
                 object::open(&tenant, &request, &call, data, &self.codes, bulk, entropy)
                     .map(Reply::ObjectOpened)
+            }
+            Call::RepairSegment(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                if data.len() >= SPARE_BYTES.start {
+                    *bulk = self.spare();
+                    bulk.clear();
+                }
+                repair::repair(&tenant, &call, data, &self.codes, bulk).map(Reply::SegmentRepaired)
             }
             other => self.small(other, entropy),
         }

@@ -4,6 +4,7 @@
 //! sealed for that client; a key seals one thing once.
 //! Source: `docs/FORMATS.md`, "Storage".
 
+mod brought;
 mod certificate;
 mod datastore;
 mod engine;
@@ -13,6 +14,7 @@ mod message;
 mod object;
 mod record;
 mod refused;
+mod repair;
 mod request;
 mod roots;
 mod segment;

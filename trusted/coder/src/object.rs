@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 use sc_crypto::{AeadKey, Entropy, Plaintext, Secret};
-use sc_erasure::{BLOCK_BYTES, Decoder, FragmentHeader, Redundancy, Shape};
+use sc_erasure::{BLOCK_BYTES, Shape};
 use sc_proto::coder;
 use sc_proto::storage::operation::Operation as Kind;
 
+use crate::brought::{Brought, Expected};
 use crate::datastore::Datastore;
 use crate::keys;
 use crate::manifest::{Body, open_head};
@@ -17,7 +18,7 @@ use crate::message::HEAD_ROOM;
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::request::Request;
-use crate::segment::{Codes, at_rest, verify_header};
+use crate::segment::{Codes, at_rest};
 use crate::session::{ReplyKey, chunk_context};
 use crate::tenant::Tenant;
 
@@ -90,26 +91,12 @@ struct Opening<'o> {
     bulk: &'o mut Vec<u8>,
 }
 
-/// One fragment's header and its pieces of the blocks that are asked for.
-struct Piece<'p> {
-    header: FragmentHeader,
-    pieces: &'p [u8],
-}
-
-impl Piece<'_> {
-    /// Those of network coding; the other codes have fixed ones.
-    fn coefficients(&self) -> Option<&[u8]> {
-        let is_drawn = matches!(self.header.redundancy, Redundancy::Rlnc { .. });
-        is_drawn.then_some(&self.header.coefficients)
-    }
-}
-
 impl Opening<'_> {
     /// Opens one segment's blocks from the front of `bytes`; gives what is left of them.
     fn segment<'b>(
         &mut self,
         call: &coder::SegmentPieces,
-        mut bytes: &'b [u8],
+        bytes: &'b [u8],
     ) -> Result<&'b [u8], Refused> {
         let (record, stored, offset) = self.body.segment(call.position)?;
         let key = record.open(stored, self.body.version(), &self.secret)?;
@@ -120,38 +107,23 @@ impl Opening<'_> {
         if blocks.is_empty() || blocks.end > shape.blocks() {
             return Err(Refused::MALFORMED);
         }
-        let mac_key = keys::fragments(&self.secret, &record.segment);
-        let mut fragments = Vec::with_capacity(call.fragments.len());
-        let bad_before = self.opened.bad.len();
-        for fragment in &call.fragments {
-            let length = (fragment.header_bytes as usize)
-                .checked_add(fragment.piece_bytes as usize)
-                .ok_or(Refused::MALFORMED)?;
-            let (own, rest) = bytes.split_at_checked(length).ok_or(Refused::MALFORMED)?;
-            bytes = rest;
-            let (header, pieces) = own.split_at(fragment.header_bytes as usize);
-            match verify(
-                &record,
-                self.body.version(),
-                &mac_key,
-                shape,
-                &blocks,
-                header,
-                pieces,
-            ) {
-                Some(piece) if u32::from(piece.header.index) == fragment.index => {
-                    fragments.push(piece)
-                }
-                _ => self.opened.bad.push(coder::Bad {
-                    position: call.position,
-                    index: fragment.index,
-                }),
-            }
+        let expected = Expected {
+            record: &record,
+            version: self.body.version(),
+            mac_key: &keys::fragments(&self.secret, &record.segment),
+            shape,
+            blocks: blocks.clone(),
+        };
+        let (brought, rest) = Brought::take(&expected, &call.fragments, bytes)?;
+        let bad = brought.bad.iter().map(|&index| coder::Bad {
+            position: call.position,
+            index,
+        });
+        self.opened.bad.extend(bad);
+        if brought.bad.is_empty() {
+            self.decode(&record, &key, shape, offset, blocks, &brought)?;
         }
-        if self.opened.bad.len() == bad_before {
-            self.decode(&record, &key, shape, offset, blocks, &fragments)?;
-        }
-        Ok(bytes)
+        Ok(rest)
     }
 
     /// Decodes and opens blocks of verified fragments, and seals what is wanted of them.
@@ -162,22 +134,15 @@ impl Opening<'_> {
         shape: Shape,
         offset: u64,
         blocks: std::ops::Range<usize>,
-        fragments: &[Piece<'_>],
+        brought: &Brought<'_>,
     ) -> Result<(), Refused> {
         let code = self.codes.prepare(record.redundancy);
-        let available: Vec<(u8, Option<&[u8]>)> = fragments
-            .iter()
-            .map(|it| (it.header.index, it.coefficients()))
-            .collect();
-        let decoder = Decoder::new(&code, &available).map_err(|_| Refused::STORED)?;
+        let decoder = brought.decoder(&code).map_err(|_| Refused::STORED)?;
         let mut block_bytes = Plaintext::new(Vec::with_capacity(shape.sealed_of(0)));
         let mut at = 0;
         for block in blocks {
             let piece_bytes = shape.piece_of(block);
-            let pieces: Vec<&[u8]> = fragments
-                .iter()
-                .map(|it| &it.pieces[at..at + piece_bytes])
-                .collect();
+            let pieces = brought.pieces(at, piece_bytes);
             at += piece_bytes;
             block_bytes.resize(shape.sealed_of(block), 0);
             decoder.decode(&pieces, &mut block_bytes);
@@ -210,40 +175,4 @@ impl Opening<'_> {
         });
         Ok(())
     }
-}
-
-/// The fragment, if its header is this segment's and its pieces are what the header says.
-fn verify<'p>(
-    record: &Record,
-    version: &[u8; 16],
-    mac_key: &Secret,
-    shape: Shape,
-    blocks: &std::ops::Range<usize>,
-    encoded: &[u8],
-    mut pieces: &'p [u8],
-) -> Option<Piece<'p>> {
-    let (header, length) = FragmentHeader::parse(encoded).ok()?;
-    if length != encoded.len() || verify_header(mac_key, encoded).is_err() {
-        return None;
-    }
-    let is_ours = header.segment == record.segment
-        && header.version == *version
-        && header.redundancy == record.redundancy
-        && header.blocks == shape.block_count();
-    if !is_ours {
-        return None;
-    }
-    let all = pieces;
-    for block in blocks.clone() {
-        let (piece, rest) = pieces.split_at_checked(shape.piece_of(block))?;
-        let number = u16::try_from(block).expect("a segment has few blocks");
-        if !header.verify_piece(number, piece) {
-            return None;
-        }
-        pieces = rest;
-    }
-    pieces.is_empty().then_some(Piece {
-        header,
-        pieces: all,
-    })
 }

@@ -141,11 +141,11 @@ struct Made {
 }
 
 /// The fragments of one segment, about to be made.
-struct Fragments {
-    segment: [u8; 32],
-    version: [u8; 16],
-    shape: Shape,
-    mac_key: Secret,
+pub(crate) struct Fragments {
+    pub(crate) segment: [u8; 32],
+    pub(crate) version: [u8; 16],
+    pub(crate) shape: Shape,
+    pub(crate) mac_key: Secret,
 }
 
 impl Fragments {
@@ -224,7 +224,8 @@ impl Fragments {
         })
     }
 
-    fn header(&self, code: &Code, index: u8) -> FragmentHeader {
+    /// The header of a fragment, without hashes and MAC.
+    pub(crate) fn header(&self, code: &Code, index: u8) -> FragmentHeader {
         let last = self.shape.blocks() - 1;
         let sealed_of = |block| {
             u32::try_from(self.shape.sealed_of(block)).expect("a block is about a mebibyte")
@@ -244,7 +245,7 @@ impl Fragments {
     }
 
     /// The header's bytes, with the MAC that only a coder of the tenant can make.
-    fn authenticate(&self, header: &mut FragmentHeader) -> Vec<u8> {
+    pub(crate) fn authenticate(&self, header: &mut FragmentHeader) -> Vec<u8> {
         header.mac = mac(&self.mac_key, &header.mac_input());
         let mut out = Vec::with_capacity(self.shape.header_bytes());
         header.encode_into(&mut out);

@@ -114,7 +114,7 @@ async fn a_commit_without_versioning_removes_what_was_there(catalog: Catalog) {
         (usage.versions, usage.bytes, usage.stored_bytes),
         (1, 100, SEGMENT_STORED)
     );
-    assert_eq!(catalog.manifest_debts(10).await.unwrap(), [last]);
+    assert_eq!(catalog.manifest_debts(None, 10).await.unwrap(), [last]);
 }
 
 async fn older_versions_stay_with_versioning(catalog: Catalog) {
@@ -306,7 +306,7 @@ async fn manifests_are_owed_until_they_are_settled(catalog: Catalog) {
         house.put("a", number).await;
     }
     house.delete("a", Some(4)).await;
-    let debts = async |limit| catalog.manifest_debts(limit).await.unwrap();
+    let debts = async |limit| catalog.manifest_debts(None, limit).await.unwrap();
 
     assert_eq!(debts(10).await, [1, 2, 3].map(version_id));
     assert_eq!(debts(2).await.len(), 2);

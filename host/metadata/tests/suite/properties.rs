@@ -421,7 +421,7 @@ impl World {
             same("size", found.size, version.size)?;
             same("segments", segments, version.segments.clone())?;
         }
-        let debts = catalog.manifest_debts(10_000).await.unwrap();
+        let debts = catalog.manifest_debts(None, 10_000).await.unwrap();
         let found: BTreeSet<_> = debts
             .into_iter()
             .filter(|version| self.is_mine(*version))
