@@ -168,7 +168,7 @@ fn a_url_that_names_more_than_the_gateway_is_refused_and_so_is_a_key_for_one() {
             "is for the store itself",
         ),
     ] {
-        let ls = [&["kv", "ls"][..], arguments].concat();
+        let ls = [&["kv", "ls", "data"][..], arguments].concat();
         let (_, said) = refused(folder.path(), &ls);
         assert!(said.contains(why), "{said}");
     }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::direct::Writer;
+use super::direct::Direct;
 use super::{Counts, Room};
 use crate::backend::{FRAGMENT_BYTES_MAX, check};
 use crate::{BackendError, FragmentName, Listed};
@@ -31,7 +31,7 @@ pub(super) struct Files {
     objects: PathBuf,
     tmp: PathBuf,
     room: Room,
-    writer: Writer,
+    direct: Direct,
     /// The next name in `tmp`.
     next: AtomicU64,
     /// Folders that are known to be on the disk; bounded by how many there are.
@@ -47,7 +47,7 @@ impl Files {
             objects,
             tmp,
             room,
-            writer: Writer::default(),
+            direct: Direct::default(),
             next: AtomicU64::new(0),
             synced: Mutex::default(),
             counts: Counts::default(),
@@ -80,7 +80,7 @@ impl Files {
         let tmp = self
             .tmp
             .join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
-        let written = self.writer.write(&tmp, body);
+        let written = self.direct.write(&tmp, body);
         let placed = written.and_then(|()| rename(&tmp, &path));
         if let Err(error) = placed {
             // What cannot be removed now is removed when the location is opened.
@@ -97,7 +97,8 @@ impl Files {
     /// Reads a whole fragment.
     pub(super) fn get(&self, name: &FragmentName) -> Result<Bytes, BackendError> {
         let (mut file, length) = self.find(name)?;
-        take(&mut file, length).map_err(|error| BackendError::of_read(name.as_str(), &error))
+        let read = self.direct.read(&mut file, &(0..length));
+        read.map_err(|error| BackendError::of_read(name.as_str(), &error))
     }
 
     /// Reads `range` of a fragment.
@@ -108,9 +109,8 @@ impl Files {
     ) -> Result<Bytes, BackendError> {
         let (mut file, length) = self.find(name)?;
         check(range, length)?;
-        file.seek(SeekFrom::Start(range.start))
-            .and_then(|_| take(&mut file, range.end - range.start))
-            .map_err(|error| BackendError::of_read(name.as_str(), &error))
+        let read = self.direct.read(&mut file, range);
+        read.map_err(|error| BackendError::of_read(name.as_str(), &error))
     }
 
     /// Deletes a fragment durably; `false` if it is not here. The caller holds the name.
@@ -293,17 +293,6 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// The next `length` bytes of a file.
-fn take(file: &mut File, length: u64) -> io::Result<Bytes> {
-    // At most FRAGMENT_BYTES_MAX.
-    let mut body = Vec::with_capacity(length as usize);
-    file.take(length).read_to_end(&mut body)?;
-    if body.len() as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(body.into())
 }
 
 /// Puts a folder's entries on the disk.
