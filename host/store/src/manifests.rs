@@ -62,7 +62,7 @@ impl Store {
         copy.encode_to_vec().into()
     }
 
-    /// Writes a manifest's copies. If they are not all durable the version stays a debt in the catalogue, which nothing makes good yet.
+    /// Writes a manifest's copies. If they are not all durable the version stays a debt in the catalogue, which a chore pays.
     pub(crate) async fn keep_manifest(&self, policy: &Policy, version: VersionId, copy: Bytes) {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(&version.0);

@@ -41,7 +41,7 @@ pub struct Policy {
     #[serde(default)]
     pub read: ReadPreference,
     /// How many fragments must be durable before a write is acknowledged, though all are tried: k and so many more.
-    /// The rest is owed, and not made again yet.
+    /// The rest is owed, and made when locations are back.
     #[serde(default)]
     pub write_ack_beyond_data: u8,
     /// Days between two looks at every fragment.
