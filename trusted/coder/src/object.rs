@@ -170,12 +170,15 @@ impl Opening<'_> {
             .map(|it| (it.header.index, it.coefficients()))
             .collect();
         let decoder = Decoder::new(&code, &available).map_err(|_| Refused::STORED)?;
+        // Of more than are needed the first are taken.
+        let needed = usize::from(record.redundancy.data());
         let mut block_bytes = Plaintext::new(Vec::with_capacity(shape.sealed_of(0)));
         let mut at = 0;
         for block in blocks {
             let piece_bytes = shape.piece_of(block);
             let pieces: Vec<&[u8]> = fragments
                 .iter()
+                .take(needed)
                 .map(|it| &it.pieces[at..at + piece_bytes])
                 .collect();
             at += piece_bytes;
