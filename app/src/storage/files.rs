@@ -50,12 +50,18 @@ impl OwnerFolder {
         Ok((read_private(&owner_path)?, roots))
     }
 
+    /// Whether there is an owner's key, or roots, or both.
+    pub(crate) fn has_keys(&self) -> bool {
+        let (owner_path, roots_path) = self.paths();
+        owner_path.exists() || roots_path.exists()
+    }
+
     /// Makes an owner's key and roots, unless there are some.
     pub(crate) fn ensure(&self) -> anyhow::Result<()> {
-        let (owner_path, roots_path) = self.paths();
-        if owner_path.exists() || roots_path.exists() {
+        if self.has_keys() {
             return Ok(());
         }
+        let (owner_path, roots_path) = self.paths();
         make_private_folder(&self.0)?;
         let roots = Roots::generate(&mut OsEntropy);
         write_new(&roots_path, roots.to_text().as_bytes(), 0o600, false)?;

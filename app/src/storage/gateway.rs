@@ -185,7 +185,13 @@ async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
         let text =
             Zeroizing::new(std::fs::read_to_string(path).context(path.display().to_string())?);
         let is_good = match TokenText::parse(text.trim()) {
-            Some(token) => is_good(client, &token).await?,
+            Some(token) => match is_good(client, &token).await {
+                Ok(is_good) => is_good,
+                Err(error) => {
+                    tracing::warn!(%error, "whether the token in {} is good is not known", path.display());
+                    return Ok(());
+                }
+            },
             None => false,
         };
         if !is_good {

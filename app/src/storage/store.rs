@@ -19,7 +19,7 @@ use crate::storage::files::make_private_folder;
 use crate::storage::lock::FolderLock;
 use crate::storage::opener::Opener;
 use crate::storage::serving::{Entrance, connect, endpoint, own_identity, start_coder};
-use crate::storage::whole::catalogue_of;
+use crate::storage::whole::{catalogue_of, must_not_be_here};
 use crate::wrong_use;
 
 /// So long requests may take to end when the role ends.
@@ -50,10 +50,14 @@ pub(crate) struct StoreSetup {
 pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
     let report = Report::new("store", &arguments.verbosity);
     let stop = crate::scbr::stopped()?;
+    let named = arguments.catalogue;
+    if named.is_none() {
+        must_not_be_here(&arguments.data)?;
+    }
     let setup = StoreSetup {
         address: endpoint(&arguments.address)?,
         link_keys: arguments.link.link_keys,
-        catalogue: catalogue_of(&arguments.data, arguments.catalogue.as_deref())?,
+        catalogue: catalogue_of(&arguments.data, named.as_deref())?,
         data: arguments.data,
         coders: arguments.coder,
         coding: arguments.coding,

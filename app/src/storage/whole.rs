@@ -25,12 +25,24 @@ pub(crate) fn catalogue_of(data: &Path, named: Option<&str>) -> anyhow::Result<S
     let catalogue = own_catalogue(data);
     if !catalogue.exists() && holds_locations(data) {
         return Err(wrong_use(format!(
-            "{} is missing, which says where everything in {} lies: restore it from your backup, or begin anew in another folder with --data",
+            "{} is missing, which says where everything in {} lies: restore it from your backup, name the catalogue with --catalogue if it is elsewhere, or begin anew in another folder with --data",
             catalogue.display(),
             data.join("locations").display()
         )));
     }
     Ok(catalogue.display().to_string())
+}
+
+/// Refuses a catalogue in the working folder that a store in `data` would not take for its own, as earlier releases did.
+pub(crate) fn must_not_be_here(data: &Path) -> anyhow::Result<()> {
+    let (own, here) = (own_catalogue(data), own_catalogue(Path::new(".")));
+    if here.exists() && !own.exists() {
+        return Err(wrong_use(format!(
+            "there is a catalogue.db here and none in {}: name it with --catalogue, or move it there, beside its files -wal and -shm",
+            data.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Makes an owner where `data` is used for the first time.
@@ -40,9 +52,9 @@ pub(crate) fn catalogue_of(data: &Path, named: Option<&str>) -> anyhow::Result<S
 pub(crate) fn ensure_owner(data: &Path) -> anyhow::Result<()> {
     let owner = OwnerFolder(data.join("owner"));
     let has_run = own_catalogue(data).exists() || data.join(store::PUBLIC_KEY).exists();
-    if has_run && !owner.0.exists() {
+    if has_run && !owner.has_keys() {
         return Err(wrong_use(format!(
-            "{} is missing, and without it nothing that is stored can be read: restore it from your backup, or begin anew in another folder with --data",
+            "{} is missing, or holds no keys, and without them nothing that is stored can be read: restore it from your backup, or begin anew in another folder with --data",
             owner.0.display()
         )));
     }

@@ -117,6 +117,13 @@ fn what_an_earlier_run_had_and_is_missing_is_asked_for_and_not_made_anew() {
         assert!(!data.join(name).exists());
         std::fs::rename(&aside, data.join(name)).unwrap();
     }
+    // A folder of which the keys are gone.
+    std::fs::rename(data.join("owner"), &aside).unwrap();
+    std::fs::create_dir(data.join("owner")).unwrap();
+    let (_, said) = refused(folder.path(), &up);
+    assert!(said.contains("holds no keys"), "{said}");
+    std::fs::remove_dir(data.join("owner")).unwrap();
+    std::fs::rename(&aside, data.join("owner")).unwrap();
 
     let system = System::start(&data, &[]);
     let found = system.ask("GET", "/v1/datastores/data", &[], &[]);

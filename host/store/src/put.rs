@@ -464,7 +464,7 @@ impl Store {
             Ok(Some(_)) => Problem::new(Code::Exists, "this version exists already"),
             Ok(None) => Problem::new(
                 Code::UploadGone,
-                "the upload is over: it was given up, or its lease has passed",
+                "the upload is over: it was given up, its lease has passed, or what it became is gone",
             ),
             Err(error) => error.into(),
         }

@@ -128,17 +128,16 @@ impl Store {
                 &operation.version,
             )
             .await?;
-        let completed = self.complete(&writing, operation).await;
-        match completed {
-            // Another request may have completed it before this one, or in the meantime; the client compares the parts.
-            Err(problem) if matches!(problem.code, Code::UploadGone | Code::NotFound) => {
-                match self.why_gone(&writing).await {
-                    gone if gone.code == Code::UploadGone => Err(problem),
-                    done => Err(done),
-                }
-            }
-            other => other,
-        }
+        let problem = match self.complete(&writing, operation).await {
+            Err(problem) => problem,
+            done => return done,
+        };
+        // Another request may have completed it before this one, or in the meantime; the client compares the parts.
+        let word = self.why_gone(&writing).await;
+        Err(match (word.code, problem.code) {
+            (Code::Exists, _) | (Code::UploadGone, Code::Exists) => word,
+            _ => problem,
+        })
     }
 
     async fn complete(

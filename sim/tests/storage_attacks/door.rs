@@ -205,6 +205,14 @@ async fn an_opening_takes_no_more_than_it_is_handed() {
     };
 
     assert_eq!(open(&|_, _| ()), 1);
+    // More than are needed.
+    let six: &Change<'_> = &|call, bulk| {
+        *bulk = made.bulk.to_vec();
+        let fragments = &mut call.segments[0].fragments;
+        let other = fragments[0];
+        fragments.extend([4, 5].map(|index| coder::FragmentPieces { index, ..other }));
+    };
+    assert_eq!(open(six), 1);
     let refused: [&Change<'_>; 14] = [
         &|call, _| call.segments[0].blocks = 0,
         &|call, _| call.segments[0].blocks = 2,

@@ -42,7 +42,7 @@ impl Direct {
     pub(super) fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
         if self.is_for(body.len()) {
             match write_directly(path, body) {
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                Err(error) if is_refusal(&error) => {
                     self.refused(&error);
                     remove_if_there(path)?;
                 }
@@ -63,7 +63,7 @@ impl Direct {
         let length = (range.end - range.start) as usize;
         if self.is_for(length) {
             match read_directly(file, range) {
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.refused(&error),
+                Err(error) if is_refusal(&error) => self.refused(&error),
                 done => return done,
             }
         }
@@ -75,6 +75,14 @@ impl Direct {
         }
         Ok(body.into())
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
 }
 
 fn read_directly(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
