@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::error::Problem;
 use crate::manifests::manifest_name;
+use crate::repair::Debts;
 use crate::store::Store;
 
 /// Something small to be done soon.
@@ -43,7 +44,10 @@ impl Chores {
     /// Does chores until `stop` completes; then what waits already.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         // Debts may take long, and hold up nothing else.
-        let debts = Self::pay(Arc::clone(&self.store));
+        let debts = Self::pay(
+            Debts::new(Arc::clone(&self.store)),
+            self.store.settings.chore_interval,
+        );
         tokio::select! {
             () = self.keep_house(stop) => {}
             () = debts => unreachable!("it never ends"),
@@ -51,12 +55,12 @@ impl Chores {
     }
 
     /// Pays debts again and again.
-    async fn pay(store: Arc<Store>) {
-        let mut rounds = tokio::time::interval(store.settings.chore_interval);
+    async fn pay(mut debts: Debts, interval: Duration) {
+        let mut rounds = tokio::time::interval(interval);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
-            if let Err(problem) = store.pay_debts().await {
+            if let Err(problem) = debts.pay().await {
                 tracing::warn!(%problem, "debts wait");
             }
         }
@@ -112,7 +116,7 @@ impl Chores {
     /// The catalogue does not answer.
     pub async fn round(&self) -> Result<(), Problem> {
         self.tidy().await?;
-        self.store.pay_debts().await
+        Debts::new(Arc::clone(&self.store)).pay().await
     }
 
     async fn tidy(&self) -> Result<(), Problem> {

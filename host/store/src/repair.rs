@@ -3,22 +3,26 @@
 //! Invariant: the catalogue says where a fragment will lie before it is written there, and calls it stored when its location has said that
 //! it is durable. A fragment keeps its name, so that whoever deletes the segment finds it wherever it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use prost::Message as _;
 use sc_backend::FragmentName;
 use sc_metadata::{
-    CatalogError, Datastore, Fragment, FragmentState, Segment, SegmentId, VersionId,
+    CatalogError, Datastore, Fragment, FragmentState, Segment, SegmentId, TenantId, VersionId,
 };
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
+use sc_proto::store::problem::Code;
+use tokio::time::Instant;
 
 use crate::error::Problem;
 use crate::get::shape_of;
 use crate::locations::{Site, candidates};
+use crate::manifests::manifest_name;
 use crate::placement::replace;
 use crate::put::unexpected;
 use crate::reading::Read;
@@ -26,8 +30,16 @@ use crate::store::{Store, StoredPolicy, for_coder};
 
 /// Debts looked at together.
 const ROUND: usize = 256;
-/// A manifest younger than this may be on its way, in milliseconds.
+/// The manifest of a version that was begun less than this ago, in milliseconds, is most likely on its way: its debt can wait.
 const PUT_MS: u64 = 60_000;
+/// Bytes of fragments that one repair makes at most, if it makes more than one; the rest follows.
+const REPAIR_MAX: usize = 64 << 20;
+/// So long a segment that could not be repaired is left alone at first,
+const PAUSE_MIN: Duration = Duration::from_secs(30);
+/// and at most.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// Segments that are left alone at once; beyond it none is.
+const RESTING_MAX: usize = 4096;
 
 /// What has become of a segment that misses fragments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,33 +66,56 @@ struct Missing {
     site: Arc<Site>,
 }
 
-impl Store {
+/// Debts that are paid again and again, and which of them rest for a while.
+pub(crate) struct Debts {
+    store: Arc<Store>,
+    /// Segments that could not be repaired: until when they are left alone, and how long that was.
+    resting: BTreeMap<SegmentId, (Instant, Duration)>,
+}
+
+impl Debts {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self {
+            store,
+            resting: BTreeMap::new(),
+        }
+    }
+
     /// Makes what writes had to leave out while locations were away. What cannot be made now is come to again.
     ///
     /// # Errors
     /// The catalogue does not answer.
-    pub(crate) async fn pay_debts(&self) -> Result<(), Problem> {
+    pub(crate) async fn pay(&mut self) -> Result<(), Problem> {
+        self.pay_manifests().await?;
+        let store = Arc::clone(&self.store);
         let mut after = None;
+        // Without their root nothing is made, whatever else is there.
+        let mut unprovisioned = BTreeSet::new();
         loop {
-            let owed = self.catalog.owed(after, ROUND).await?;
+            let owed = store.catalog.owed(after, ROUND).await?;
             for segment in &owed {
-                match self.repair_segment(segment).await {
-                    Ok(repaired) => tracing::debug!(segment = ?segment.id, ?repaired, "a debt"),
-                    Err(problem) => {
-                        tracing::warn!(segment = ?segment.id, %problem, "a segment is not repaired");
-                    }
+                if store.may_repair(segment) && !self.rests(segment.id) {
+                    let repaired = store.repair_segment(segment, &mut unprovisioned).await;
+                    self.note(segment.id, repaired);
                 }
             }
             after = owed.last().map(|segment| segment.id);
             if owed.len() < ROUND {
-                break;
+                return Ok(());
             }
         }
+    }
+
+    async fn pay_manifests(&self) -> Result<(), Problem> {
         let mut after = None;
+        // Policies for which too few locations answer: there is no use in asking them again and again.
+        let mut short = BTreeSet::new();
         loop {
-            let debts = self.catalog.manifest_debts(after, ROUND).await?;
+            let debts = self.store.catalog.manifest_debts(after, ROUND).await?;
             for version in &debts {
-                self.pay_manifest(*version).await?;
+                if let Err(problem) = self.store.pay_manifest(*version, &mut short).await {
+                    tracing::warn!(?version, %problem, "a manifest has too few copies yet");
+                }
             }
             after = debts.last().copied();
             if debts.len() < ROUND {
@@ -89,11 +124,60 @@ impl Store {
         }
     }
 
+    fn rests(&self, segment: SegmentId) -> bool {
+        let resting = self.resting.get(&segment);
+        resting.is_some_and(|(until, _)| Instant::now() < *until)
+    }
+
+    fn note(&mut self, segment: SegmentId, repaired: Result<Repaired, Problem>) {
+        match repaired {
+            Ok(Repaired::Whole | Repaired::Changed) => {
+                self.resting.remove(&segment);
+                return;
+            }
+            Ok(Repaired::Partly) => {}
+            Err(problem) => tracing::warn!(?segment, %problem, "a segment is not repaired"),
+        }
+        if self.resting.len() >= RESTING_MAX {
+            self.resting.clear();
+        }
+        let paused = self.resting.get(&segment).map(|(_, paused)| *paused);
+        let pause = paused.map_or(PAUSE_MIN, |paused| PAUSE_MAX.min(2 * paused));
+        self.resting
+            .insert(segment, (Instant::now() + pause, pause));
+    }
+}
+
+impl Store {
+    /// Whether some location could take a fragment that `segment` misses: its own, or one that holds none.
+    fn may_repair(&self, segment: &Segment) -> bool {
+        let sites = self.locations.now();
+        let candidates = candidates(&sites);
+        candidates
+            .iter()
+            .filter(|it| it.is_writable && it.is_well)
+            .any(|it| {
+                let mut held = segment
+                    .fragments
+                    .iter()
+                    .filter(|fragment| fragment.location == it.name);
+                held.all(|fragment| fragment.state == FragmentState::Owed)
+            })
+    }
+
     /// Makes the fragments that `segment` misses of the others, as far as there are locations for them.
-    async fn repair_segment(&self, segment: &Segment) -> Result<Repaired, Problem> {
+    async fn repair_segment(
+        &self,
+        segment: &Segment,
+        unprovisioned: &mut BTreeSet<TenantId>,
+    ) -> Result<Repaired, Problem> {
         let Some(patient) = self.patient(segment).await? else {
             return Ok(Repaired::Changed);
         };
+        let tenant = patient.datastore.tenant;
+        if unprovisioned.contains(&tenant) {
+            return Ok(Repaired::Partly);
+        }
         let (missing, planned) = self.plan(&patient);
         if missing.is_empty() {
             return Ok(Repaired::Partly);
@@ -101,7 +185,13 @@ impl Store {
         if !self.note(segment.id, &segment.fragments, &planned).await? {
             return Ok(Repaired::Changed);
         }
-        let made = self.make(&patient, &missing).await?;
+        let made = match self.make(&patient, &missing).await {
+            Err(problem) if problem.code == Code::NotProvisioned => {
+                unprovisioned.insert(tenant);
+                return Err(problem);
+            }
+            made => made?,
+        };
         let patience = self.settings.location_patience;
         let written = missing.iter().zip(&made).map(|(missing, body)| {
             let name = FragmentName::new(&planned[missing.at].name);
@@ -122,16 +212,30 @@ impl Store {
                 fragments[missing.at].state = FragmentState::Stored;
             }
         }
-        match self.note(segment.id, &planned, &fragments).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Repaired::Changed),
-            Err(problem) => return Err(problem),
+        if !self.note(segment.id, &planned, &fragments).await? {
+            if self.patient(segment).await?.is_none() {
+                // It was deleted meanwhile, and may have been swept before this was written.
+                self.unwrite(&planned, &missing).await;
+            }
+            return Ok(Repaired::Changed);
         }
         let is_owed = |it: &Fragment| it.state == FragmentState::Owed;
         Ok(match fragments.iter().any(is_owed) {
             true => Repaired::Partly,
             false => Repaired::Whole,
         })
+    }
+
+    /// Takes back what was written for nobody.
+    async fn unwrite(&self, planned: &[Fragment], missing: &[Missing]) {
+        let patience = self.settings.location_patience;
+        for missing in missing {
+            if let Ok(name) = FragmentName::new(&planned[missing.at].name)
+                && let Err(error) = missing.site.delete(&name, patience).await
+            {
+                tracing::warn!(%error, "a fragment of what was deleted stays");
+            }
+        }
     }
 
     /// What a segment belongs to; none where that is gone.
@@ -176,7 +280,10 @@ impl Store {
                 let (policy, id) = (&patient.policy.policy, &patient.segment.id.0);
                 replace(policy, &candidates, &placed, at, &[placed[at]], id)
             };
-            if let Some(site) = site {
+            let bytes = (missing.len() + 1) * patient.segment.fragment_bytes as usize;
+            if let Some(site) = site
+                && (missing.is_empty() || bytes <= REPAIR_MAX)
+            {
                 placed[at] = site;
                 fragments[at].location.clone_from(&all[site].name);
                 missing.push(Missing {
@@ -258,7 +365,11 @@ impl Store {
     }
 
     /// Writes the copies that a version's manifest lacks, unless its PUT may still be at it.
-    async fn pay_manifest(&self, version: VersionId) -> Result<(), Problem> {
+    async fn pay_manifest(
+        &self,
+        version: VersionId,
+        short: &mut BTreeSet<(String, u32)>,
+    ) -> Result<(), Problem> {
         let Some((stored, body)) = self.catalog.version_by_id(version).await? else {
             return Ok(());
         };
@@ -268,13 +379,14 @@ impl Store {
         let Some(datastore) = self.catalog.datastore_by_id(stored.datastore).await? else {
             return Ok(());
         };
-        let policy = if stored.is_marker {
-            self.policy(&datastore.policy).await?
-        } else {
-            self.policy_version(&stored.policy, stored.policy_version)
-                .await?
-        };
-        let mut copy = storage::StoredManifest {
+        let policy = self
+            .policy_version(&stored.policy, stored.policy_version)
+            .await?;
+        let named = (policy.name.clone(), policy.version);
+        if short.contains(&named) {
+            return Ok(());
+        }
+        let copy = storage::StoredManifest {
             tenant: Bytes::copy_from_slice(&datastore.tenant.0),
             datastore: Bytes::copy_from_slice(&datastore.id.0),
             datastore_name: datastore.name,
@@ -284,18 +396,22 @@ impl Store {
             version: Bytes::copy_from_slice(&version.0),
             number: stored.number,
             created_ms: stored.created_ms,
+            policy: policy.name.clone(),
+            policy_version: policy.version,
+            policy_definition: policy.policy.definition(),
             head: stored.head,
-            marker: stored.is_marker,
-            ..Default::default()
+            body,
+            marker: false,
         };
-        if !stored.is_marker {
-            copy.policy.clone_from(&policy.name);
-            copy.policy_version = policy.version;
-            copy.policy_definition = policy.policy.definition();
-            copy.body = body;
+        let copy = copy.encode_to_vec().into();
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(&version.0);
+        let name = manifest_name(version);
+        if self.keep_copies(&policy.policy, &seed, &name, &copy).await {
+            self.catalog.settle_manifests(&[version]).await?;
+        } else {
+            short.insert(named);
         }
-        self.keep_manifest(&policy.policy, version, copy.encode_to_vec().into())
-            .await;
         Ok(())
     }
 }

@@ -148,6 +148,20 @@ async fn a_fragment_of_another_segment_or_index_is_named() {
 }
 
 #[tokio::test]
+async fn more_than_a_reply_can_carry_is_refused() {
+    let world = world().await;
+    let stored = Stored::new(&world, &content(1, 8 << 20), (1, 1, 30, 1)).await;
+    let lost: Vec<usize> = (1..30).collect();
+
+    let (call, bulk) = stored.call(&world, &[0], &lost[..20]);
+    assert!(repair(&world, call, &bulk).is_ok());
+    let (call, bulk) = stored.call(&world, &[0], &lost);
+    let reply = world.door(Call::RepairSegment(call), &bulk).0;
+
+    assert!(matches!(reply, Reply::Refusal(_)), "{reply:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_repaired_or_is_asked_for_wrongly_is_refused() {
     let world = world().await;
     let stored = Stored::new(&world, &content(1, 3000), (2, 4, 6, 1)).await;
@@ -185,6 +199,12 @@ async fn what_cannot_be_repaired_or_is_asked_for_wrongly_is_refused() {
             (reply, _) => panic!("{what}: {reply:?}"),
         }
     }
+    // More than are needed are no harm, and more than there are none.
+    let (call, bulk) = stored.call(&world, &[5, 0, 1, 2, 3], &[4]);
+    assert!(repair(&world, call, &bulk).unwrap() == stored.fragments[4]);
+    let (call, bulk) = stored.call(&world, &[0, 1, 2, 3, 5, 5, 5], &[4]);
+    let reply = world.door(Call::RepairSegment(call), &bulk).0;
+    assert!(matches!(reply, Reply::Refusal(_)), "{reply:?}");
     let (call, bulk) = stored.call(&world, &[0, 1, 2], &[4]);
     let reply = world.door(Call::RepairSegment(call), &bulk).0;
     assert!(matches!(reply, Reply::Refusal(_)), "{reply:?}");

@@ -51,6 +51,9 @@ impl<'b> Brought<'b> {
         fragments: &[coder::FragmentPieces],
         mut bytes: &'b [u8],
     ) -> Result<(Self, &'b [u8]), Refused> {
+        if fragments.len() > usize::from(expected.shape.redundancy().total()) {
+            return Err(Refused::MALFORMED);
+        }
         let mut brought = Self {
             good: Vec::with_capacity(fragments.len()),
             bad: Vec::new(),
@@ -79,9 +82,13 @@ impl<'b> Brought<'b> {
         Decoder::new(code, &available.collect::<Vec<_>>())
     }
 
-    /// The pieces of one block, which begin at `at` of each fragment's.
+    /// The pieces of one block, which begin at `at` of each fragment's; of the first k, as [`Self::decoder`] takes them.
     pub(crate) fn pieces(&self, at: usize, piece_bytes: usize) -> Vec<&[u8]> {
-        let good = self.good.iter();
+        let needed = self
+            .good
+            .first()
+            .map_or(0, |it| it.header.redundancy.data());
+        let good = self.good.iter().take(usize::from(needed));
         good.map(|it| &it.pieces[at..at + piece_bytes]).collect()
     }
 }

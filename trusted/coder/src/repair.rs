@@ -12,7 +12,7 @@ use crate::keys;
 use crate::message::HEAD_ROOM;
 use crate::record::Record;
 use crate::refused::{Refused, array};
-use crate::segment::{Codes, Fragments};
+use crate::segment::{Codes, Fragments, REPLY_MAX};
 use crate::tenant::Tenant;
 
 /// Verifies the fragments that the host has brought, and makes those that it misses; these are appended to `bulk`.
@@ -92,34 +92,52 @@ impl Repair<'_> {
         let decoder = self.brought.decoder(&code).map_err(|_| Refused::STORED)?;
         let (header_bytes, body_bytes) = (shape.header_bytes(), shape.body_bytes());
         let fragment_bytes = header_bytes + body_bytes;
+        let bytes = self.missing.len() * fragment_bytes;
+        if bytes > REPLY_MAX {
+            return Err(Refused::LIMIT);
+        }
         bulk.clear();
-        bulk.reserve_exact(self.missing.len() * fragment_bytes + HEAD_ROOM);
-        bulk.resize(self.missing.len() * fragment_bytes, 0);
+        bulk.reserve_exact(bytes + HEAD_ROOM);
+        bulk.resize(bytes, 0);
         let mut headers: Vec<FragmentHeader> = self
             .missing
             .iter()
             .map(|&index| self.fragments.header(&code, index))
             .collect();
 
-        let total = usize::from(shape.redundancy().total());
         // Ciphertext: it is not wiped.
         let mut block_bytes = Vec::with_capacity(shape.sealed_of(0));
-        let mut all_pieces = vec![0; total * shape.piece_of(0)];
+        let coded = code.coded();
+        let wants_coded = self.missing.iter().any(|index| coded.contains(index));
+        let mut coded_pieces = vec![
+            0;
+            if wants_coded {
+                coded.len() * shape.piece_of(0)
+            } else {
+                0
+            }
+        ];
         let mut at = 0;
         for block in 0..shape.blocks() {
             let piece_bytes = shape.piece_of(block);
             block_bytes.resize(shape.sealed_of(block), 0);
             decoder.decode(&self.brought.pieces(at, piece_bytes), &mut block_bytes);
-            let mut pieces: Vec<&mut [u8]> = all_pieces
+            let mut pieces: Vec<&mut [u8]> = coded_pieces
                 .chunks_exact_mut(piece_bytes)
-                .take(total)
+                .take(coded.len())
                 .collect();
-            code.encode(&block_bytes, &mut pieces);
+            if wants_coded {
+                code.encode_coded(&block_bytes, &mut pieces);
+            }
             let made = bulk.chunks_exact_mut(fragment_bytes);
             for ((fragment, &index), header) in made.zip(self.missing).zip(&mut headers) {
-                let piece = &pieces[usize::from(index)];
+                let piece = &mut fragment[header_bytes + at..][..piece_bytes];
+                match code.source(index, block_bytes.len()) {
+                    // What is behind it is padding, and zero.
+                    Some(source) => piece[..source.len()].copy_from_slice(&block_bytes[source]),
+                    None => piece.copy_from_slice(pieces[usize::from(index - coded.start)]),
+                }
                 header.hashes.push(hash_piece(piece));
-                fragment[header_bytes + at..][..piece_bytes].copy_from_slice(piece);
             }
             at += piece_bytes;
         }

@@ -23,7 +23,7 @@ use crate::request::{Request, target};
 use crate::tenant::Tenant;
 
 /// Fragments of one segment together, in bytes: what a reply at the door can carry.
-const REPLY_MAX: usize = 192 << 20;
+pub(crate) const REPLY_MAX: usize = 192 << 20;
 /// Prepared codes that are kept.
 const CODES_MAX: usize = 64;
 
