@@ -7,6 +7,8 @@ use crate::house::{House, SEGMENT_STORED, TENANT, segment};
 
 on_every_engine!(
     fragments_are_replaced,
+    fragments_that_somebody_else_has_changed_are_left,
+    a_version_is_found_by_its_id_alone,
     owed_fragments_of_committed_versions_are_listed,
     sums_follow_the_number_of_fragments,
     names_have_a_greatest_length,
@@ -29,6 +31,38 @@ async fn fragments_are_replaced(catalog: Catalog) {
     assert_eq!(catalog.segments(version, 0..9).await.unwrap(), [moved]);
     let unknown = catalog.set_fragments(SegmentId([9; 32]), &[]).await;
     assert_eq!(unknown, Err(CatalogError::NoSuchSegment));
+}
+
+async fn fragments_that_somebody_else_has_changed_are_left(catalog: Catalog) {
+    let house = House::new(catalog.clone(), true).await;
+    let version = house.put("a", 1).await;
+    let before = segment(version, 0, 0, 0);
+    let (mut one, mut other) = (before.clone(), before.clone());
+    one.fragments[0].location = "one".to_owned();
+    other.fragments[0].location = "other".to_owned();
+    let exchange = async |to: &[Fragment]| {
+        let exchanged = catalog.exchange_fragments(before.id, &before.fragments, to);
+        exchanged.await.unwrap()
+    };
+
+    assert!(exchange(&one.fragments).await);
+    assert!(!exchange(&other.fragments).await);
+
+    assert_eq!(catalog.segments(version, 0..9).await.unwrap(), [one]);
+    let unknown = catalog.exchange_fragments(SegmentId([9; 32]), &[], &[]);
+    assert_eq!(unknown.await, Err(CatalogError::NoSuchSegment));
+}
+
+async fn a_version_is_found_by_its_id_alone(catalog: Catalog) {
+    let house = House::new(catalog.clone(), true).await;
+    let id = house.put("a", 1).await;
+
+    let (version, body) = catalog.version_by_id(id).await.unwrap().unwrap();
+
+    assert_eq!((version.id, &version.key[..]), (id, &b"a"[..]));
+    assert_eq!(Some(body), catalog.body(id).await.unwrap());
+    house.delete_version("a", id).await;
+    assert_eq!(catalog.version_by_id(id).await.unwrap(), None);
 }
 
 async fn owed_fragments_of_committed_versions_are_listed(catalog: Catalog) {
