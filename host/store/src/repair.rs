@@ -69,15 +69,38 @@ struct Missing {
 /// Debts that are paid again and again, and which of them rest for a while.
 pub(crate) struct Debts {
     store: Arc<Store>,
-    /// Segments that could not be repaired: until when they are left alone, and how long that was.
-    resting: BTreeMap<SegmentId, (Instant, Duration)>,
+    resting: Resting,
+}
+
+/// Segments that could not be repaired: until when they are left alone, and how long that is.
+#[derive(Default)]
+struct Resting(BTreeMap<SegmentId, (Instant, Duration)>);
+
+impl Resting {
+    fn rests(&self, segment: SegmentId, now: Instant) -> bool {
+        self.0.get(&segment).is_some_and(|(until, _)| now < *until)
+    }
+
+    /// Leaves a segment alone for a while, each time twice as long.
+    fn leave(&mut self, segment: SegmentId, now: Instant) {
+        if self.0.len() >= RESTING_MAX {
+            self.0.clear();
+        }
+        let before = self.0.get(&segment).map(|(_, pause)| *pause);
+        let pause = before.map_or(PAUSE_MIN, |pause| PAUSE_MAX.min(2 * pause));
+        self.0.insert(segment, (now + pause, pause));
+    }
+
+    fn forget(&mut self, segment: SegmentId) {
+        self.0.remove(&segment);
+    }
 }
 
 impl Debts {
     pub(crate) fn new(store: Arc<Store>) -> Self {
         Self {
             store,
-            resting: BTreeMap::new(),
+            resting: Resting::default(),
         }
     }
 
@@ -94,7 +117,7 @@ impl Debts {
         loop {
             let owed = store.catalog.owed(after, ROUND).await?;
             for segment in &owed {
-                if store.may_repair(segment) && !self.rests(segment.id) {
+                if store.may_repair(segment) && !self.resting.rests(segment.id, Instant::now()) {
                     let repaired = store.repair_segment(segment, &mut unprovisioned).await;
                     self.note(segment.id, repaired);
                 }
@@ -124,27 +147,13 @@ impl Debts {
         }
     }
 
-    fn rests(&self, segment: SegmentId) -> bool {
-        let resting = self.resting.get(&segment);
-        resting.is_some_and(|(until, _)| Instant::now() < *until)
-    }
-
     fn note(&mut self, segment: SegmentId, repaired: Result<Repaired, Problem>) {
         match repaired {
-            Ok(Repaired::Whole | Repaired::Changed) => {
-                self.resting.remove(&segment);
-                return;
-            }
+            Ok(Repaired::Whole | Repaired::Changed) => return self.resting.forget(segment),
             Ok(Repaired::Partly) => {}
             Err(problem) => tracing::warn!(?segment, %problem, "a segment is not repaired"),
         }
-        if self.resting.len() >= RESTING_MAX {
-            self.resting.clear();
-        }
-        let paused = self.resting.get(&segment).map(|(_, paused)| *paused);
-        let pause = paused.map_or(PAUSE_MIN, |paused| PAUSE_MAX.min(2 * paused));
-        self.resting
-            .insert(segment, (Instant::now() + pause, pause));
+        self.resting.leave(segment, Instant::now());
     }
 }
 
@@ -430,4 +439,42 @@ fn bodies(made: &Bytes, fragment_bytes: usize, count: usize) -> Result<Vec<Bytes
     }
     let each = (0..count).map(|at| made.slice(at * fragment_bytes..(at + 1) * fragment_bytes));
     Ok(each.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_rests_twice_as_long_up_to_a_bound_and_what_is_forgotten_begins_anew() {
+        let (segment, mut now) = (SegmentId([1; 32]), Instant::now());
+        let mut resting = Resting::default();
+        assert!(!resting.rests(segment, now));
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            resting.leave(segment, now);
+            let begin = now;
+            while resting.rests(segment, now) {
+                now += Duration::from_secs(30);
+            }
+            pauses.push((now - begin).as_secs());
+        }
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+
+        resting.forget(segment);
+        resting.leave(segment, now);
+
+        assert!(!resting.rests(segment, now + PAUSE_MIN));
+    }
+
+    #[test]
+    fn no_more_rest_at_once_than_may() {
+        let mut resting = Resting::default();
+        for number in 0..3 * RESTING_MAX {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            resting.leave(SegmentId(id), Instant::now());
+            assert!(resting.0.len() <= RESTING_MAX);
+        }
+    }
 }
