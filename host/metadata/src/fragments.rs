@@ -25,16 +25,22 @@ pub enum FragmentState {
     Stored,
     /// It has still to be made or written.
     Owed,
+    /// It is being copied here from where another entry of its index is stored.
+    Coming,
 }
 
 impl Fragment {
-    /// All fragments of a segment in one value: for each its index, its state (0 stored, 1 owed), and location and name, both with a byte
+    /// All fragments of a segment in one value: for each its index, its state (0 stored, 1 owed, 2 coming), and location and name, both with a byte
     /// for their length before them.
     pub(crate) fn pack(fragments: &[Self]) -> Result<Vec<u8>, CatalogError> {
         let mut packed = Vec::with_capacity(fragments.len() * 64);
         for fragment in fragments {
             packed.push(fragment.index);
-            packed.push((fragment.state == FragmentState::Owed).into());
+            packed.push(match fragment.state {
+                FragmentState::Stored => 0,
+                FragmentState::Owed => 1,
+                FragmentState::Coming => 2,
+            });
             for name in [&fragment.location, &fragment.name] {
                 let length = u8::try_from(name.len()).map_err(|_| {
                     CatalogError::Invalid("names of fragments and locations have 255 bytes at most")
@@ -62,6 +68,7 @@ impl Fragment {
         let state = match packed.split_off_first()? {
             0 => FragmentState::Stored,
             1 => FragmentState::Owed,
+            2 => FragmentState::Coming,
             _ => return None,
         };
         let mut name = || {
@@ -92,6 +99,7 @@ mod tests {
         vec![
             fragment(0, "", FragmentState::Stored),
             fragment(7, "site", FragmentState::Owed),
+            fragment(7, "other", FragmentState::Coming),
             fragment(255, "site", FragmentState::Stored),
         ]
     }
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn states_and_names_that_there_are_not_are_corruption() {
-        for packed in [&[0, 2, 0, 0][..], &[0, 0, 1, 0xff, 0], &[0, 0, 9, b'a', 0]] {
+        for packed in [&[0, 3, 0, 0][..], &[0, 0, 1, 0xff, 0], &[0, 0, 9, b'a', 0]] {
             let unpacked = Fragment::unpack(packed);
             assert!(
                 matches!(unpacked, Err(CatalogError::Corrupt(_))),

@@ -4,13 +4,27 @@
 
 use crate::segments::segment_columns;
 use crate::transaction::{Param, Transaction};
-use crate::{Catalog, CatalogError, Segment, SegmentId, VersionId, catalog::Reach};
+use crate::{
+    Catalog, CatalogError, Fragment, Segment, SegmentId, VersionId, catalog::Reach, jobs::draw_id,
+};
 
 impl Catalog {
     /// At most `limit` segments whose fragments may be deleted now, the longest due first. They are handed out until they are forgotten.
     pub async fn garbage(&self, now_ms: u64, limit: usize) -> Result<Vec<Segment>, CatalogError> {
         self.read(Reach::Scan, (now_ms, limit), |tx, (now_ms, limit)| {
             Box::pin(garbage(tx, *now_ms, *limit))
+        })
+        .await
+    }
+
+    /// Makes garbage of fragments that lie at locations and belong to nothing, due at `due_ms`.
+    pub async fn discard_fragments(
+        &self,
+        fragments: Vec<Fragment>,
+        due_ms: u64,
+    ) -> Result<(), CatalogError> {
+        self.write((fragments, due_ms), |tx, (fragments, due_ms)| {
+            Box::pin(discard_fragments(tx, fragments, *due_ms))
         })
         .await
     }
@@ -22,6 +36,33 @@ impl Catalog {
         })
         .await
     }
+}
+
+/// Makes garbage of single fragments, in a row of their own. Does nothing if there are none.
+pub(crate) async fn discard_fragments(
+    tx: &mut dyn Transaction,
+    fragments: &[Fragment],
+    due_ms: u64,
+) -> Result<(), CatalogError> {
+    if fragments.is_empty() {
+        return Ok(());
+    }
+    // No segment that was drawn at random has such an id.
+    let mut id = SegmentId([0xff; 32]);
+    id.0[24..].copy_from_slice(&draw_id(tx).await?.to_be_bytes());
+    let packed = Fragment::pack(fragments)?;
+    let sql = "INSERT INTO segment (id, version, part, place, position, due_ms, is_owed, plain_bytes, fragment_bytes, stored_bytes, \
+            fragments, record) \
+        VALUES ($1, $2, 0, 0, NULL, $3, 0, 0, 0, 0, $4, $2)";
+    let of_none: &[u8] = &[0; 16];
+    let params: [Param<'_>; 4] = [
+        (&id).into(),
+        of_none.into(),
+        due_ms.into(),
+        (&*packed).into(),
+    ];
+    tx.execute(sql, &params).await?;
+    Ok(())
 }
 
 /// Makes garbage of all live segments of a version, due at `due_ms`.

@@ -17,9 +17,9 @@ pub struct Removal {
     pub datastore: DatastoreId,
     /// Its key.
     pub key: Key,
-    /// The number of the deletion.
+    /// The number of the deletion; 0 where nothing was deleted, and a manifest replaced.
     pub number: u64,
-    /// The ids of the versions that are gone, one after the other.
+    /// What the manifests of the versions that are gone are named by, one after the other.
     pub record: Bytes,
     /// When their manifests may be dropped.
     pub due_ms: u64,
@@ -55,17 +55,17 @@ impl Catalog {
     }
 }
 
-/// Notes that these versions of a key, up to `number`, are gone.
+/// Notes that the versions of a key with these manifests, up to `number`, are gone.
 pub(crate) async fn put(
     tx: &mut dyn Transaction,
     datastore: &DatastoreId,
     key: &Key,
     number: u64,
-    versions: &[VersionId],
+    manifests: &[VersionId],
     due_ms: u64,
 ) -> Result<(), CatalogError> {
     let id = draw_id(tx).await?;
-    let record = versions.iter().flat_map(|version| version.0);
+    let record = manifests.iter().flat_map(|manifest| manifest.0);
     let record: Vec<u8> = record.collect();
     let sql = "INSERT INTO removal (id, datastore, key, number, record, due_ms) \
         VALUES ($1, $2, $3, $4, $5, $6)";
@@ -97,7 +97,7 @@ async fn last_removed(
     datastore: &DatastoreId,
     key: &Key,
 ) -> Result<Option<u64>, CatalogError> {
-    let sql = "SELECT number FROM removal WHERE datastore = $1 AND key = $2 \
+    let sql = "SELECT number FROM removal WHERE datastore = $1 AND key = $2 AND number > 0 \
         ORDER BY number DESC LIMIT 1";
     let mut rows = tx.query(sql, &[datastore.into(), key.into()]).await?;
     rows.pop().map(|mut row| row.take()).transpose()

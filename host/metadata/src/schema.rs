@@ -7,7 +7,7 @@
 use crate::CatalogError;
 
 /// The steps, from number 1 on.
-const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY];
+const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY, MOVES];
 
 /// The steps that a database with schema `found` has still to take, with their numbers.
 ///
@@ -217,4 +217,42 @@ CREATE INDEX removal_by_key ON removal (datastore, key);
 const IDENTITY: &str = r#"
 ALTER TABLE location ADD COLUMN identity BYTEA;
 CREATE UNIQUE INDEX location_by_identity ON location (identity);
+"#;
+
+/// A version's content can be coded anew: `manifest` names its manifest's copies from then on, in place of its own id; `placed` is the
+/// placing's number; `home` is the policy that it was moved away from since it was not read, and `read_ms` when it was. Jobs have parts.
+const MOVES: &str = r#"
+ALTER TABLE version ADD COLUMN manifest BYTEA;
+ALTER TABLE version ADD COLUMN placed BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE version ADD COLUMN home TEXT;
+ALTER TABLE version ADD COLUMN read_ms BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX version_by_manifest ON version (manifest) WHERE manifest IS NOT NULL;
+
+DROP TABLE job;
+CREATE TABLE job (
+    id BIGINT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    updated_ms BIGINT NOT NULL
+);
+CREATE INDEX job_by_kind ON job (kind, id);
+
+CREATE TABLE job_part (
+    job BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    is_done BIGINT NOT NULL,
+    cursor BYTEA NOT NULL,
+    progress TEXT NOT NULL,
+    owner TEXT,
+    lease_until_ms BIGINT NOT NULL,
+    PRIMARY KEY (job, number)
+) {clustered};
+
+CREATE TABLE lease (
+    name TEXT {bytewise} NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    until_ms BIGINT NOT NULL
+) {clustered};
 "#;

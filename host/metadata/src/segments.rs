@@ -11,7 +11,7 @@ use crate::datastores::{self, Change};
 use crate::transaction::{Param, Row, Transaction};
 use crate::{
     Catalog, CatalogError, DatastoreId, Fragment, FragmentState, SegmentId, VersionId,
-    catalog::Reach,
+    catalog::Reach, garbage,
 };
 
 /// One coded segment and where its fragments lie.
@@ -31,7 +31,7 @@ pub struct Segment {
     pub record: Bytes,
     /// The length of each of its fragments as a file.
     pub fragment_bytes: u32,
-    /// Its fragments, by index, ascending.
+    /// Its fragments, by index, ascending; one that is being copied has two entries.
     pub fragments: Vec<Fragment>,
 }
 
@@ -52,6 +52,7 @@ impl Catalog {
     }
 
     /// The same, if the fragments are still what they were `before`; `false`, and nothing is changed, if somebody else has changed them.
+    /// Names that were stored or coming and are not there any more are garbage, due at `due_ms`.
     ///
     /// # Errors
     /// As for [`Self::set_fragments`].
@@ -60,14 +61,17 @@ impl Catalog {
         segment: SegmentId,
         before: &[Fragment],
         fragments: &[Fragment],
+        due_ms: u64,
     ) -> Result<bool, CatalogError> {
         self.write(
-            (segment, before.to_vec(), fragments.to_vec()),
-            |tx, (segment, before, fragments)| {
+            (segment, before.to_vec(), fragments.to_vec(), due_ms),
+            |tx, (segment, before, fragments, due_ms)| {
                 Box::pin(async move {
                     let is_as_before = has_fragments(tx, segment, before).await?;
                     if is_as_before {
                         set_fragments(tx, segment, fragments).await?;
+                        garbage::discard_fragments(tx, &dropped(before, fragments), *due_ms)
+                            .await?;
                     }
                     Ok(is_as_before)
                 })
@@ -153,6 +157,15 @@ impl Segment {
     }
 }
 
+/// The fragments of `before` whose names are not among the others.
+fn dropped(before: &[Fragment], fragments: &[Fragment]) -> Vec<Fragment> {
+    let is_kept = |it: &Fragment| fragments.iter().any(|kept| kept.name == it.name);
+    let dropped = before
+        .iter()
+        .filter(|it| it.state != FragmentState::Owed && !is_kept(it));
+    dropped.cloned().collect()
+}
+
 /// Whether any fragment has still to be stored.
 fn is_owed(fragments: &[Fragment]) -> bool {
     fragments
@@ -162,7 +175,10 @@ fn is_owed(fragments: &[Fragment]) -> bool {
 
 /// Bytes that all fragments of a segment have.
 fn stored_bytes(fragment_bytes: u32, fragments: &[Fragment]) -> u64 {
-    u64::from(fragment_bytes) * fragments.len() as u64
+    let kept = fragments
+        .iter()
+        .filter(|it| it.state != FragmentState::Coming);
+    u64::from(fragment_bytes) * kept.count() as u64
 }
 
 /// The positions of a part's segments while its upload is under way; 2^20 for each, more than a part of 5 GiB can have.

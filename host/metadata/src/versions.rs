@@ -341,33 +341,35 @@ pub(crate) async fn remove(
     due_ms: u64,
 ) -> Result<(Vec<VersionId>, Change), CatalogError> {
     let all = "DELETE FROM version WHERE datastore = $1 AND key = $2 \
-        RETURNING id, number, size, stored_bytes";
+        RETURNING id, number, size, stored_bytes, coalesce(manifest, id)";
     let one = "DELETE FROM version WHERE datastore = $1 AND key = $2 AND id = $3 \
-        RETURNING id, number, size, stored_bytes";
+        RETURNING id, number, size, stored_bytes, coalesce(manifest, id)";
     let mut params = vec![datastore.into(), key.into()];
     params.extend(only.map(Param::from));
     let sql = if only.is_some() { one } else { all };
 
     let mut change = Change::default();
-    let mut removed: Vec<(u64, VersionId)> = Vec::new();
+    let mut removed: Vec<(u64, VersionId, VersionId)> = Vec::new();
     for mut row in tx.query(sql, &params).await? {
-        let id = row.take()?;
-        removed.push((row.take()?, id));
+        let (id, number) = (row.take()?, row.take()?);
         change.versions -= 1;
         change.bytes -= row.take::<i64>()?;
         change.stored_bytes -= row.take::<i64>()?;
+        removed.push((number, id, row.take()?));
     }
     removed.sort_unstable();
-    let Some(&(last_number, _)) = removed.last() else {
+    let Some(&(last_number, ..)) = removed.last() else {
         return Ok((Vec::new(), change));
     };
-    let ids: Vec<_> = removed.into_iter().map(|(_, id)| id).collect();
+    let ids: Vec<_> = removed.iter().map(|it| it.1).collect();
+    let manifests: Vec<_> = removed.iter().map(|it| it.2).collect();
     for id in &ids {
         garbage::discard(tx, id, due_ms).await?;
     }
     settle_manifests(tx, &ids).await?;
     spent::spend(tx, &ids, due_ms).await?;
-    removals::put(tx, datastore, key, last_number, &ids, due_ms).await?;
+    spent::spend(tx, &manifests, due_ms).await?;
+    removals::put(tx, datastore, key, last_number, &manifests, due_ms).await?;
     Ok((ids, change))
 }
 

@@ -9,6 +9,7 @@ use sc_proto::store::problem::Code;
 use serde_json::json;
 
 use crate::error::Problem;
+use crate::jobs::Work;
 use crate::listing::page_size;
 use crate::location::LocationSettings;
 use crate::locations::candidates;
@@ -195,6 +196,23 @@ impl Store {
                 .set_location_state(&operation.name, state)
                 .await?;
             self.locations.set_state(&operation.name, state);
+            // What lies there is to lie elsewhere.
+            match state {
+                LocationState::Lost => {
+                    let work = Work::Repair {
+                        bytes_per_second: None,
+                    };
+                    self.add_job(&work).await?;
+                }
+                LocationState::Draining => {
+                    let work = Work::Drain {
+                        location: operation.name.clone(),
+                        bytes_per_second: None,
+                    };
+                    self.add_job(&work).await?;
+                }
+                LocationState::Active | LocationState::ReadOnly => {}
+            }
         } else {
             let settings = LocationSettings::parse(&operation.settings)
                 .map_err(|error| Problem::malformed(&error))?;
@@ -364,7 +382,7 @@ fn done(sealed: Option<coder::Sealed>) -> Done {
     }
 }
 
-fn with_document(sealed: Option<coder::Sealed>, document: serde_json::Value) -> Done {
+pub(crate) fn with_document(sealed: Option<coder::Sealed>, document: serde_json::Value) -> Done {
     Done {
         sealed,
         document: document.to_string(),

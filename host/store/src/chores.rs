@@ -10,9 +10,10 @@ use sc_backend::FragmentName;
 use sc_metadata::{Fragment, LocationState, Segment, VersionId};
 use tokio::sync::mpsc;
 
+use crate::debts::Debts;
 use crate::error::Problem;
+use crate::jobs::Work;
 use crate::manifests::manifest_name;
-use crate::repair::Debts;
 use crate::store::Store;
 
 /// Something small to be done soon.
@@ -31,6 +32,9 @@ pub struct Chores {
 const TOGETHER: usize = 1024;
 /// Things looked at in one round of each kind.
 const ROUND: usize = 256;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// So long jobs that have ended are shown.
+const KEPT_MS: u64 = 30 * DAY_MS;
 /// So long small chores gather.
 const GATHER: Duration = Duration::from_millis(100);
 
@@ -48,9 +52,35 @@ impl Chores {
             Debts::new(Arc::clone(&self.store)),
             self.store.settings.chore_interval,
         );
+        let store = Arc::clone(&self.store);
+        let jobs = Self::work(&store);
         tokio::select! {
             () = self.keep_house(stop) => {}
             () = debts => unreachable!("it never ends"),
+            () = jobs => unreachable!("it never ends"),
+        }
+        // Others go on with what this store was at.
+        if let Err(error) = store.catalog.let_go_parts(&store.settings.owner).await {
+            tracing::warn!(%error, "jobs wait until the leases of this store have passed");
+        }
+    }
+
+    /// Does jobs, one part after the other.
+    async fn work(store: &Arc<Store>) {
+        let mut rounds = tokio::time::interval(store.settings.chore_interval);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            loop {
+                match store.work().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(problem) => {
+                        tracing::warn!(%problem, "jobs wait");
+                        break;
+                    }
+                }
+            }
         }
     }
 
@@ -110,13 +140,15 @@ impl Chores {
         }
     }
 
-    /// Looks once for everything whose time has come, and pays what debts can be paid.
+    /// Looks once for everything whose time has come, pays what debts can be paid, and does the jobs that there are.
     ///
     /// # Errors
     /// The catalogue does not answer.
     pub async fn round(&self) -> Result<(), Problem> {
         self.tidy().await?;
-        Debts::new(Arc::clone(&self.store)).pay().await
+        Debts::new(Arc::clone(&self.store)).pay().await?;
+        while self.store.work().await? {}
+        Ok(())
     }
 
     async fn tidy(&self) -> Result<(), Problem> {
@@ -129,9 +161,32 @@ impl Chores {
         }
         self.sweep(now_ms).await?;
         self.forget_manifests(now_ms).await?;
+        store.note_reads().await?;
+        self.appoint(now_ms).await?;
         let replay_memory = store.settings.replay_memory.as_millis();
         let before_ms = now_ms.saturating_sub(u64::try_from(replay_memory).unwrap_or(u64::MAX));
         Ok(store.catalog.forget_spent(before_ms).await?)
+    }
+
+    /// Makes the jobs that come again and again, where their time has come; of several stores one does.
+    async fn appoint(&self, now_ms: u64) -> Result<(), Problem> {
+        let store = &self.store;
+        let day = now_ms / DAY_MS;
+        let scrub = Work::Scrub {
+            sample: None,
+            day: Some(day),
+            bytes_per_second: None,
+        };
+        let tier = Work::Tier {
+            bytes_per_second: None,
+        };
+        for (work, days) in [(scrub, 1), (tier, 1), (Work::Gc {}, 7)] {
+            let turn = store.catalog.is_turn(work.kind(), days * DAY_MS, now_ms);
+            if turn.await? {
+                store.add_job(&work).await?;
+            }
+        }
+        Ok(store.catalog.forget_jobs(now_ms.saturating_sub(KEPT_MS)).await?)
     }
 
     /// Deletes the fragments of garbage whose time has come.

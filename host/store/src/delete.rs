@@ -13,7 +13,7 @@ use sc_proto::store::Done;
 
 use crate::error::Problem;
 use crate::get::optional_version;
-use crate::manifests::{manifest_name, removal_name};
+use crate::manifests::{manifest_name, removal_name, seed_of};
 use crate::policy::Policy;
 use crate::put::{check_key, condition, unexpected};
 use crate::store::{Store, for_coder, id};
@@ -210,10 +210,8 @@ impl Store {
         name: &FragmentName,
         word: &impl prost::Message,
     ) -> bool {
-        let mut seed = [0; 32];
-        seed[..16].copy_from_slice(&id.0);
         let word = Bytes::from(word.encode_to_vec());
-        self.keep_copies(policy, &seed, name, &word).await
+        self.keep_copies(policy, &seed_of(id), name, &word).await
     }
 
     /// Asks a coder whether a request may be done at all.

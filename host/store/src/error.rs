@@ -96,7 +96,9 @@ impl From<CatalogError> for Problem {
             CatalogError::ConditionFailed => Code::ConditionFailed,
             CatalogError::QuotaExceeded { .. } => Code::Quota,
             CatalogError::SegmentsChanged => Code::UploadGone,
-            CatalogError::NoSuchPart(_) | CatalogError::NoSuchLocation => Code::NotFound,
+            CatalogError::NoSuchPart(_)
+            | CatalogError::NoSuchLocation
+            | CatalogError::NoSuchJob => Code::NotFound,
             CatalogError::Invalid(_) | CatalogError::MarkerNeeded => Code::Malformed,
             _ => Code::Unavailable,
         };

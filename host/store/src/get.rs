@@ -67,6 +67,7 @@ impl Store {
             return finish(reply, &Bytes::new(), &found.version, 0);
         };
         call.body = found.body.clone();
+        self.reads.note(found.version.id, self.now_ms());
         let policy = self
             .policy_version(&found.version.policy, found.version.policy_version)
             .await?;
@@ -160,10 +161,14 @@ impl Store {
         let layout = self.layout(version.id).await?;
         let place = layout.find(offset).ok_or_else(Problem::no_object)?;
         let (position, start) = place;
-        let at = position..position + 1;
-        let segment = self.catalog.segments(version.id, at).await?.pop();
+        // Version and segment of one moment: the content may have been moved since the version was found.
+        let opened = self
+            .catalog
+            .open_version(datastore, key, Some(version.id), position..position + 1)
+            .await?;
+        let (version, body, mut segments) = opened.ok_or_else(Problem::no_object)?;
         let segment = Placed {
-            segment: segment.ok_or_else(Problem::no_object)?,
+            segment: segments.pop().ok_or_else(Problem::no_object)?,
             position,
             start,
         };
@@ -229,6 +234,7 @@ impl Store {
             sites.get(&fragment.location),
         ) {
             (sc_metadata::FragmentState::Owed, _) => "owed",
+            (sc_metadata::FragmentState::Coming, _) => "being copied",
             (_, None) => "location unknown",
             (_, Some(site)) if site.state == sc_metadata::LocationState::Lost => "lost",
             (_, Some(site)) if !site.is_well() => "location not answering",

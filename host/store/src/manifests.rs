@@ -4,25 +4,26 @@
 //! Invariant: a version's manifest has as many copies as fragments may be lost, and one; until it has, the catalogue says so.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use prost::Message as _;
 use sc_backend::{BackendError, FragmentName};
-use sc_metadata::VersionId;
-use sc_proto::{coder, storage};
+use sc_metadata::{Datastore, Placing, Version, VersionId};
+use sc_proto::storage;
 use tokio::time::timeout;
 
 use crate::chores::Chore;
+use crate::error::Problem;
 use crate::locations::candidates;
 use crate::placement::{allowed, place};
 use crate::policy::Policy;
-use crate::put::Writing;
 use crate::store::{Store, StoredPolicy, hex};
 
-/// The name of a version's manifest at a location.
-pub(crate) fn manifest_name(version: VersionId) -> FragmentName {
-    let name = FragmentName::new(&format!("{}.manifest", hex(&version.0)));
+/// The name of a manifest at a location: that of a version that was never moved is named by the version.
+pub(crate) fn manifest_name(manifest: VersionId) -> FragmentName {
+    let name = FragmentName::new(&format!("{}.manifest", hex(&manifest.0)));
     name.expect("an id in hexadecimal and a word are a name")
 }
 
@@ -32,42 +33,128 @@ pub(crate) fn removal_name(id: &[u8; 16]) -> FragmentName {
     name.expect("an id in hexadecimal and a word are a name")
 }
 
+/// What the locations of a version's copies are chosen by.
+pub(crate) fn seed_of(version: &VersionId) -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(&version.0);
+    seed
+}
+
+/// The manifest of a version that was begun less than this ago, in milliseconds, is most likely on its way: its debt can wait.
+const PUT_MS: u64 = 60_000;
+
 impl Store {
+    /// A version's manifest as locations keep it. `segments` are what its fragments are named by, where that is not the segments' own ids.
     pub(crate) fn manifest_copy(
-        &self,
-        writing: &Writing<'_>,
+        datastore: &Datastore,
+        version: &Version,
+        body: Bytes,
+        placing: &Placing,
         policy: &StoredPolicy,
-        number: u64,
-        created_ms: u64,
-        manifest: &coder::ManifestSealed,
+        segments: Vec<Bytes>,
     ) -> Bytes {
-        let datastore = &writing.datastore;
+        let is_moved = placing.manifest != version.id;
         let copy = storage::StoredManifest {
-            tenant: Bytes::copy_from_slice(&writing.tenant.0),
+            tenant: Bytes::copy_from_slice(&datastore.tenant.0),
             datastore: Bytes::copy_from_slice(&datastore.id.0),
             datastore_name: datastore.name.clone(),
             root_number: datastore.root_number,
             wrapped_key: datastore.wrapped_key.clone(),
-            key: writing.key.clone(),
-            version: Bytes::copy_from_slice(&writing.version.0),
-            number,
-            created_ms,
+            key: version.key.clone(),
+            version: Bytes::copy_from_slice(&version.id.0),
+            number: version.number,
+            created_ms: version.created_ms,
             policy: policy.name.clone(),
             policy_version: policy.version,
             policy_definition: policy.policy.definition(),
-            head: manifest.head.clone(),
-            body: manifest.body.clone(),
+            head: version.head.clone(),
+            body,
             marker: false,
+            manifest: match is_moved {
+                true => Bytes::copy_from_slice(&placing.manifest.0),
+                false => Bytes::new(),
+            },
+            placed: if is_moved { placing.number } else { 0 },
+            segments,
         };
         copy.encode_to_vec().into()
     }
 
+    /// The manifest of a version that is stored, as its copies are, with the name that these have; none where it is a marker or gone.
+    async fn stored_manifest(
+        &self,
+        version: VersionId,
+    ) -> Result<Option<(FragmentName, Bytes, Arc<StoredPolicy>)>, Problem> {
+        let Some((stored, body)) = self.catalog.version_by_id(version).await? else {
+            return Ok(None);
+        };
+        let Some(placing) = self.catalog.placing(version).await? else {
+            return Ok(None);
+        };
+        let Some(datastore) = self.catalog.datastore_by_id(stored.datastore).await? else {
+            return Ok(None);
+        };
+        if stored.is_marker {
+            return Ok(None);
+        }
+        let policy = self
+            .policy_version(&stored.policy, stored.policy_version)
+            .await?;
+        let mut segments = Vec::new();
+        if placing.manifest != version {
+            let placed = self.catalog.segments(version, 0..u32::MAX).await?;
+            segments.extend(placed.iter().map(|it| Bytes::copy_from_slice(&it.id.0)));
+        }
+        let copy = Self::manifest_copy(&datastore, &stored, body, &placing, &policy, segments);
+        Ok(Some((manifest_name(placing.manifest), copy, policy)))
+    }
+
+    /// Writes the copies that a version's manifest lacks, unless its PUT may still be at it.
+    pub(crate) async fn pay_manifest(
+        &self,
+        version: VersionId,
+        short: &mut BTreeSet<(String, u32)>,
+    ) -> Result<(), Problem> {
+        let Some((stored, _)) = self.catalog.version_by_id(version).await? else {
+            return Ok(());
+        };
+        if self.now_ms() < stored.created_ms.saturating_add(PUT_MS) {
+            return Ok(());
+        }
+        let named = (stored.policy.clone(), stored.policy_version);
+        if short.contains(&named) {
+            return Ok(());
+        }
+        match self.copy_manifest(version).await? {
+            Some(true) => self.catalog.settle_manifests(&[version]).await?,
+            Some(false) => {
+                short.insert(named);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a version's manifest has its copies at locations that are there; whether it has, and none where there is no manifest.
+    pub(crate) async fn copy_manifest(&self, version: VersionId) -> Result<Option<bool>, Problem> {
+        let Some((name, copy, policy)) = self.stored_manifest(version).await? else {
+            return Ok(None);
+        };
+        let seed = seed_of(&version);
+        let kept = self.keep_copies(&policy.policy, &seed, &name, &copy).await;
+        Ok(Some(kept))
+    }
+
     /// Writes a manifest's copies. If they are not all durable the version stays a debt in the catalogue, which a chore pays.
-    pub(crate) async fn keep_manifest(&self, policy: &Policy, version: VersionId, copy: Bytes) {
-        let mut seed = [0; 32];
-        seed[..16].copy_from_slice(&version.0);
+    pub(crate) async fn keep_manifest(
+        &self,
+        policy: &Policy,
+        version: VersionId,
+        name: &FragmentName,
+        copy: Bytes,
+    ) {
         if self
-            .keep_copies(policy, &seed, &manifest_name(version), &copy)
+            .keep_copies(policy, &seed_of(&version), name, &copy)
             .await
         {
             self.leave(Chore::SettleManifest(version));

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use sc_metadata::{
-    Commit, Condition, Datastore, FragmentState, NewIntent, Segment, TenantId, VersionId,
+    Commit, Condition, Datastore, FragmentState, NewIntent, Placing, Segment, TenantId, Version,
+    VersionId,
 };
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
@@ -13,6 +14,7 @@ use sc_proto::store::Done;
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
+use crate::manifests::manifest_name;
 use crate::store::{Store, StoredPolicy, for_coder, id};
 use crate::writing::Coded;
 
@@ -340,7 +342,7 @@ impl Store {
     }
 
     /// Writes a segment's fragments, and notes in the catalogue what became of them other than was planned.
-    async fn write_coded(
+    pub(crate) async fn write_coded(
         &self,
         policy: &StoredPolicy,
         coded: Option<Coded>,
@@ -424,8 +426,29 @@ impl Store {
         };
         // What was deleted or replaced while it was on its way is gone already.
         if !committed.superseded.contains(&writing.version) {
-            let copy = self.manifest_copy(writing, policy, committed.number, created_ms, &manifest);
-            self.keep_manifest(&policy.policy, writing.version, copy)
+            let version = Version {
+                datastore: writing.datastore.id,
+                key: writing.key.clone(),
+                id: writing.version,
+                number: committed.number,
+                size: manifest.bytes,
+                created_ms,
+                policy: policy.name.clone(),
+                policy_version: policy.version,
+                is_marker: false,
+                is_current: committed.is_current,
+                head: manifest.head.clone(),
+            };
+            let placing = Placing {
+                manifest: version.id,
+                number: version.number,
+                home: None,
+                read_ms: 0,
+            };
+            let (datastore, body) = (&writing.datastore, manifest.body.clone());
+            let copy = Self::manifest_copy(datastore, &version, body, &placing, policy, Vec::new());
+            let name = manifest_name(version.id);
+            self.keep_manifest(&policy.policy, version.id, &name, copy)
                 .await;
         }
         let superseded = committed.superseded.first().copied();

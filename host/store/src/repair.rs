@@ -1,49 +1,35 @@
-//! Debts are paid: fragments that a write had to leave out, and manifests with too few copies, are made when their locations take them.
+//! Segments are healed: what a write had to leave out, what a location has lost, and what is damaged is made again of the rest.
 //!
-//! Invariant: the catalogue says where a fragment will lie before it is written there, and calls it stored when its location has said that
-//! it is durable. A fragment keeps its name, so that whoever deletes the segment finds it wherever it is.
+//! Invariant: the catalogue says where a fragment will lie before it is written there, and under which name, and calls it stored when its
+//! location has said that it is durable. What takes the place of something damaged, or goes elsewhere, has a name of its own, so that a name
+//! has one location and nobody deletes what another is writing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use prost::Message as _;
-use sc_backend::FragmentName;
+use sc_backend::{BackendError, FragmentName};
 use sc_metadata::{
-    CatalogError, Datastore, Fragment, FragmentState, Segment, SegmentId, TenantId, VersionId,
+    CatalogError, Datastore, Fragment, FragmentState, LocationState, Segment, SegmentId, TenantId,
 };
 use sc_proto::coder::{self, call::Call, reply::Reply};
-use sc_proto::storage;
 use sc_proto::store::problem::Code;
-use tokio::time::Instant;
 
 use crate::error::Problem;
 use crate::get::shape_of;
 use crate::locations::{Site, candidates};
-use crate::manifests::manifest_name;
 use crate::placement::replace;
 use crate::put::unexpected;
 use crate::reading::Read;
 use crate::store::{Store, StoredPolicy, for_coder};
 
-/// Debts looked at together.
-const ROUND: usize = 256;
-/// The manifest of a version that was begun less than this ago, in milliseconds, is most likely on its way: its debt can wait.
-const PUT_MS: u64 = 60_000;
 /// Bytes of fragments that one repair makes at most, if it makes more than one; the rest follows.
 const REPAIR_MAX: usize = 64 << 20;
-/// So long a segment that could not be repaired is left alone at first,
-const PAUSE_MIN: Duration = Duration::from_secs(30);
-/// and at most.
-const PAUSE_MAX: Duration = Duration::from_secs(3600);
-/// Segments that are left alone at once; beyond it none is.
-const RESTING_MAX: usize = 4096;
 
-/// What has become of a segment that misses fragments.
+/// How a segment does after it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repaired {
+pub(crate) enum State {
     /// Nothing is missing any more.
     Whole,
     /// Some fragments still are: no location takes them now.
@@ -52,11 +38,35 @@ enum Repaired {
     Changed,
 }
 
+/// What healing a segment came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Healed {
+    pub(crate) state: State,
+    /// Fragments that were made.
+    pub(crate) made: usize,
+    /// Bytes that locations have sent for that.
+    pub(crate) read: u64,
+    /// Bytes that were written.
+    pub(crate) written: u64,
+}
+
+impl Healed {
+    fn nothing(state: State) -> Self {
+        Self {
+            state,
+            made: 0,
+            read: 0,
+            written: 0,
+        }
+    }
+}
+
 /// A segment, and what it belongs to.
-struct Patient<'p> {
-    segment: &'p Segment,
-    datastore: Datastore,
-    policy: Arc<StoredPolicy>,
+pub(crate) struct Patient {
+    /// With the fragments that count.
+    pub(crate) segment: Segment,
+    pub(crate) datastore: Datastore,
+    pub(crate) policy: Arc<StoredPolicy>,
 }
 
 /// A fragment that is to be made, and where it is to go.
@@ -66,100 +76,15 @@ struct Missing {
     site: Arc<Site>,
 }
 
-/// Debts that are paid again and again, and which of them rest for a while.
-pub(crate) struct Debts {
-    store: Arc<Store>,
-    resting: Resting,
-}
-
-/// Segments that could not be repaired: until when they are left alone, and how long that is.
-#[derive(Default)]
-struct Resting(BTreeMap<SegmentId, (Instant, Duration)>);
-
-impl Resting {
-    fn rests(&self, segment: SegmentId, now: Instant) -> bool {
-        self.0.get(&segment).is_some_and(|(until, _)| now < *until)
-    }
-
-    /// Leaves a segment alone for a while, each time twice as long.
-    fn leave(&mut self, segment: SegmentId, now: Instant) {
-        if self.0.len() >= RESTING_MAX {
-            self.0.clear();
-        }
-        let before = self.0.get(&segment).map(|(_, pause)| *pause);
-        let pause = before.map_or(PAUSE_MIN, |pause| PAUSE_MAX.min(2 * pause));
-        self.0.insert(segment, (now + pause, pause));
-    }
-
-    fn forget(&mut self, segment: SegmentId) {
-        self.0.remove(&segment);
-    }
-}
-
-impl Debts {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self {
-            store,
-            resting: Resting::default(),
-        }
-    }
-
-    /// Makes what writes had to leave out while locations were away. What cannot be made now is come to again.
-    ///
-    /// # Errors
-    /// The catalogue does not answer.
-    pub(crate) async fn pay(&mut self) -> Result<(), Problem> {
-        self.pay_manifests().await?;
-        let store = Arc::clone(&self.store);
-        let mut after = None;
-        // Without their root nothing is made, whatever else is there.
-        let mut unprovisioned = BTreeSet::new();
-        loop {
-            let owed = store.catalog.owed(after, ROUND).await?;
-            for segment in &owed {
-                if store.may_repair(segment) && !self.resting.rests(segment.id, Instant::now()) {
-                    let repaired = store.repair_segment(segment, &mut unprovisioned).await;
-                    self.note(segment.id, repaired);
-                }
-            }
-            after = owed.last().map(|segment| segment.id);
-            if owed.len() < ROUND {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn pay_manifests(&self) -> Result<(), Problem> {
-        let mut after = None;
-        // Policies for which too few locations answer: there is no use in asking them again and again.
-        let mut short = BTreeSet::new();
-        loop {
-            let debts = self.store.catalog.manifest_debts(after, ROUND).await?;
-            for version in &debts {
-                if let Err(problem) = self.store.pay_manifest(*version, &mut short).await {
-                    tracing::warn!(?version, %problem, "a manifest has too few copies yet");
-                }
-            }
-            after = debts.last().copied();
-            if debts.len() < ROUND {
-                return Ok(());
-            }
-        }
-    }
-
-    fn note(&mut self, segment: SegmentId, repaired: Result<Repaired, Problem>) {
-        match repaired {
-            Ok(Repaired::Whole | Repaired::Changed) => return self.resting.forget(segment),
-            Ok(Repaired::Partly) => {}
-            Err(problem) => tracing::warn!(?segment, %problem, "a segment is not repaired"),
-        }
-        self.resting.leave(segment, Instant::now());
-    }
+/// Fragments that were made, and the bytes that they were made of.
+struct Made {
+    bodies: Vec<Bytes>,
+    read: u64,
 }
 
 impl Store {
     /// Whether some location could take a fragment that `segment` misses: its own, or one that holds none.
-    fn may_repair(&self, segment: &Segment) -> bool {
+    pub(crate) fn may_repair(&self, segment: &Segment) -> bool {
         let sites = self.locations.now();
         let candidates = candidates(&sites);
         candidates
@@ -174,25 +99,37 @@ impl Store {
             })
     }
 
-    /// Makes the fragments that `segment` misses of the others, as far as there are locations for them.
-    async fn repair_segment(
+    /// Makes the fragments that `segment` misses of the others, as far as there are locations for them: those that are owed, that lie at
+    /// locations which are lost, and those with these indexes, which are `damaged`.
+    pub(crate) async fn heal(
         &self,
         segment: &Segment,
+        damaged: &BTreeSet<u8>,
         unprovisioned: &mut BTreeSet<TenantId>,
-    ) -> Result<Repaired, Problem> {
-        let Some(patient) = self.patient(segment).await? else {
-            return Ok(Repaired::Changed);
+    ) -> Result<Healed, Problem> {
+        let Some(patient) = self.patient(segment, damaged).await? else {
+            return Ok(Healed::nothing(State::Changed));
         };
         let tenant = patient.datastore.tenant;
+        let is_owed = |it: &Fragment| it.state == FragmentState::Owed;
+        if !patient.segment.fragments.iter().any(is_owed) {
+            let noted = self
+                .note(segment.id, &segment.fragments, &patient.segment.fragments)
+                .await?;
+            return Ok(Healed::nothing(match noted {
+                true => State::Whole,
+                false => State::Changed,
+            }));
+        }
         if unprovisioned.contains(&tenant) {
-            return Ok(Repaired::Partly);
+            return Ok(Healed::nothing(State::Partly));
         }
         let (missing, planned) = self.plan(&patient);
         if missing.is_empty() {
-            return Ok(Repaired::Partly);
+            return Ok(Healed::nothing(State::Partly));
         }
         if !self.note(segment.id, &segment.fragments, &planned).await? {
-            return Ok(Repaired::Changed);
+            return Ok(Healed::nothing(State::Changed));
         }
         let made = match self.make(&patient, &missing).await {
             Err(problem) if problem.code == Code::NotProvisioned => {
@@ -201,38 +138,67 @@ impl Store {
             }
             made => made?,
         };
+        let (fragments, written) = self.put_missing(&planned, &missing, &made).await;
+        if !self.note(segment.id, &planned, &fragments).await? {
+            // It was changed or deleted meanwhile, and may have been swept before this was written.
+            if self.catalog.version_by_id(segment.version).await?.is_none() {
+                self.unwrite(&planned, &missing).await;
+            }
+            return Ok(Healed::nothing(State::Changed));
+        }
+        Ok(Healed {
+            state: match fragments.iter().any(is_owed) {
+                true => State::Partly,
+                false => State::Whole,
+            },
+            made: missing.len(),
+            read: made.read,
+            written,
+        })
+    }
+
+    /// Writes what was made; gives the fragments as they are then, and the bytes that are durable.
+    async fn put_missing(
+        &self,
+        planned: &[Fragment],
+        missing: &[Missing],
+        made: &Made,
+    ) -> (Vec<Fragment>, u64) {
         let patience = self.settings.location_patience;
-        let written = missing.iter().zip(&made).map(|(missing, body)| {
+        let puts = missing.iter().zip(&made.bodies).map(|(missing, body)| {
             let name = FragmentName::new(&planned[missing.at].name);
             async move {
                 match name {
-                    Ok(name) => missing
-                        .site
-                        .put(&name, body.clone(), patience)
-                        .await
-                        .is_ok(),
-                    Err(_) => false,
+                    Ok(name) => missing.site.put(&name, body.clone(), patience).await,
+                    Err(error) => Err(BackendError::Unavailable(error.to_string())),
                 }
             }
         });
-        let mut fragments = planned.clone();
-        for (missing, is_stored) in missing.iter().zip(join_all(written).await) {
-            if is_stored {
-                fragments[missing.at].state = FragmentState::Stored;
+        let mut fragments = planned.to_vec();
+        let mut written = 0;
+        for (missing, result) in missing.iter().zip(join_all(puts).await) {
+            let fragment = &mut fragments[missing.at];
+            match result {
+                Ok(()) => {
+                    fragment.state = FragmentState::Stored;
+                    written += made.bodies[0].len() as u64;
+                }
+                // Something else has the name, or has broken under it: the next try takes another.
+                Err(BackendError::Exists | BackendError::Corrupt(_)) => {
+                    fragment.name = self.fresh_name(&fragment.name);
+                }
+                Err(_) => {}
             }
         }
-        if !self.note(segment.id, &planned, &fragments).await? {
-            if self.patient(segment).await?.is_none() {
-                // It was deleted meanwhile, and may have been swept before this was written.
-                self.unwrite(&planned, &missing).await;
-            }
-            return Ok(Repaired::Changed);
-        }
-        let is_owed = |it: &Fragment| it.state == FragmentState::Owed;
-        Ok(match fragments.iter().any(is_owed) {
-            true => Repaired::Partly,
-            false => Repaired::Whole,
-        })
+        (fragments, written)
+    }
+
+    /// A name for what takes the place of the fragment of this name: the same but for a number that is drawn.
+    pub(crate) fn fresh_name(&self, name: &str) -> String {
+        let mut words = name.split('.');
+        let segment = words.next().unwrap_or_default();
+        let index = words.next().unwrap_or_default();
+        format!("{segment}.{index}.{:016x}", self.draw())
     }
 
     /// Takes back what was written for nobody.
@@ -247,8 +213,12 @@ impl Store {
         }
     }
 
-    /// What a segment belongs to; none where that is gone.
-    async fn patient<'p>(&self, segment: &'p Segment) -> Result<Option<Patient<'p>>, Problem> {
+    /// A segment with what counts of it, and what it belongs to; none where that is gone.
+    pub(crate) async fn patient(
+        &self,
+        segment: &Segment,
+        damaged: &BTreeSet<u8>,
+    ) -> Result<Option<Patient>, Problem> {
         let Some((version, _)) = self.catalog.version_by_id(segment.version).await? else {
             return Ok(None);
         };
@@ -259,14 +229,40 @@ impl Store {
             .policy_version(&version.policy, version.policy_version)
             .await?;
         Ok(Some(Patient {
-            segment,
+            segment: Segment {
+                fragments: self.counting(&segment.fragments, damaged),
+                ..segment.clone()
+            },
             datastore,
             policy,
         }))
     }
 
+    /// The fragments that count: copies that were begun do not, and what is damaged or lies at a lost location is owed.
+    fn counting(&self, fragments: &[Fragment], damaged: &BTreeSet<u8>) -> Vec<Fragment> {
+        let sites = self.locations.now();
+        let is_lost = |it: &Fragment| {
+            let site = sites.get(&it.location);
+            site.is_some_and(|site| site.state == LocationState::Lost)
+        };
+        let kept = fragments
+            .iter()
+            .filter(|it| it.state != FragmentState::Coming);
+        kept.map(|fragment| {
+            let mut fragment = fragment.clone();
+            if damaged.contains(&fragment.index) {
+                fragment.state = FragmentState::Owed;
+                fragment.name = self.fresh_name(&fragment.name);
+            } else if is_lost(&fragment) {
+                fragment.state = FragmentState::Owed;
+            }
+            fragment
+        })
+        .collect()
+    }
+
     /// The fragments that are missing and have a place now, and all fragments as they will lie.
-    fn plan(&self, patient: &Patient<'_>) -> (Vec<Missing>, Vec<Fragment>) {
+    fn plan(&self, patient: &Patient) -> (Vec<Missing>, Vec<Fragment>) {
         let sites = self.locations.now();
         let candidates = candidates(&sites);
         let all: Vec<&Arc<Site>> = sites.values().collect();
@@ -293,8 +289,12 @@ impl Store {
             if let Some(site) = site
                 && (missing.is_empty() || bytes <= REPAIR_MAX)
             {
-                placed[at] = site;
-                fragments[at].location.clone_from(&all[site].name);
+                if placed[at] != site {
+                    // A name has one location.
+                    fragments[at].name = self.fresh_name(&fragments[at].name);
+                    fragments[at].location.clone_from(&all[site].name);
+                    placed[at] = site;
+                }
                 missing.push(Missing {
                     at,
                     site: Arc::clone(all[site]),
@@ -305,7 +305,7 @@ impl Store {
     }
 
     /// Writes down where fragments lie; `false` if somebody else has, too, or the segment is gone.
-    async fn note(
+    pub(crate) async fn note(
         &self,
         segment: SegmentId,
         before: &[Fragment],
@@ -314,9 +314,10 @@ impl Store {
         if before == fragments {
             return Ok(true);
         }
+        let due_ms = self.in_ms(self.settings.grace);
         let noted = self
             .catalog
-            .exchange_fragments(segment, before, fragments)
+            .exchange_fragments(segment, before, fragments, due_ms)
             .await;
         match noted {
             Err(CatalogError::NoSuchSegment) => Ok(false),
@@ -327,9 +328,9 @@ impl Store {
     /// The missing fragments, made by a coder of k others.
     async fn make(
         &self,
-        patient: &Patient<'_>,
+        patient: &Patient,
         missing: &[Missing],
-    ) -> Result<Vec<Bytes>, Problem> {
+    ) -> Result<Made, Problem> {
         let Patient {
             segment,
             datastore,
@@ -344,8 +345,10 @@ impl Store {
             record: segment.record.clone(),
             fragments: Vec::new(),
             missing: indexes(segment, missing),
+            headers: false,
         };
         let mut bad = BTreeSet::new();
+        let mut bytes_read = 0;
         loop {
             let read = self
                 .read_segment(policy, segment, shape, 0..shape.blocks(), &bad)
@@ -355,13 +358,16 @@ impl Store {
                 .into_iter()
                 .flat_map(|read| [read.header, read.pieces])
                 .collect();
+            bytes_read += bulk.iter().map(|it| it.len() as u64).sum::<u64>();
             let repair = Call::RepairSegment(call.clone());
             let (reply, made) = self.coders.call(datastore.tenant, repair, &bulk).await?;
             let Reply::SegmentRepaired(repaired) = reply else {
                 return Err(unexpected());
             };
             if repaired.bad.is_empty() {
-                return bodies(&made, shape.fragment_bytes(), missing.len());
+                let bodies = bodies(&made, shape.fragment_bytes(), missing.len())?;
+                let read = bytes_read;
+                return Ok(Made { bodies, read });
             }
             for index in repaired.bad {
                 let index = u8::try_from(index).unwrap_or(u8::MAX);
@@ -371,57 +377,6 @@ impl Store {
                 }
             }
         }
-    }
-
-    /// Writes the copies that a version's manifest lacks, unless its PUT may still be at it.
-    async fn pay_manifest(
-        &self,
-        version: VersionId,
-        short: &mut BTreeSet<(String, u32)>,
-    ) -> Result<(), Problem> {
-        let Some((stored, body)) = self.catalog.version_by_id(version).await? else {
-            return Ok(());
-        };
-        if self.now_ms() < stored.created_ms.saturating_add(PUT_MS) {
-            return Ok(());
-        }
-        let Some(datastore) = self.catalog.datastore_by_id(stored.datastore).await? else {
-            return Ok(());
-        };
-        let policy = self
-            .policy_version(&stored.policy, stored.policy_version)
-            .await?;
-        let named = (policy.name.clone(), policy.version);
-        if short.contains(&named) {
-            return Ok(());
-        }
-        let copy = storage::StoredManifest {
-            tenant: Bytes::copy_from_slice(&datastore.tenant.0),
-            datastore: Bytes::copy_from_slice(&datastore.id.0),
-            datastore_name: datastore.name,
-            root_number: datastore.root_number,
-            wrapped_key: datastore.wrapped_key,
-            key: stored.key,
-            version: Bytes::copy_from_slice(&version.0),
-            number: stored.number,
-            created_ms: stored.created_ms,
-            policy: policy.name.clone(),
-            policy_version: policy.version,
-            policy_definition: policy.policy.definition(),
-            head: stored.head,
-            body,
-            marker: false,
-        };
-        let copy = copy.encode_to_vec().into();
-        let mut seed = [0; 32];
-        seed[..16].copy_from_slice(&version.0);
-        let name = manifest_name(version);
-        if self.keep_copies(&policy.policy, &seed, &name, &copy).await {
-            self.catalog.settle_manifests(&[version]).await?;
-        } else {
-            short.insert(named);
-        }
-        Ok(())
     }
 }
 
@@ -439,42 +394,4 @@ fn bodies(made: &Bytes, fragment_bytes: usize, count: usize) -> Result<Vec<Bytes
     }
     let each = (0..count).map(|at| made.slice(at * fragment_bytes..(at + 1) * fragment_bytes));
     Ok(each.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_again_rests_twice_as_long_up_to_a_bound_and_what_is_forgotten_begins_anew() {
-        let (segment, mut now) = (SegmentId([1; 32]), Instant::now());
-        let mut resting = Resting::default();
-        assert!(!resting.rests(segment, now));
-        let mut pauses = Vec::new();
-        for _ in 0..9 {
-            resting.leave(segment, now);
-            let begin = now;
-            while resting.rests(segment, now) {
-                now += Duration::from_secs(30);
-            }
-            pauses.push((now - begin).as_secs());
-        }
-        assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
-
-        resting.forget(segment);
-        resting.leave(segment, now);
-
-        assert!(!resting.rests(segment, now + PAUSE_MIN));
-    }
-
-    #[test]
-    fn no_more_rest_at_once_than_may() {
-        let mut resting = Resting::default();
-        for number in 0..3 * RESTING_MAX {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&number.to_le_bytes());
-            resting.leave(SegmentId(id), Instant::now());
-            assert!(resting.0.len() <= RESTING_MAX);
-        }
-    }
 }

@@ -3,6 +3,8 @@
 //! Invariant: a store keeps nothing of its own that could not be lost; any number of them may share one catalogue.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,10 +19,13 @@ use crate::layouts::Layouts;
 use crate::locations::Locations;
 use crate::opening::LocationOpener;
 use crate::policy::Policy;
+use crate::tier::Reads;
 
 /// Numbers that an operator tunes.
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
+    /// What tells this store from others that share its catalogue, and from itself before it was started again.
+    pub owner: String,
     /// The region of the store itself, for policies that read what is nearest.
     pub region: String,
     /// The zone in it.
@@ -40,11 +45,14 @@ pub struct StoreSettings {
     pub replay_memory: Duration,
     /// How often chores that wait for a time are looked for.
     pub chore_interval: Duration,
+    /// Bytes that a job reads and writes in a second, where it does not say itself; 0: as many as it can.
+    pub job_bytes_per_second: u64,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
+            owner: format!("{:016x}", RandomState::new().hash_one(std::process::id())),
             region: String::new(),
             zone: String::new(),
             location_patience: Duration::from_secs(10),
@@ -54,6 +62,7 @@ impl Default for StoreSettings {
             grace: Duration::from_secs(15 * 60),
             replay_memory: Duration::from_secs(7 * 24 * 3600),
             chore_interval: Duration::from_secs(5),
+            job_bytes_per_second: 64 << 20,
         }
     }
 }
@@ -69,6 +78,10 @@ pub struct Store {
     pub(crate) settings: StoreSettings,
     pub(crate) layouts: Layouts,
     pub(crate) opener: Box<dyn LocationOpener>,
+    pub(crate) reads: Reads,
+    /// The job of garbage collection for which it was seen that the catalogue knows all manifests.
+    pub(crate) gc_checked: AtomicU64,
+    drawn: AtomicU64,
     policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
     clock: Clock,
     chores: mpsc::Sender<Chore>,
@@ -103,6 +116,9 @@ impl Store {
             settings,
             layouts: Layouts::default(),
             opener,
+            reads: Reads::default(),
+            gc_checked: AtomicU64::new(0),
+            drawn: AtomicU64::new(0),
             policies: Mutex::default(),
             clock,
             chores,
@@ -118,6 +134,26 @@ impl Store {
     pub(crate) fn in_ms(&self, wait: Duration) -> u64 {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         self.now_ms().saturating_add(wait)
+    }
+
+    /// A number that no store has drawn before, for the name of what is written in the place of something else.
+    pub(crate) fn draw(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.settings.owner.hash(&mut hasher);
+        self.drawn.fetch_add(1, Relaxed).hash(&mut hasher);
+        self.now_ms().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Takes a lease, or keeps it; whether this store has it.
+    pub(crate) async fn hold_lease(&self, name: &str, time: Duration) -> Result<bool, Problem> {
+        let (owner, until_ms) = (&self.settings.owner, self.in_ms(time));
+        let held = self.catalog.hold_lease(name, owner, until_ms, self.now_ms());
+        Ok(held.await?)
+    }
+
+    pub(crate) async fn return_lease(&self, name: &str) -> Result<(), Problem> {
+        Ok(self.catalog.return_lease(name, &self.settings.owner).await?)
     }
 
     /// Leaves something to be done soon. Where too much waits already it is left to the catalogue, which knows of it, too.

@@ -20,7 +20,7 @@ use crate::request::{Request, named_tenant};
 use crate::roots::CoderRoots;
 use crate::segment::Codes;
 use crate::tenant::Tenant;
-use crate::{manifest, object, repair, segment, vault};
+use crate::{convert, manifest, object, repair, segment, vault};
 
 /// Tenants that one program serves at once.
 pub const TENANTS_MAX: usize = 1024;
@@ -120,6 +120,18 @@ impl Engine {
                     bulk.clear();
                 }
                 repair::repair(&tenant, &call, data, &self.codes, bulk).map(Reply::SegmentRepaired)
+            }
+            Call::ConvertSegment(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                if data.len() >= SPARE_BYTES.start {
+                    *bulk = self.spare();
+                }
+                convert::convert(&tenant, &call, data, &self.codes, bulk, entropy)
+                    .map(Reply::SegmentSealed)
+            }
+            Call::MoveManifest(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                convert::move_manifest(&tenant, &call, entropy).map(Reply::ManifestMoved)
             }
             other => self.small(other, entropy),
         }

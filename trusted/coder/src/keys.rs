@@ -55,9 +55,9 @@ pub(crate) fn version(datastore: &Secret, version: &[u8; 16]) -> Secret {
     derive(datastore, "storage version", &[version])
 }
 
-/// Wraps the key of one segment, once.
-pub(crate) fn segment(version: &Secret, segment: &[u8; 32]) -> AeadKey {
-    AeadKey::new(&derive(version, "storage segment", &[segment]))
+/// Wraps the key of one segment in the record of one code: sealed again, that is the same record.
+pub(crate) fn segment(version: &Secret, segment: &[u8; 32], code: &[u8; 4]) -> AeadKey {
+    AeadKey::new(&derive(version, "storage segment", &[segment, code]))
 }
 
 /// Authenticates the headers of one segment's fragments.

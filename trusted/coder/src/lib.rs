@@ -6,6 +6,7 @@
 
 mod brought;
 mod certificate;
+mod convert;
 mod datastore;
 mod engine;
 mod keys;

@@ -48,7 +48,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    fn encode(version: &[u8; 16], number: u64, records: &[Bytes]) -> Vec<u8> {
+    pub(crate) fn encode(version: &[u8; 16], number: u64, records: &[Bytes]) -> Vec<u8> {
         let mut out = Vec::with_capacity(BODY_FIXED + records.len() * RECORD_BYTES);
         out.push(BODY_VERSION);
         out.extend_from_slice(version);
@@ -80,9 +80,8 @@ impl Body {
 
     /// The record of the segment at `position`, its bytes, and the offset in the object where it begins.
     pub(crate) fn segment(&self, position: u32) -> Result<(Record, &[u8], u64), Refused> {
-        let records = self.plain[BODY_FIXED..].chunks_exact(RECORD_BYTES);
         let mut offset = 0;
-        for (at, bytes) in records.enumerate() {
+        for (at, bytes) in self.records().enumerate() {
             let record = Record::parse(bytes)?;
             if at == position as usize {
                 return Ok((record, bytes, offset));
@@ -92,13 +91,18 @@ impl Body {
         Err(Refused::MALFORMED)
     }
 
+    /// The records of all segments, in order.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &[u8]> {
+        self.plain[BODY_FIXED..].chunks_exact(RECORD_BYTES)
+    }
+
     pub(crate) fn version(&self) -> &[u8; 16] {
         &self.version
     }
 }
 
 /// Seals a version's head; see [`open_head`].
-fn seal_head(
+pub(crate) fn seal_head(
     datastore: &Datastore,
     head: &storage::Head,
     entropy: &mut dyn Entropy,

@@ -43,7 +43,7 @@ impl Record {
     ) -> Vec<u8> {
         let mut out = self.clear().to_vec();
         let context = context(&out, version);
-        keys::segment(secret, &self.segment).seal(
+        keys::segment(secret, &self.segment, &code(self.redundancy)).seal(
             Nonce::ONCE,
             &context,
             segment_key.expose(),
@@ -78,15 +78,25 @@ impl Record {
         version: &[u8; 16],
         secret: &Secret,
     ) -> Result<AeadKey, Refused> {
+        Ok(AeadKey::new(&self.unwrap(record, version, secret)?))
+    }
+
+    /// The same as the secret that it is.
+    pub(crate) fn unwrap(
+        &self,
+        record: &[u8],
+        version: &[u8; 16],
+        secret: &Secret,
+    ) -> Result<Secret, Refused> {
         let (clear, sealed) = record
             .split_first_chunk::<CLEAR_BYTES>()
             .ok_or(Refused::STORED)?;
         let mut key = zeroize::Zeroizing::new(Vec::with_capacity(32 + TAG_BYTES));
-        keys::segment(secret, &self.segment)
+        keys::segment(secret, &self.segment, &code(self.redundancy))
             .open_into(Nonce::ONCE, &context(clear, version), sealed, &mut key)
             .map_err(|_| Refused::STORED)?;
         let key: [u8; 32] = key[..].try_into().map_err(|_| Refused::STORED)?;
-        Ok(AeadKey::new(&Secret::from_bytes(key)))
+        Ok(Secret::from_bytes(key))
     }
 }
 

@@ -43,13 +43,20 @@ pub(crate) fn repair(
         version: &version,
         mac_key: &fragments.mac_key,
         shape,
-        blocks: 0..shape.blocks(),
+        blocks: if call.headers {
+            0..0
+        } else {
+            0..shape.blocks()
+        },
     };
     let (brought, rest) = Brought::take(&expected, &call.fragments, pieces)?;
     if !rest.is_empty() {
         return Err(Refused::MALFORMED);
     }
     let missing = missing(call, shape)?;
+    if call.headers && !missing.is_empty() {
+        return Err(Refused::MALFORMED);
+    }
     let number = |bytes: usize| u32::try_from(bytes).expect("a fragment is a few megabytes");
     let repaired = coder::SegmentRepaired {
         fragment_bytes: number(shape.header_bytes() + shape.body_bytes()),

@@ -114,8 +114,12 @@ fn needs(operation: &Kind) -> (Right, Option<&str>) {
         | Kind::ListPolicies(_)
         | Kind::ListLocations(_)
         | Kind::GetUsage(_) => (Right::List, None),
+        Kind::PutJob(it) if !it.datastore.is_empty() => (Right::Administer, Some(&it.datastore)),
+        Kind::ListJobs(_) => (Right::List, None),
         Kind::PutPolicy(it) if it.simulate => (Right::List, None),
         Kind::PutPolicy(_)
+        | Kind::PutJob(_)
+        | Kind::CancelJob(_)
         | Kind::PutLocation(_)
         | Kind::PutRecord(_)
         | Kind::GetRecord(_)

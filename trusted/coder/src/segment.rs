@@ -112,7 +112,19 @@ pub(crate) fn seal(
         mac_key: keys::fragments(&secret, &segment),
     };
     let code = codes.prepare(redundancy);
-    let made = fragments.make(&code, &AeadKey::new(&segment_key), request, blocks, bulk)?;
+    let key = AeadKey::new(&segment_key);
+    // The first block is the longest. Room is overwritten when it goes, used or not: no more than is needed.
+    let mut plain = Plaintext::new(Vec::with_capacity(shape.sealed_of(0) - TAG_BYTES));
+    let mut from = 0;
+    let made = fragments.make(&code, bulk, |block, sealed| {
+        let travelling = &blocks[from..from + shape.sealed_of(block)];
+        from += travelling.len();
+        let number = u32::try_from(block).expect("a segment has few blocks");
+        request.open_block(number, travelling, &mut plain)?;
+        let (nonce, context) = at_rest(&segment, block, shape.blocks());
+        key.seal_into(nonce, &context, &plain, sealed);
+        Ok(())
+    })?;
     let receipt = storage::SegmentReceipt {
         segment: Bytes::copy_from_slice(&segment),
         bytes: plain_bytes,
@@ -124,6 +136,7 @@ pub(crate) fn seal(
         header_bytes: made.header_bytes,
         fragment_bytes: made.fragment_bytes,
         sealed: Some(request.reply(&receipt, entropy)),
+        bad: Vec::new(),
     })
 }
 
@@ -135,9 +148,10 @@ pub(crate) fn redundancy(message: Option<&coder::Redundancy>) -> Result<Redundan
         .map_err(|_| Refused::MALFORMED)
 }
 
-struct Made {
-    header_bytes: u32,
-    fragment_bytes: u32,
+/// The lengths of fragments that were made.
+pub(crate) struct Made {
+    pub(crate) header_bytes: u32,
+    pub(crate) fragment_bytes: u32,
 }
 
 /// The fragments of one segment, about to be made.
@@ -149,14 +163,12 @@ pub(crate) struct Fragments {
 }
 
 impl Fragments {
-    /// Seals the blocks at rest and codes them, piece by piece into the places where the pieces stay.
-    fn make(
+    /// Codes the blocks, piece by piece into the places where the pieces stay: `next` gives each one, sealed at rest, in order.
+    pub(crate) fn make(
         &self,
         code: &Code,
-        key: &AeadKey,
-        request: &Request,
-        blocks: &Bytes,
         bulk: &mut Vec<u8>,
+        mut next: impl FnMut(usize, &mut Vec<u8>) -> Result<(), Refused>,
     ) -> Result<Made, Refused> {
         let shape = self.shape;
         let total = usize::from(shape.redundancy().total());
@@ -178,19 +190,10 @@ impl Fragments {
         // Every byte is written below: headers and pieces are all there is.
         bulk.resize(bytes, 0);
 
-        // The first block is the longest. Room is overwritten when it goes, used or not: no more than is needed.
-        let longest = shape.sealed_of(0);
-        let mut plain = Plaintext::new(Vec::with_capacity(longest - TAG_BYTES));
-        let mut sealed = Vec::with_capacity(longest);
-        let (mut from, mut at) = (0, 0);
+        let mut sealed = Vec::with_capacity(shape.sealed_of(0));
+        let mut at = 0;
         for block in 0..shape.blocks() {
-            let travelling = &blocks[from..from + shape.sealed_of(block)];
-            from += travelling.len();
-            let number = u32::try_from(block).expect("a segment has few blocks");
-            request.open_block(number, travelling, &mut plain)?;
-            let (nonce, context) = at_rest(&self.segment, block, shape.blocks());
-            key.seal_into(nonce, &context, &plain, &mut sealed);
-
+            next(block, &mut sealed)?;
             let piece_bytes = shape.piece_of(block);
             let mut pieces: Vec<&mut [u8]> = bulk[front..]
                 .chunks_exact_mut(gap + body_bytes)

@@ -1,0 +1,254 @@
+//! Garbage is collected: what lies at locations and belongs to nothing in the catalogue.
+//!
+//! Invariant: a name is used once, stands in the catalogue before it is written, and has one location from the commit on. So what is found at
+//! a location and then not in the catalogue was forgotten there, and nobody will ask for it; and what a committed segment no longer has under
+//! that name waits for the time of grace, since somebody may be reading it. What is under way is not judged. Nothing is collected while a
+//! location holds a manifest that the catalogue has never heard of: such a catalogue is older than what it is about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sc_backend::{FragmentName, LIST_MAX};
+use sc_metadata::{Fragment, FragmentState, LocationState, Segment, SegmentId, VersionId};
+use sc_proto::store::problem::Code;
+
+use crate::error::Problem;
+use crate::jobs::Outcome;
+use crate::locations::Site;
+use crate::store::Store;
+
+/// Names looked up together.
+const ROUND: usize = 256;
+
+/// What a name at a location stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Fragment(SegmentId),
+    Manifest(VersionId),
+    /// Something that is not judged: a removal, or what somebody else has put there.
+    Other,
+}
+
+impl Store {
+    /// Refuses to collect garbage where a location holds a manifest that the catalogue has never had.
+    ///
+    /// # Errors
+    /// One does, or does not say what it holds; the catalogue does not answer.
+    pub(crate) async fn check_manifests(&self) -> Result<(), Problem> {
+        for site in self.open_sites() {
+            let mut after = None;
+            loop {
+                let page = list(self, &site, after.as_ref(), "").await?;
+                let manifests = page.iter().filter_map(|name| match named(name) {
+                    Named::Manifest(id) => Some(id),
+                    _ => None,
+                });
+                let unknown = self.catalog.unknown_manifests(manifests.collect()).await?;
+                if let Some(unknown) = unknown.first() {
+                    return Err(Problem::new(
+                        Code::InUse,
+                        format!(
+                            "location {} holds a manifest that the catalogue does not know ({unknown:?}): the catalogue is older than what is stored, rebuild it first",
+                            site.name
+                        ),
+                    ));
+                }
+                match page.last() {
+                    Some(last) => after = Some(last.clone()),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what belongs to nothing, of the names that begin with `digit`.
+    pub(crate) async fn collect_garbage(&self, digit: &str) -> Result<Outcome, Problem> {
+        let mut outcome = Outcome::default();
+        for site in self.open_sites() {
+            let mut after = FragmentName::new(digit).ok();
+            loop {
+                let page = list(self, &site, after.as_ref(), digit).await?;
+                for names in page.chunks(ROUND) {
+                    self.collect(&site, names, &mut outcome).await?;
+                }
+                match page.last() {
+                    Some(last) => after = Some(last.clone()),
+                    None => break,
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn open_sites(&self) -> Vec<Arc<Site>> {
+        let sites = self.locations.now();
+        let open = sites
+            .values()
+            .filter(|it| it.state != LocationState::Lost && it.why_unopened().is_none());
+        open.map(Arc::clone).collect()
+    }
+
+    async fn collect(
+        &self,
+        site: &Site,
+        names: &[FragmentName],
+        outcome: &mut Outcome,
+    ) -> Result<(), Problem> {
+        // After the names were listed: what is in the catalogue now was there before it was written.
+        let segments = self.segments_of(names).await?;
+        let mut strays = Vec::new();
+        for name in names {
+            outcome.seen += 1;
+            let Named::Fragment(id) = named(name) else {
+                continue;
+            };
+            match segments.get(&id).map(|it| standing(it, site, name)) {
+                None | Some(Standing::Elsewhere) => delete(self, site, name, outcome).await,
+                Some(Standing::Stray) => strays.push(Fragment {
+                    index: 0,
+                    location: site.name.clone(),
+                    name: name.as_str().to_owned(),
+                    state: FragmentState::Stored,
+                }),
+                Some(Standing::Kept) => {}
+            }
+        }
+        if !strays.is_empty() {
+            outcome.changed += strays.len() as u64;
+            let due_ms = self.in_ms(self.settings.grace);
+            self.catalog.discard_fragments(strays, due_ms).await?;
+        }
+        Ok(())
+    }
+
+    /// The segments that the catalogue has of those that names belong to; for each, whether a version has it.
+    async fn segments_of(
+        &self,
+        names: &[FragmentName],
+    ) -> Result<BTreeMap<SegmentId, (Segment, bool)>, Problem> {
+        let mut ids: Vec<SegmentId> = names
+            .iter()
+            .filter_map(|name| match named(name) {
+                Named::Fragment(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        ids.dedup();
+        let found = self.catalog.segments_by_id(ids).await?;
+        Ok(found.into_iter().map(|it| (it.0.id, it)).collect())
+    }
+}
+
+/// How a name stands to the segment that it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Kept,
+    /// The segment has it at another location.
+    Elsewhere,
+    /// The segment does not have it, and may have had it.
+    Stray,
+}
+
+fn standing((segment, is_committed): &(Segment, bool), site: &Site, name: &FragmentName) -> Standing {
+    // What is under way is written before it is noted where, and garbage goes as a whole.
+    if !is_committed {
+        return Standing::Kept;
+    }
+    let mut of_name = segment
+        .fragments
+        .iter()
+        .filter(|it| it.name == name.as_str())
+        .peekable();
+    if of_name.peek().is_none() {
+        return Standing::Stray;
+    }
+    match of_name.any(|it| it.location == site.name) {
+        true => Standing::Kept,
+        false => Standing::Elsewhere,
+    }
+}
+
+/// The next names at a location that begin with `digit`.
+async fn list(
+    store: &Store,
+    site: &Site,
+    after: Option<&FragmentName>,
+    digit: &str,
+) -> Result<Vec<FragmentName>, Problem> {
+    let patience = store.settings.location_patience;
+    let unavailable = |why: String| {
+        Problem::new(
+            Code::Unavailable,
+            format!("location {} does not say what it holds: {why}", site.name),
+        )
+    };
+    let listed = tokio::time::timeout(patience, site.backend.list(after, LIST_MAX)).await;
+    let listed = listed
+        .map_err(|_| unavailable("no answer in time".into()))?
+        .map_err(|error| unavailable(error.to_string()))?;
+    let names = listed.into_iter().map(|it| it.name);
+    Ok(names
+        .take_while(|name| name.as_str().starts_with(digit))
+        .collect())
+}
+
+async fn delete(store: &Store, site: &Site, name: &FragmentName, outcome: &mut Outcome) {
+    match site.delete(name, store.settings.location_patience).await {
+        Ok(_) => outcome.changed += 1,
+        Err(error) => {
+            outcome.failed += 1;
+            outcome.problem = Some(format!("{}: {error}", site.name));
+        }
+    }
+}
+
+/// What a name stands for.
+fn named(name: &FragmentName) -> Named {
+    let mut words = name.as_str().split('.');
+    let (id, what) = (words.next().unwrap_or_default(), words.next());
+    match (id.len(), what) {
+        (64, Some(index)) if index.parse::<u8>().is_ok() => {
+            bytes(id).map_or(Named::Other, |id| Named::Fragment(SegmentId(id)))
+        }
+        (32, Some("manifest")) => {
+            bytes(id).map_or(Named::Other, |id| Named::Manifest(VersionId(id)))
+        }
+        _ => Named::Other,
+    }
+}
+
+/// Bytes out of their hexadecimal digits.
+fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        let pair = core::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart() {
+        let name = |text: &str| named(&FragmentName::new(text).unwrap());
+        let (segment, version) = ("ab".repeat(32), "cd".repeat(16));
+
+        let fragment = Named::Fragment(SegmentId([0xab; 32]));
+        assert_eq!(name(&format!("{segment}.5")), fragment);
+        assert_eq!(name(&format!("{segment}.5.00ff")), fragment);
+        let manifest = Named::Manifest(VersionId([0xcd; 16]));
+        assert_eq!(name(&format!("{version}.manifest")), manifest);
+        for other in [
+            format!("{version}.removal"),
+            format!("{segment}.256"),
+            format!("{version}.5"),
+            "readme.txt".into(),
+        ] {
+            assert_eq!(name(&other), Named::Other, "{other}");
+        }
+    }
+}
