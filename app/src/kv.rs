@@ -9,6 +9,7 @@ mod datastores;
 mod document;
 mod files;
 mod get;
+mod jobs;
 mod locations;
 mod ls;
 mod modified;
@@ -31,13 +32,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::Cli;
 use crate::report::{Report, line, note};
 use crate::scbr::stopped;
 use crate::{WRONG_USE, wrong_use};
-use cli::{KvArgs, KvCommand};
+use cli::{KvArgs, KvCommand, WorkArgs};
 use progress::Progress;
 use remote::{Remote, RemoteError};
 pub(crate) use table::Table;
@@ -94,6 +95,20 @@ async fn carry_out(mut arguments: KvArgs) -> anyhow::Result<ExitCode> {
         KvCommand::Sync(arguments) => Box::pin(sync::run(&kv, arguments)).await,
         KvCommand::Policy { command } => policies::run(&kv, command).await,
         KvCommand::Location { command } => locations::run(&kv, command).await,
+        KvCommand::Repair(work) => jobs::begin(&kv, json!({ "kind": "repair" }), work).await,
+        KvCommand::Scrub { sample, work } => jobs::scrub(&kv, sample, work).await,
+        KvCommand::Migrate {
+            target,
+            policy,
+            one,
+            work,
+        } => jobs::migrate(&kv, &target, &policy, one, work).await,
+        KvCommand::Tier(work) => jobs::begin(&kv, json!({ "kind": "tier" }), work).await,
+        KvCommand::Gc(wait) => {
+            let work = WorkArgs { rate: None, wait };
+            jobs::begin(&kv, json!({ "kind": "gc" }), work).await
+        }
+        KvCommand::Job { command } => jobs::run(&kv, command).await,
         KvCommand::Token { command } => tokens::run(&kv, command).await,
         KvCommand::Upload { command } => uploads::run(&kv, command).await,
         KvCommand::Usage => usage::run(&kv).await,

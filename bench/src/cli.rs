@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Coding(CodingArgs),
     /// A whole store on this machine, beside one bare location and a plain file
     Storage(StorageArgs),
+    /// What a store does by itself: scrubbing, repair, and what is left for its users meanwhile
+    Upkeep(UpkeepArgs),
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
@@ -98,6 +100,31 @@ pub(crate) struct StorageArgs {
     /// Writes the results as comma-separated values, too
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpkeepArgs {
+    /// Bytes of an object
+    #[arg(long, value_name = "BYTES", default_value_t = 512 << 10, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) bytes: u64,
+    /// Objects under each policy
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) objects: u64,
+    /// Clients that use the store while it repairs
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) clients: usize,
+    /// How long clients put, and how long they get, each time
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) seconds: f64,
+    /// Measurements of each kind, at most 3; rates of clients are their medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3))]
+    pub(crate) runs: u32,
+    /// Runs the store's roles as threads of one process instead of processes
+    #[arg(long)]
+    pub(crate) threads: bool,
+    /// Where to store; the system's folder for temporary files, if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

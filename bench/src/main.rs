@@ -18,6 +18,7 @@ mod routing;
 mod steps;
 mod storage;
 mod threads;
+mod upkeep;
 mod workload;
 
 use std::alloc::System;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Matching(arguments) => matching::run(&arguments),
         Command::Coding(arguments) => coding::run(&arguments),
         Command::Storage(arguments) => storage::run(&arguments),
+        Command::Upkeep(arguments) => upkeep::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
         Command::PeerPublisher(arguments) => peers::publisher::run(&arguments),
         Command::PeerConsumer(arguments) => peers::consumer::run(&arguments),

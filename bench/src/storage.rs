@@ -3,10 +3,10 @@
 //! Invariant: every figure is of requests that were answered as they should be, and of bytes that were compared; everything that is counted as
 //! written was durable when it was counted.
 
-mod client;
-mod system;
+pub(crate) mod client;
+pub(crate) mod system;
 mod table;
-mod target;
+pub(crate) mod target;
 
 use std::fs::File;
 use std::time::Duration;
@@ -87,9 +87,9 @@ async fn measure(arguments: &StorageArgs, binaries: &Binaries) -> anyhow::Result
 
 /// One size and number of clients.
 pub(crate) struct Cell {
-    bytes: u64,
-    clients: usize,
-    time: Duration,
+    pub(crate) bytes: u64,
+    pub(crate) clients: usize,
+    pub(crate) time: Duration,
 }
 
 impl Cell {

@@ -92,6 +92,39 @@ pub(crate) enum KvCommand {
         #[command(subcommand)]
         command: LocationCommand,
     },
+    /// Makes what writes had to leave out, and what lay at lost locations
+    Repair(WorkArgs),
+    /// Reads and verifies fragments where they lie, and makes those again that are damaged
+    Scrub {
+        /// The share of what is stored to look at, above 0 and up to 1
+        #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+        sample: Option<f64>,
+        #[command(flatten)]
+        work: WorkArgs,
+    },
+    /// Moves objects to another policy, while they can be read
+    Migrate {
+        /// A datastore, or what keys begin with; a key alone with --one
+        #[arg(value_name = "NAME[/PREFIX]")]
+        target: Prefix,
+        /// The policy that they get
+        #[arg(value_name = "POLICY")]
+        policy: String,
+        /// Moves the object with this very key, and none whose key only begins so
+        #[arg(long)]
+        one: bool,
+        #[command(flatten)]
+        work: WorkArgs,
+    },
+    /// Moves what nobody reads as its policy says, and back what is read again; which happens every day by itself, too
+    Tier(WorkArgs),
+    /// Deletes what lies at locations and belongs to nothing; which happens every week by itself, too
+    Gc(WaitArgs),
+    /// Jobs: repair, scrubbing, draining, migration and tiering that go on, or have ended
+    Job {
+        #[command(subcommand)]
+        command: JobCommand,
+    },
     /// Tokens: what a gateway's users show
     Token {
         #[command(subcommand)]
@@ -325,13 +358,59 @@ pub(crate) enum LocationCommand {
         #[arg(value_name = "FILE|JSON")]
         settings: String,
     },
-    /// Changes what a location may be used for
+    /// Has all fragments leave a location, which takes no new ones from now on
+    Drain {
+        /// The location
+        name: String,
+        #[command(flatten)]
+        work: WorkArgs,
+    },
+    /// Changes what a location may be used for; lost and draining begin the job that goes with them
     Set {
         /// The location
         name: String,
         /// What for
         #[arg(value_enum)]
         state: LocationState,
+    },
+}
+
+/// Whether a job is waited for.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WaitArgs {
+    /// Begins the job and does not wait for its end
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+}
+
+/// How a job goes about it.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WorkArgs {
+    /// Bytes to read and write in a second, e.g. 10MiB; 0: as many as can be; the store's own rate, if not given
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) rate: Option<u64>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Lists jobs, the newest first
+    Ls,
+    /// Shows a job
+    Show {
+        /// Its id
+        id: u64,
+    },
+    /// Waits until a job has ended
+    Wait {
+        /// Its id
+        id: u64,
+    },
+    /// Stops a job; what it has done stays
+    Cancel {
+        /// Its id
+        id: u64,
     },
 }
 
@@ -428,6 +507,15 @@ impl std::str::FromStr for GrantText {
             )),
         }
     }
+}
+
+/// Reads a share of a whole.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let form = || "a share is a number above 0 and up to 1, e.g. 0.1".to_owned();
+    let share: f64 = text.parse().map_err(|_| form())?;
+    (share > 0.0 && share <= 1.0)
+        .then_some(share)
+        .ok_or_else(form)
 }
 
 /// A version's id.

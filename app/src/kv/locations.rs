@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Kv;
-use super::cli::LocationCommand;
+use super::cli::{LocationCommand, LocationState};
 use super::document::{self, bytes, words};
 use super::table::Table;
+use super::{Kv, jobs};
 use crate::report::line;
 
 pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()> {
@@ -19,6 +19,12 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
                 || json!({ "name": name, "settings": settings }),
                 || format!("location {name} is known"),
             );
+        }
+        LocationCommand::Drain { name, work } => {
+            let state = LocationState::Draining.word();
+            kv.remote.put_location(&name, None, Some(state)).await?;
+            let definition = json!({ "kind": "drain", "location": name });
+            jobs::begin(kv, definition, work).await?;
         }
         LocationCommand::Set { name, state } => {
             let state = state.word();

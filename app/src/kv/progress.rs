@@ -33,6 +33,22 @@ impl Progress {
         }
     }
 
+    /// A bar over a whole of so many equal shares.
+    pub(crate) fn of_shares(shares: u64, is_wanted: bool) -> Self {
+        let progress = Self::new(Some(shares), is_wanted);
+        let style = ProgressStyle::with_template("{bar:40} {percent}% {eta}");
+        progress
+            .bar
+            .set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        progress
+    }
+
+    /// So many shares are done.
+    pub(crate) fn stands_at(&self, shares: u64) {
+        self.bar.set_position(shares);
+        self.moved(0);
+    }
+
     /// So many bytes more have moved.
     pub(crate) fn moved(&self, bytes: usize) {
         self.bar.inc(bytes as u64);

@@ -244,6 +244,24 @@ impl Remote {
         of_either!(self, it => it.usage())
     }
 
+    /// Begins a job, or finds the one that is the same and running.
+    pub(crate) async fn put_job(&self, definition: &Value) -> Result<Value, RemoteError> {
+        of_either!(self, it => it.put_job(definition))
+    }
+
+    /// Jobs, the newest first: those with ids below `before`, if that is given.
+    pub(crate) async fn jobs(&self, before: Option<u64>) -> Result<Vec<Document>, RemoteError> {
+        of_either!(self, it => it.jobs(before))
+    }
+
+    pub(crate) async fn job(&self, id: u64) -> Result<Value, RemoteError> {
+        of_either!(self, it => it.job(id))
+    }
+
+    pub(crate) async fn cancel_job(&self, id: u64) -> Result<Value, RemoteError> {
+        of_either!(self, it => it.cancel_job(id))
+    }
+
     /// The gateway, for what is done through one alone; `why` says what that is.
     ///
     /// # Errors

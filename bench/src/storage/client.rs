@@ -13,7 +13,7 @@ use crate::median::Sorted;
 
 /// What clients do.
 #[derive(Clone, Copy)]
-pub(super) enum Op {
+pub(crate) enum Op {
     /// Each a new object.
     Put,
     /// Objects whose numbers are below this.
@@ -21,20 +21,20 @@ pub(super) enum Op {
 }
 
 /// What came of it.
-pub(super) struct Load {
+pub(crate) struct Load {
     /// Requests that were answered.
-    pub(super) done: u64,
-    pub(super) seconds: f64,
-    pub(super) p50_ms: f64,
-    pub(super) p99_ms: f64,
-    pub(super) processor_s: f64,
+    pub(crate) done: u64,
+    pub(crate) seconds: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) processor_s: f64,
 }
 
 /// Runs one load.
 ///
 /// # Errors
 /// Any request's: nothing is measured of a system that fails.
-pub(super) async fn load(
+pub(crate) async fn load(
     op: Op,
     target: &Arc<dyn Target>,
     cell: &Cell,

@@ -18,7 +18,7 @@ use crate::role::{Binaries, Role};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running store.
-pub(super) struct System {
+pub(crate) struct System {
     role: Role,
     address: String,
     token: Arc<str>,
@@ -26,7 +26,7 @@ pub(super) struct System {
 }
 
 impl System {
-    pub(super) fn start(binaries: &Binaries, folder: &Path, threads: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(binaries: &Binaries, folder: &Path, threads: bool) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let data = folder.display().to_string();
         let mut arguments = vec!["--data", &data, "--port", "0", "--router-port", "0"];
@@ -53,7 +53,7 @@ impl System {
     }
 
     /// Makes a datastore for a policy, named after it.
-    pub(super) async fn datastore(&self, policy: &'static str) -> anyhow::Result<()> {
+    pub(crate) async fn datastore(&self, policy: &'static str) -> anyhow::Result<()> {
         let body = Bytes::from(json!({ "name": policy, "policy": policy }).to_string());
         let mut http = Http::connect(&self.address, Arc::clone(&self.token), policy).await?;
         let json = "Content-Type: application/json\r\n";
@@ -62,7 +62,53 @@ impl System {
         Ok(())
     }
 
-    pub(super) fn target(&self, policy: &'static str) -> Stored {
+    /// Asks for something that is JSON and answered with JSON.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        let mut http = Http::connect(&self.address, Arc::clone(&self.token), "").await?;
+        let json = "Content-Type: application/json\r\n";
+        let (headers, body) = match body {
+            serde_json::Value::Null => ("", Bytes::new()),
+            body => (json, Bytes::from(body.to_string())),
+        };
+        let (status, said) = http.ask(method, path, headers, &body).await?;
+        ensure!(
+            (200..300).contains(&status),
+            "{status}: {}",
+            String::from_utf8_lossy(&said)
+        );
+        Ok(serde_json::from_slice(&said)?)
+    }
+
+    /// Begins a job and waits for its end; what it has done.
+    pub(crate) async fn job(
+        &self,
+        definition: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        let begun = self.ask("POST", "/v1/jobs", definition).await?;
+        let id = begun["id"].as_u64().context("a job's id")?;
+        loop {
+            let path = format!("/v1/jobs/{id}");
+            let job = self.ask("GET", &path, &serde_json::Value::Null).await?;
+            if job["state"] != "running" {
+                ensure!(job["done"]["failed"] == 0, "a job failed: {job}");
+                return Ok(job["done"].clone());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Processor time of all its processes so far, in nanoseconds.
+    pub(crate) fn processor_ns(&self) -> anyhow::Result<u64> {
+        let meter = self.meter.lock();
+        meter.expect("no holder of this lock panics").read_ns()
+    }
+
+    pub(crate) fn target(&self, policy: &'static str) -> Stored {
         Stored {
             address: self.address.clone(),
             token: Arc::clone(&self.token),
@@ -71,14 +117,14 @@ impl System {
         }
     }
 
-    pub(super) fn end(self) -> anyhow::Result<()> {
+    pub(crate) fn end(self) -> anyhow::Result<()> {
         self.role.interrupt()?;
         self.role.end()
     }
 }
 
 /// The store under one policy.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     address: String,
     token: Arc<str>,
     meter: Arc<Mutex<Meter>>,

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use sc_backend::{Backend as _, FragmentName, Fs, FsSettings};
 
 /// An answer that is being waited for.
-pub(super) type Waited<'t, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 't>>;
+pub(crate) type Waited<'t, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 't>>;
 
 /// Something that keeps objects by number.
-pub(super) trait Target: Send + Sync + 'static {
+pub(crate) trait Target: Send + Sync + 'static {
     /// What it is called in tables.
     fn name(&self) -> &'static str;
     /// The storage policy, if it has any.
@@ -24,7 +24,7 @@ pub(super) trait Target: Send + Sync + 'static {
 }
 
 /// One client, which asks for one thing at a time.
-pub(super) trait Client: Send {
+pub(crate) trait Client: Send {
     /// Stores object `number`; it is durable then.
     fn put<'c>(&'c mut self, number: u64, content: &'c Bytes) -> Waited<'c, ()>;
     /// Reads object `number`, and compares it.
@@ -33,10 +33,10 @@ pub(super) trait Client: Send {
 
 /// Files that are written and synced, and nothing else.
 #[derive(Clone)]
-pub(super) struct Plain(PathBuf);
+pub(crate) struct Plain(PathBuf);
 
 impl Plain {
-    pub(super) fn new(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         Ok(Self(folder.to_owned()))
     }
@@ -88,10 +88,10 @@ impl Client for Plain {
 
 /// One location without a store.
 #[derive(Clone)]
-pub(super) struct Bare(Arc<Fs>);
+pub(crate) struct Bare(Arc<Fs>);
 
 impl Bare {
-    pub(super) fn new(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(folder: &Path) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Fs::open(&FsSettings::new(folder))?)))
     }
 }

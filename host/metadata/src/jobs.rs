@@ -123,7 +123,11 @@ impl JobPart {
     #[must_use]
     pub fn range(number: u8) -> Range<Vec<u8>> {
         let edge = |number: u8| vec![number << 4];
-        let start = if number == 0 { Vec::new() } else { edge(number) };
+        let start = if number == 0 {
+            Vec::new()
+        } else {
+            edge(number)
+        };
         // Above every id of the last part: these have fewer bytes.
         let end = if number + 1 < JOB_PARTS {
             edge(number + 1)

@@ -76,7 +76,8 @@ async fn is_turn(
     now_ms: u64,
 ) -> Result<bool, CatalogError> {
     let next_ms = now_ms.saturating_add(every_ms);
-    let sql = "INSERT INTO lease (name, owner, until_ms) VALUES ($1, '', $2) ON CONFLICT DO NOTHING";
+    let sql =
+        "INSERT INTO lease (name, owner, until_ms) VALUES ($1, '', $2) ON CONFLICT DO NOTHING";
     let params = [name.into(), next_ms.into()];
     if tx.execute(sql, &params).await? > 0 {
         return Ok(false);

@@ -248,11 +248,7 @@ async fn versions_within(
         version_columns!(),
         ", v.body FROM version v WHERE v.id > $1 AND v.id < $2 AND v.is_marker = 0 ORDER BY v.id LIMIT $3"
     );
-    let params = [
-        (&*range.start).into(),
-        (&*range.end).into(),
-        limit.into(),
-    ];
+    let params = [(&*range.start).into(), (&*range.end).into(), limit.into()];
     let rows = tx.query(sql, &params).await?.into_iter();
     rows.map(|mut row| Ok((Version::from_row(&mut row)?, row.take()?)))
         .collect()
@@ -269,11 +265,7 @@ async fn segments_within(
         " FROM segment s WHERE s.id > $1 AND s.id < $2 AND s.due_ms IS NULL \
             AND EXISTS (SELECT 1 FROM version v WHERE v.id = s.version) ORDER BY s.id LIMIT $3"
     );
-    let params = [
-        (&*range.start).into(),
-        (&*range.end).into(),
-        limit.into(),
-    ];
+    let params = [(&*range.start).into(), (&*range.end).into(), limit.into()];
     Segment::from_rows(tx.query(sql, &params).await?)
 }
 

@@ -186,7 +186,10 @@ impl Chores {
                 store.add_job(&work).await?;
             }
         }
-        Ok(store.catalog.forget_jobs(now_ms.saturating_sub(KEPT_MS)).await?)
+        Ok(store
+            .catalog
+            .forget_jobs(now_ms.saturating_sub(KEPT_MS))
+            .await?)
     }
 
     /// Deletes the fragments of garbage whose time has come.

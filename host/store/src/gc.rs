@@ -150,7 +150,11 @@ enum Standing {
     Stray,
 }
 
-fn standing((segment, is_committed): &(Segment, bool), site: &Site, name: &FragmentName) -> Standing {
+fn standing(
+    (segment, is_committed): &(Segment, bool),
+    site: &Site,
+    name: &FragmentName,
+) -> Standing {
     // What is under way is written before it is noted where, and garbage goes as a whole.
     if !is_committed {
         return Standing::Kept;

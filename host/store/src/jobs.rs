@@ -31,6 +31,8 @@ const ROUND: usize = 64;
 const LEASE: Duration = Duration::from_secs(120);
 /// So often it reports.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
+/// So long a store's coders may be without roots after it was started.
+const START: Duration = Duration::from_secs(120);
 /// The least rate, in bytes a second: with less, one step could outlast the lease.
 const RATE_MIN: u64 = 256 << 10;
 
@@ -284,6 +286,8 @@ impl Store {
         let Some((job, number)) = claimed else {
             return Ok(false);
         };
+        // Another store may have been told that a location is lost, and this one not yet.
+        self.open_locations().await?;
         match Part::new(self, job, number) {
             Ok(part) => part.run().await?,
             Err((job, problem)) => {
@@ -445,7 +449,15 @@ impl<'s> Part<'s> {
                 .segments_within(self.left(), ROUND)
                 .await?;
             for segment in &found {
-                let step = self.segment(segment).await;
+                let mut step = self.segment(segment).await;
+                while self.is_too_early(&step) {
+                    tokio::time::sleep(REPORT).await;
+                    if !self.report(Then::GoOn(self.store.in_ms(LEASE))).await? {
+                        return Ok(false);
+                    }
+                    self.unprovisioned.clear();
+                    step = self.segment(segment).await;
+                }
                 if !self.note(&segment.id.0, step).await? {
                     return Ok(false);
                 }
@@ -480,9 +492,7 @@ impl<'s> Part<'s> {
                 if !is_chosen {
                     return Ok(Outcome::default());
                 }
-                store
-                    .scrub_segment(segment, &mut self.unprovisioned)
-                    .await
+                store.scrub_segment(segment, &mut self.unprovisioned).await
             }
             Work::Drain { location, .. } => {
                 store
@@ -501,7 +511,14 @@ impl<'s> Part<'s> {
                 .versions_within(self.left(), ROUND)
                 .await?;
             for (version, body) in &found {
-                let step = self.version(version, body).await;
+                let mut step = self.version(version, body).await;
+                while self.is_too_early(&step) {
+                    tokio::time::sleep(REPORT).await;
+                    if !self.report(Then::GoOn(self.store.in_ms(LEASE))).await? {
+                        return Ok(false);
+                    }
+                    step = self.version(version, body).await;
+                }
                 if !self.note(&version.id.0, step).await? {
                     return Ok(false);
                 }
@@ -544,6 +561,14 @@ impl<'s> Part<'s> {
             }
             _ => Ok(Outcome::default()),
         }
+    }
+
+    /// Whether a step failed since the store has just been started, and its coders have no roots yet.
+    fn is_too_early(&self, step: &Result<Outcome, Problem>) -> bool {
+        let is_without = step
+            .as_ref()
+            .is_err_and(|it| matches!(it.code, Code::NotProvisioned | Code::Unavailable));
+        is_without && self.store.began.elapsed() < START
     }
 
     /// Whether a migration is about a version.
@@ -590,11 +615,7 @@ impl<'s> Part<'s> {
     }
 
     /// Counts a step; whether the part is this store's still.
-    async fn note(
-        &mut self,
-        id: &[u8],
-        step: Result<Outcome, Problem>,
-    ) -> Result<bool, Problem> {
+    async fn note(&mut self, id: &[u8], step: Result<Outcome, Problem>) -> Result<bool, Problem> {
         let step = match step {
             Ok(step) => step,
             // The catalogue or all coders are gone: what is not done is come to when they are back.
@@ -771,7 +792,8 @@ mod tests {
                 id[..8].copy_from_slice(&number.wrapping_mul(0x0123_4567_89ab_cdef).to_be_bytes());
                 SegmentId(id)
             });
-            ids.filter(move |id| is_sampled(job, *id, 0.25)).collect::<Vec<_>>()
+            ids.filter(move |id| is_sampled(job, *id, 0.25))
+                .collect::<Vec<_>>()
         };
 
         let (one, other) = (chosen(1), chosen(2));

@@ -151,8 +151,14 @@ impl Store {
             ..moving.version.clone()
         };
         let (datastore, policy) = (moving.datastore, moving.after);
-        let copy =
-            Self::manifest_copy(datastore, &version, manifest.body, &placing, policy, segments);
+        let copy = Self::manifest_copy(
+            datastore,
+            &version,
+            manifest.body,
+            &placing,
+            policy,
+            segments,
+        );
         let name = manifest_name(placing.manifest);
         self.keep_manifest(&policy.policy, version.id, &name, copy)
             .await;
@@ -234,7 +240,10 @@ impl Store {
                 let index = u8::try_from(index).unwrap_or(u8::MAX);
                 tracing::error!(segment = ?segment.id, index, "a fragment is not what was stored");
                 if !bad.insert(index) {
-                    return Err(Problem::new(Code::Unavailable, "the coder contradicts itself"));
+                    return Err(Problem::new(
+                        Code::Unavailable,
+                        "the coder contradicts itself",
+                    ));
                 }
             }
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sc_metadata::{Catalog, Datastore, TenantId};
 use sc_proto::coder;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::chores::{Chore, Chores};
 use crate::coder::Coders;
@@ -81,6 +82,7 @@ pub struct Store {
     pub(crate) reads: Reads,
     /// The job of garbage collection for which it was seen that the catalogue knows all manifests.
     pub(crate) gc_checked: AtomicU64,
+    pub(crate) began: Instant,
     drawn: AtomicU64,
     policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
     clock: Clock,
@@ -118,6 +120,7 @@ impl Store {
             opener,
             reads: Reads::default(),
             gc_checked: AtomicU64::new(0),
+            began: Instant::now(),
             drawn: AtomicU64::new(0),
             policies: Mutex::default(),
             clock,
@@ -148,12 +151,17 @@ impl Store {
     /// Takes a lease, or keeps it; whether this store has it.
     pub(crate) async fn hold_lease(&self, name: &str, time: Duration) -> Result<bool, Problem> {
         let (owner, until_ms) = (&self.settings.owner, self.in_ms(time));
-        let held = self.catalog.hold_lease(name, owner, until_ms, self.now_ms());
+        let held = self
+            .catalog
+            .hold_lease(name, owner, until_ms, self.now_ms());
         Ok(held.await?)
     }
 
     pub(crate) async fn return_lease(&self, name: &str) -> Result<(), Problem> {
-        Ok(self.catalog.return_lease(name, &self.settings.owner).await?)
+        Ok(self
+            .catalog
+            .return_lease(name, &self.settings.owner)
+            .await?)
     }
 
     /// Leaves something to be done soon. Where too much waits already it is left to the catalogue, which knows of it, too.

@@ -16,6 +16,7 @@ mod document;
 mod explorer;
 mod extract;
 mod health;
+mod jobs;
 mod locations;
 mod metadata;
 mod object;
@@ -78,6 +79,9 @@ fn documented() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(policies::simulate))
         .routes(routes!(locations::list))
         .routes(routes!(locations::put))
+        .routes(routes!(jobs::drain))
+        .routes(routes!(jobs::list, jobs::create))
+        .routes(routes!(jobs::get, jobs::cancel))
         .routes(routes!(usage::get))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete))

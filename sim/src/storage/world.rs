@@ -12,7 +12,7 @@ use sc_client::kv::{Credentials, KvClient, LinkReply, OwnerAgent, Roots, StoreLi
 use sc_crypto::{Entropy, OwnerSecret, Secret};
 use sc_enclave::Program as _;
 use sc_launcher::{Caller, Platform};
-use sc_metadata::{Catalog, LocationState};
+use sc_metadata::{Catalog, Location, LocationState};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::{Message as _, storage};
 use sc_store::{
@@ -58,6 +58,43 @@ pub struct Site {
     pub memory: Memory,
 }
 
+impl Site {
+    fn new(number: usize) -> Self {
+        let memory = Memory::new(LocationId((number as u128).to_be_bytes()));
+        Self {
+            name: format!("site{number}"),
+            faults: memory.faults(),
+            memory,
+        }
+    }
+
+    /// The location, as the catalogue has it.
+    fn known(&self, number: usize) -> Location {
+        Location {
+            name: self.name.clone(),
+            settings: Self::settings(number),
+            state: LocationState::Active,
+            identity: Some((number as u128).to_be_bytes()),
+        }
+    }
+
+    fn settings(number: usize) -> String {
+        format!(
+            r#"{{"backend":{{"kind":"memory"}},"region":"{}","provider":"{}"}}"#,
+            REGIONS[number % 3],
+            PROVIDERS[number % 2]
+        )
+    }
+
+    /// The location, as a store has it.
+    fn open(&self, number: usize) -> StoreSite {
+        let settings = LocationSettings::parse(&Self::settings(number));
+        let settings = settings.expect("settings as this file writes them");
+        let memory = Arc::new(self.memory.clone());
+        StoreSite::new(self.name.clone(), settings, LocationState::Active, memory)
+    }
+}
+
 /// Another tenant of the same system.
 pub struct Tenant {
     /// Its owner's agent.
@@ -80,6 +117,7 @@ pub struct World {
     pub catalog: Catalog,
     /// The locations.
     pub sites: Vec<Site>,
+    settings: StoreSettings,
     trusted: Arc<Trusted>,
     now_ms: Arc<AtomicU64>,
     owner: OwnerSecret,
@@ -139,36 +177,13 @@ impl World {
         };
         let catalog = catalog.expect("the database opens");
         let trusted = Arc::new(Trusted::default());
-        let coder = caller(&trusted);
-        let coders = Coders::new(vec![("coder".into(), CoderWay::Local(coder))]);
-        let locations = Locations::default();
-        let mut sites = Vec::new();
-        for number in 0..settings.locations {
-            let name = format!("site{number}");
-            let text = format!(
-                r#"{{"backend":{{"kind":"memory"}},"region":"{}","provider":"{}"}}"#,
-                REGIONS[number % 3],
-                PROVIDERS[number % 2]
-            );
-            let parsed = LocationSettings::parse(&text).expect("settings as this file writes them");
-            let memory = Memory::new(LocationId((number as u128).to_be_bytes()));
-            sites.push(Site {
-                name: name.clone(),
-                faults: memory.faults(),
-                memory: memory.clone(),
-            });
-            let site = StoreSite::new(name, parsed, LocationState::Active, Arc::new(memory));
-            locations.set(site);
-        }
+        let sites: Vec<Site> = (0..settings.locations).map(Site::new).collect();
         let clock = Arc::clone(&now_ms);
-        let (store, chores) = Store::new(
-            catalog.clone(),
-            coders,
-            locations,
-            Box::new(NoOpener),
-            settings.store,
-            Arc::new(move || clock.load(Relaxed)),
-        );
+        let (store, chores) = store_of(&catalog, &trusted, &sites, clock, settings.store.clone());
+        for (number, site) in sites.iter().enumerate() {
+            let known = catalog.put_location(&site.known(number)).await;
+            known.expect("the catalogue is in memory, or a file of this process");
+        }
         for (name, definition) in POLICIES {
             let policy = Policy::parse(definition).expect("a policy as this file writes it");
             let ensured = store.ensure_policy(name, &policy).await;
@@ -185,6 +200,7 @@ impl World {
             agent,
             catalog,
             sites,
+            settings: settings.store,
             trusted,
             now_ms,
             owner,
@@ -196,6 +212,17 @@ impl World {
     pub fn pass(&self, time: Duration) {
         let time = u64::try_from(time.as_millis()).expect("less than an age");
         self.now_ms.fetch_add(time, Relaxed);
+    }
+
+    /// Another store, with the same catalogue, locations and coder; and its chores, not running.
+    #[must_use]
+    pub fn another_store(&self, owner: &str) -> (Arc<Store>, Chores) {
+        let settings = StoreSettings {
+            owner: owner.to_owned(),
+            ..self.settings.clone()
+        };
+        let clock = Arc::clone(&self.now_ms);
+        store_of(&self.catalog, &self.trusted, &self.sites, clock, settings)
     }
 
     /// Another client, with a session of its own.
@@ -292,6 +319,28 @@ impl World {
             })
         })
     }
+}
+
+fn store_of(
+    catalog: &Catalog,
+    trusted: &Arc<Trusted>,
+    sites: &[Site],
+    clock: Arc<AtomicU64>,
+    settings: StoreSettings,
+) -> (Arc<Store>, Chores) {
+    let coder = CoderWay::Local(caller(trusted));
+    let locations = Locations::default();
+    for (number, site) in sites.iter().enumerate() {
+        locations.set(site.open(number));
+    }
+    Store::new(
+        catalog.clone(),
+        Coders::new(vec![("coder".into(), coder)]),
+        locations,
+        Box::new(NoOpener),
+        settings,
+        Arc::new(move || clock.load(Relaxed)),
+    )
 }
 
 fn contains(hay: &[u8], needle: &[u8]) -> bool {

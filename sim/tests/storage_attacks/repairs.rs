@@ -8,15 +8,15 @@ use crate::door::{VERSION, seal};
 use crate::{content, world};
 
 /// A sealed segment: its record, and its fragments in the order of their indexes.
-struct Stored {
-    datastore: coder::Datastore,
-    record: Bytes,
-    header_bytes: usize,
-    fragments: Vec<Bytes>,
+pub(crate) struct Stored {
+    pub(crate) datastore: coder::Datastore,
+    pub(crate) record: Bytes,
+    pub(crate) header_bytes: usize,
+    pub(crate) fragments: Vec<Bytes>,
 }
 
 impl Stored {
-    async fn new(world: &World, content: &[u8], code: (u32, u32, u32, u32)) -> Self {
+    pub(crate) async fn new(world: &World, content: &[u8], code: (u32, u32, u32, u32)) -> Self {
         let datastore = world.datastore("data").await.unwrap();
         let sealed = seal(world, &world.session(), &datastore, content, code);
         let Reply::SegmentSealed(made) = sealed.reply else {
@@ -40,7 +40,7 @@ impl Stored {
         }
     }
 
-    fn call(
+    pub(crate) fn call(
         &self,
         world: &World,
         of: &[usize],
@@ -59,6 +59,7 @@ impl Stored {
             record: self.record.clone(),
             fragments: each.collect(),
             missing: missing.iter().copied().map(number).collect(),
+            headers: false,
         };
         let bulk: Vec<&[u8]> = of.iter().map(|&index| &self.fragments[index][..]).collect();
         (call, bulk.concat().into())
@@ -145,6 +146,41 @@ async fn a_fragment_of_another_segment_or_index_is_named() {
     stored.fragments.swap(3, 4);
     let (call, bulk) = stored.call(&world, &[0, 1, 2, 3], &[5]);
     assert_eq!(repair(&world, call, &bulk), Err(vec![3]));
+}
+
+#[tokio::test]
+async fn headers_alone_tell_who_made_them() {
+    let world = world().await;
+    let mut stored = Stored::new(&world, &content(1, 3000), (2, 4, 6, 1)).await;
+    let other = Stored::new(&world, &content(2, 3000), (2, 4, 6, 1)).await;
+    let headers = |stored: &Stored| {
+        let (mut call, _) = stored.call(&world, &[0, 1, 2, 3, 4, 5], &[]);
+        call.headers = true;
+        let mut bulk = Vec::new();
+        for (fragment, pieces) in stored.fragments.iter().zip(&mut call.fragments) {
+            pieces.piece_bytes = 0;
+            bulk.extend_from_slice(&fragment[..stored.header_bytes]);
+        }
+        (call, bulk)
+    };
+    let (call, bulk) = headers(&stored);
+    assert!(repair(&world, call.clone(), &bulk).unwrap().is_empty());
+
+    for at in (0..bulk.len()).step_by(7) {
+        let mut changed = bulk.clone();
+        changed[at] ^= 0x40;
+        let index = u32::try_from(at / stored.header_bytes).unwrap();
+        assert_eq!(repair(&world, call.clone(), &changed), Err(vec![index]));
+    }
+    stored.fragments[2] = other.fragments[2].clone();
+    stored.fragments.swap(3, 4);
+    let (call, bulk) = headers(&stored);
+    assert_eq!(repair(&world, call, &bulk), Err(vec![2, 3, 4]));
+    // Nothing is made of what was not verified.
+    let (mut call, bulk) = stored.call(&world, &[0, 1, 5, 5], &[3]);
+    call.headers = true;
+    let reply = world.door(Call::RepairSegment(call), &bulk).0;
+    assert!(matches!(reply, Reply::Refusal(_)), "{reply:?}");
 }
 
 #[tokio::test]

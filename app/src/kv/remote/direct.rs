@@ -16,6 +16,8 @@ use crate::kv::quantity::{ByteRange, Pair};
 
 /// Entries of a page.
 const PAGE: u32 = 1000;
+/// Jobs in a page.
+const JOBS: u32 = 100;
 
 /// A store.
 pub(crate) struct Direct(KvClient);
@@ -217,6 +219,26 @@ impl Direct {
 
     pub(super) async fn usage(&self) -> Result<Value, RemoteError> {
         parse(&self.0.usage().await?)
+    }
+
+    pub(super) async fn put_job(&self, definition: &Value) -> Result<Value, RemoteError> {
+        let datastore = definition.get("datastore").and_then(Value::as_str);
+        let datastore = datastore.unwrap_or_default();
+        let definition = definition.to_string();
+        parse(&self.0.put_job(datastore, &definition).await?)
+    }
+
+    pub(super) async fn jobs(&self, before: Option<u64>) -> Result<Vec<Document>, RemoteError> {
+        let jobs = self.0.jobs(before.unwrap_or(0), JOBS).await?;
+        entries(parse(&jobs)?, "jobs")
+    }
+
+    pub(super) async fn job(&self, id: u64) -> Result<Value, RemoteError> {
+        parse(&self.0.job(id).await?)
+    }
+
+    pub(super) async fn cancel_job(&self, id: u64) -> Result<Value, RemoteError> {
+        parse(&self.0.cancel_job(id).await?)
     }
 }
 

@@ -284,6 +284,30 @@ impl Http {
         self.0.json(Method::GET, "/v1/usage", None).await
     }
 
+    pub(super) async fn put_job(&self, definition: &Value) -> Result<Value, RemoteError> {
+        self.0
+            .json(Method::POST, "/v1/jobs", Some(definition))
+            .await
+    }
+
+    pub(super) async fn jobs(&self, before: Option<u64>) -> Result<Vec<Document>, RemoteError> {
+        let before = before.map(|it| it.to_string());
+        let path = format!("/v1/jobs{}", query(&[("before", before.as_deref())]));
+        entries(self.0.json(Method::GET, &path, None).await?, "jobs")
+    }
+
+    pub(super) async fn job(&self, id: u64) -> Result<Value, RemoteError> {
+        self.0
+            .json(Method::GET, &format!("/v1/jobs/{id}"), None)
+            .await
+    }
+
+    pub(super) async fn cancel_job(&self, id: u64) -> Result<Value, RemoteError> {
+        self.0
+            .json(Method::DELETE, &format!("/v1/jobs/{id}"), None)
+            .await
+    }
+
     /// Makes a token; the answer holds it.
     pub(crate) async fn create_token(&self, new: &NewToken) -> Result<Document, RemoteError> {
         let body = json!({

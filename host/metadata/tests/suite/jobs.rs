@@ -1,104 +1,188 @@
-//! Jobs: claimed by one, until the lease passes.
+//! Jobs: their parts are claimed by one at a time, until the lease passes, and leases of other things.
 
-use sc_metadata::{Catalog, CatalogError, Job};
+use bytes::Bytes;
+use sc_metadata::{Catalog, CatalogError, JOB_PARTS, JobPart, JobReport, JobState, Then};
 
 use crate::engines::on_every_engine;
 use crate::house::NOW;
 
 on_every_engine!(
-    the_oldest_waiting_job_is_claimed_first,
-    a_job_is_claimed_again_when_its_lease_has_passed,
-    whoever_lost_a_job_learns_it_from_its_report,
-    a_job_is_replaced_as_a_whole,
+    parts_of_the_oldest_job_are_claimed_first,
+    a_part_is_claimed_again_when_its_lease_has_passed_or_it_was_let_go,
+    whoever_lost_a_part_learns_it_from_its_report,
+    a_job_is_done_with_the_last_of_its_parts,
+    a_job_that_is_cancelled_ends_for_its_workers,
+    the_same_job_is_not_made_twice_while_it_runs,
+    jobs_are_listed_newest_first_and_forgotten_when_they_are_old,
+    a_lease_has_one_owner,
+    a_turn_comes_once_in_a_while,
 );
 
-fn job(kind: &str) -> Job {
-    Job {
-        kind: kind.to_owned(),
-        state: Job::WAITING.to_owned(),
-        definition: "{}".to_owned(),
-        created_ms: NOW,
-        updated_ms: NOW,
-        ..Job::default()
+async fn add(catalog: &Catalog, kind: &str) -> u64 {
+    catalog.add_job(kind, "{}", false, NOW).await.unwrap()
+}
+
+async fn claim(catalog: &Catalog, owner: &str, now_ms: u64) -> Option<(u64, u8)> {
+    let claimed = catalog.claim_part(owner, now_ms + 10, now_ms).await;
+    claimed.unwrap().map(|(job, part)| (job.id, part))
+}
+
+fn report(job: u64, part: u8, owner: &str, then: Then) -> JobReport {
+    JobReport {
+        job,
+        part,
+        owner: owner.to_owned(),
+        cursor: Bytes::from_static(b"half"),
+        progress: "so far".to_owned(),
+        then,
+        now_ms: NOW + 5,
     }
 }
 
-async fn the_oldest_waiting_job_is_claimed_first(catalog: Catalog) {
-    let mut ids = Vec::new();
-    for kind in ["scrub", "repair", "scrub"] {
-        ids.push(catalog.put_job(&job(kind)).await.unwrap());
+async fn parts_of_the_oldest_job_are_claimed_first(catalog: Catalog) {
+    let (one, other) = (add(&catalog, "scrub").await, add(&catalog, "repair").await);
+    let mut claimed = Vec::new();
+    while let Some(part) = claim(&catalog, "me", NOW).await {
+        claimed.push(part);
     }
-    let claim = async |kind| {
-        let claimed = catalog.claim_job(kind, "me", NOW + 10, NOW).await.unwrap();
-        claimed.map(|job| job.id)
-    };
 
-    assert!(ids.is_sorted_by(|one, next| one < next));
-    assert_eq!(claim(Some("repair")).await, Some(ids[1]));
-    assert_eq!(claim(None).await, Some(ids[0]));
-    assert_eq!(claim(Some("repair")).await, None);
-    assert_eq!(claim(None).await, Some(ids[2]));
-    assert_eq!(claim(None).await, None);
-}
-
-async fn a_job_is_claimed_again_when_its_lease_has_passed(catalog: Catalog) {
-    let id = catalog.put_job(&job("scrub")).await.unwrap();
-    let claim = |owner: &'static str, now_ms| catalog.claim_job(None, owner, now_ms + 10, now_ms);
-
-    claim("one", NOW).await.unwrap().unwrap();
-    assert_eq!(claim("two", NOW + 9).await.unwrap(), None);
-    let claimed = claim("two", NOW + 10).await.unwrap().unwrap();
-
-    let expected = Job {
-        id,
-        state: Job::RUNNING.to_owned(),
-        owner: Some("two".to_owned()),
-        lease_until_ms: NOW + 20,
-        updated_ms: NOW + 10,
-        ..job("scrub")
-    };
+    let parts = |job| (0..JOB_PARTS).map(move |part| (job, part));
+    let expected: Vec<_> = parts(one).chain(parts(other)).collect();
     assert_eq!(claimed, expected);
-    assert_eq!(catalog.job(id).await.unwrap(), Some(expected));
+    let job = catalog.job(one).await.unwrap().unwrap();
+    assert_eq!(
+        (job.kind.as_str(), job.state, job.created_ms),
+        ("scrub", JobState::Running, NOW)
+    );
+    let expected = JobPart {
+        number: 3,
+        is_done: false,
+        cursor: JobPart::range(3).start.into(),
+        progress: String::new(),
+        owner: Some("me".to_owned()),
+        lease_until_ms: NOW + 10,
+    };
+    assert_eq!(job.parts[3], expected);
 }
 
-async fn whoever_lost_a_job_learns_it_from_its_report(catalog: Catalog) {
-    let id = catalog.put_job(&job("scrub")).await.unwrap();
-    catalog.claim_job(None, "one", NOW, NOW).await.unwrap();
-    catalog.claim_job(None, "two", NOW + 10, NOW).await.unwrap();
-    let report = |owner: &'static str, state: &'static str| {
-        catalog.advance_job(id, owner, state, "half", NOW + 30, NOW + 5)
-    };
+async fn a_part_is_claimed_again_when_its_lease_has_passed_or_it_was_let_go(catalog: Catalog) {
+    let job = add(&catalog, "scrub").await;
+    for _ in 0..JOB_PARTS {
+        claim(&catalog, "one", NOW).await.unwrap();
+    }
 
-    assert!(!report("one", Job::RUNNING).await.unwrap());
-    assert!(report("two", Job::RUNNING).await.unwrap());
-    assert_eq!(
-        catalog.job(id).await.unwrap().unwrap().lease_until_ms,
-        NOW + 30
-    );
-    assert!(report("two", "done").await.unwrap());
-    assert!(!report("two", "done").await.unwrap());
-    let job = catalog.job(id).await.unwrap().unwrap();
-    assert_eq!((&*job.state, &*job.progress), ("done", "half"));
+    assert_eq!(claim(&catalog, "two", NOW + 9).await, None);
+    assert_eq!(claim(&catalog, "two", NOW + 10).await, Some((job, 0)));
+    let let_go = report(job, 0, "two", Then::LetGo);
+    assert!(catalog.report_part(let_go).await.unwrap());
+    assert_eq!(claim(&catalog, "three", NOW).await, Some((job, 0)));
+    assert_eq!(claim(&catalog, "three", NOW).await, None);
+    catalog.let_go_parts("one").await.unwrap();
+    assert_eq!(claim(&catalog, "three", NOW).await, Some((job, 1)));
 }
 
-async fn a_job_is_replaced_as_a_whole(catalog: Catalog) {
-    let id = catalog.put_job(&job("scrub")).await.unwrap();
-    let cancelled = Job {
-        id,
-        state: "cancelled".to_owned(),
-        ..job("scrub")
+async fn whoever_lost_a_part_learns_it_from_its_report(catalog: Catalog) {
+    let job = add(&catalog, "scrub").await;
+    claim(&catalog, "one", NOW).await.unwrap();
+    claim(&catalog, "two", NOW + 10).await.unwrap();
+
+    let late = catalog.report_part(report(job, 0, "one", Then::Done)).await;
+    assert_eq!(late, Ok(false));
+    let goes_on = report(job, 0, "two", Then::GoOn(NOW + 99));
+    assert_eq!(catalog.report_part(goes_on).await, Ok(true));
+
+    let part = &catalog.job(job).await.unwrap().unwrap().parts[0];
+    assert_eq!(
+        (part.owner.as_deref(), part.lease_until_ms, &part.cursor[..]),
+        (Some("two"), NOW + 99, &b"half"[..])
+    );
+    assert_eq!(part.progress, "so far");
+}
+
+async fn a_job_is_done_with_the_last_of_its_parts(catalog: Catalog) {
+    let job = add(&catalog, "scrub").await;
+    for part in 0..JOB_PARTS {
+        let state = catalog.job(job).await.unwrap().unwrap().state;
+        assert_eq!(state, JobState::Running);
+        claim(&catalog, "me", NOW).await.unwrap();
+        let done = catalog.report_part(report(job, part, "me", Then::Done));
+        assert!(done.await.unwrap());
+    }
+
+    let ended = catalog.job(job).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.updated_ms), (JobState::Done, NOW + 5));
+    assert!(ended.parts.iter().all(|part| part.is_done));
+    assert_eq!(claim(&catalog, "me", NOW + 100).await, None);
+}
+
+async fn a_job_that_is_cancelled_ends_for_its_workers(catalog: Catalog) {
+    let job = add(&catalog, "scrub").await;
+    claim(&catalog, "me", NOW).await.unwrap();
+
+    assert_eq!(catalog.cancel_job(job, NOW + 1).await, Ok(true));
+
+    let goes_on = report(job, 0, "me", Then::GoOn(NOW + 99));
+    assert_eq!(catalog.report_part(goes_on).await, Ok(false));
+    assert_eq!(claim(&catalog, "me", NOW).await, None);
+    assert_eq!(catalog.cancel_job(job, NOW + 2).await, Ok(false));
+    let unknown = catalog.cancel_job(job + 1, NOW).await;
+    assert_eq!(unknown, Err(CatalogError::NoSuchJob));
+}
+
+async fn the_same_job_is_not_made_twice_while_it_runs(catalog: Catalog) {
+    let add = async |kind: &str, definition: &str| {
+        catalog.add_job(kind, definition, true, NOW).await.unwrap()
+    };
+    let first = add("drain", "here").await;
+
+    assert_eq!(add("drain", "here").await, first);
+    assert_ne!(add("drain", "there").await, first);
+    assert_ne!(add("repair", "here").await, first);
+    catalog.cancel_job(first, NOW).await.unwrap();
+    assert_ne!(add("drain", "here").await, first);
+}
+
+async fn jobs_are_listed_newest_first_and_forgotten_when_they_are_old(catalog: Catalog) {
+    let mut ids = Vec::new();
+    for kind in ["one", "two", "three"] {
+        ids.push(add(&catalog, kind).await);
+    }
+    let list = async |before, limit| -> Vec<u64> {
+        let jobs = catalog.jobs(before, limit).await.unwrap();
+        jobs.into_iter().map(|job| job.id).collect()
     };
 
-    assert_eq!(catalog.put_job(&cancelled).await, Ok(id));
+    assert_eq!(list(None, 9).await, [ids[2], ids[1], ids[0]]);
+    assert_eq!(list(Some(ids[2]), 1).await, [ids[1]]);
+    catalog.cancel_job(ids[1], NOW + 7).await.unwrap();
+    catalog.forget_jobs(NOW + 7).await.unwrap();
+    assert_eq!(list(None, 9).await.len(), 3);
+    catalog.forget_jobs(NOW + 8).await.unwrap();
+    assert_eq!(list(None, 9).await, [ids[2], ids[0]]);
+}
 
-    let second = catalog.put_job(&job("repair")).await.unwrap();
-    let jobs = catalog.jobs(None, 9).await.unwrap();
-    assert_eq!((jobs.len(), &jobs[0]), (2, &cancelled));
-    assert_eq!(catalog.jobs(Some(id), 9).await.unwrap()[0].id, second);
-    let unknown = Job { id: 99, ..job("x") };
-    assert_eq!(
-        catalog.put_job(&unknown).await,
-        Err(CatalogError::NoSuchJob)
-    );
-    assert_eq!(catalog.job(99).await.unwrap(), None);
+async fn a_lease_has_one_owner(catalog: Catalog) {
+    let hold = async |owner, now_ms| {
+        let held = catalog.hold_lease("debts", owner, now_ms + 10, now_ms);
+        held.await.unwrap()
+    };
+
+    assert!(hold("one", NOW).await);
+    assert!(!hold("two", NOW + 9).await);
+    assert!(hold("one", NOW + 9).await);
+    assert!(hold("two", NOW + 19).await);
+    catalog.return_lease("debts", "one").await.unwrap();
+    assert!(!hold("one", NOW + 20).await);
+    catalog.return_lease("debts", "two").await.unwrap();
+    assert!(hold("one", NOW + 20).await);
+}
+
+async fn a_turn_comes_once_in_a_while(catalog: Catalog) {
+    let is_turn = async |now_ms| catalog.is_turn("scrub", 100, now_ms).await.unwrap();
+
+    assert!(!is_turn(NOW).await);
+    assert!(!is_turn(NOW + 99).await);
+    assert!(is_turn(NOW + 100).await);
+    assert!(!is_turn(NOW + 199).await);
+    assert!(is_turn(NOW + 900).await);
 }

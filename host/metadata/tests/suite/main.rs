@@ -16,6 +16,7 @@ mod jobs;
 mod listing;
 mod loss;
 mod model;
+mod moves;
 mod operations;
 mod properties;
 mod races;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sc_metadata::{Catalog, CatalogError, Commit, Condition, Job};
+use sc_metadata::{Catalog, CatalogError, Commit, Condition, JOB_PARTS};
 use tokio::task::JoinHandle;
 
 use crate::engines::on_every_engine;
@@ -14,7 +14,7 @@ on_every_engine!(
     an_intent_is_committed_or_expired,
     a_quota_holds_against_many,
     sums_are_exact_after_many_operations_at_once,
-    each_job_is_claimed_once,
+    each_part_of_a_job_is_claimed_once,
     versions_of_a_policy_are_numbered_one_by_one,
 );
 
@@ -188,27 +188,32 @@ async fn sums_are_exact_after_many_operations_at_once(catalog: Catalog) {
     assert_eq!(usage.objects, objects.len() as u64);
 }
 
-async fn each_job_is_claimed_once(catalog: Catalog) {
-    for _ in 0..6 {
-        let job = Job {
-            state: Job::WAITING.to_owned(),
-            ..Job::default()
-        };
-        catalog.put_job(&job).await.unwrap();
-    }
+async fn each_part_of_a_job_is_claimed_once(catalog: Catalog) {
+    let jobs = at_once(6, |_| {
+        let catalog = catalog.clone();
+        async move { catalog.add_job("scrub", "{}", true, 0).await.unwrap() }
+    })
+    .await;
+    assert!(jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");
 
-    let claimed = at_once(10, |task| {
+    let claimed = at_once(8, |task| {
         let catalog = catalog.clone();
         async move {
             let owner = format!("owner-{task}");
-            let job = catalog.claim_job(None, &owner, LEASE, 0).await.unwrap();
-            job.map(|job| job.id)
+            let mut parts = Vec::new();
+            // Whoever was beaten to a part asks again.
+            for _ in 0..40 {
+                let claimed = catalog.claim_part(&owner, LEASE, 0).await.unwrap();
+                parts.extend(claimed.map(|(_, part)| part));
+            }
+            parts
         }
     })
     .await;
 
-    let ids: BTreeSet<_> = claimed.iter().flatten().collect();
-    assert_eq!((ids.len(), claimed.iter().flatten().count()), (6, 6));
+    let mut parts = claimed.concat();
+    parts.sort_unstable();
+    assert_eq!(parts, (0..JOB_PARTS).collect::<Vec<_>>());
 }
 
 async fn versions_of_a_policy_are_numbered_one_by_one(catalog: Catalog) {

@@ -3,11 +3,12 @@
 use sc_metadata::{Catalog, CatalogError, Fragment, FragmentState, SegmentId};
 
 use crate::engines::on_every_engine;
-use crate::house::{House, SEGMENT_STORED, TENANT, segment};
+use crate::house::{DUE, House, SEGMENT_STORED, TENANT, segment};
 
 on_every_engine!(
     fragments_are_replaced,
     fragments_that_somebody_else_has_changed_are_left,
+    names_that_a_segment_has_no_more_are_garbage,
     a_version_is_found_by_its_id_alone,
     owed_fragments_of_committed_versions_are_listed,
     sums_follow_the_number_of_fragments,
@@ -41,7 +42,7 @@ async fn fragments_that_somebody_else_has_changed_are_left(catalog: Catalog) {
     one.fragments[0].location = "one".to_owned();
     other.fragments[0].location = "other".to_owned();
     let exchange = async |to: &[Fragment]| {
-        let exchanged = catalog.exchange_fragments(before.id, &before.fragments, to);
+        let exchanged = catalog.exchange_fragments(before.id, &before.fragments, to, DUE);
         exchanged.await.unwrap()
     };
 
@@ -49,8 +50,44 @@ async fn fragments_that_somebody_else_has_changed_are_left(catalog: Catalog) {
     assert!(!exchange(&other.fragments).await);
 
     assert_eq!(catalog.segments(version, 0..9).await.unwrap(), [one]);
-    let unknown = catalog.exchange_fragments(SegmentId([9; 32]), &[], &[]);
+    let unknown = catalog.exchange_fragments(SegmentId([9; 32]), &[], &[], DUE);
     assert_eq!(unknown.await, Err(CatalogError::NoSuchSegment));
+}
+
+async fn names_that_a_segment_has_no_more_are_garbage(catalog: Catalog) {
+    let house = House::new(catalog.clone(), true).await;
+    let version = house.put("a", 1).await;
+    let before = segment(version, 0, 0, 0);
+    let mut coming = before.fragments.clone();
+    let copy = Fragment {
+        location: "elsewhere".to_owned(),
+        name: "another".to_owned(),
+        state: FragmentState::Coming,
+        ..before.fragments[1].clone()
+    };
+    coming.insert(2, copy.clone());
+    let mut moved = before.fragments.clone();
+    moved[1] = Fragment {
+        state: FragmentState::Stored,
+        ..copy
+    };
+    moved[2].state = FragmentState::Owed;
+    let stored = house.datastore().await;
+
+    for (from, to) in [(&before.fragments, &coming), (&coming, &moved)] {
+        let exchanged = catalog.exchange_fragments(before.id, from, to, DUE);
+        assert!(exchanged.await.unwrap());
+    }
+
+    assert_eq!(house.datastore().await, stored);
+    let garbage = catalog.garbage(DUE, 10).await.unwrap();
+    assert_eq!(catalog.garbage(DUE - 1, 10).await.unwrap(), []);
+    let [garbage] = &garbage[..] else {
+        panic!("{garbage:?}");
+    };
+    assert_eq!(garbage.fragments, before.fragments[1..2]);
+    catalog.forget_segments(&[garbage.id]).await.unwrap();
+    assert_eq!(house.garbage().await, []);
 }
 
 async fn a_version_is_found_by_its_id_alone(catalog: Catalog) {

@@ -1,4 +1,4 @@
-//! Datastores, policies, locations, and the tenant's own records.
+//! Datastores, policies, locations, jobs, and the tenant's own records.
 
 use prost::Message as _;
 use sc_crypto::Plaintext;
@@ -148,6 +148,54 @@ impl KvClient {
     /// [`KvError`].
     pub async fn locations(&self) -> Result<String, KvError> {
         self.document(Kind::ListLocations(storage::ListLocations {}))
+            .await
+    }
+
+    /// Has the store do something that takes long; `definition` is JSON, and `datastore` the one that it names, or empty. The answer is the job,
+    /// as JSON; one that is the same and running already is not begun again.
+    ///
+    /// # Errors
+    /// [`KvError`]; the message says what is wrong with the definition.
+    pub async fn put_job(&self, datastore: &str, definition: &str) -> Result<String, KvError> {
+        self.document(Kind::PutJob(storage::PutJob {
+            datastore: datastore.to_owned(),
+            definition: definition.to_owned(),
+        }))
+        .await
+    }
+
+    /// A page of jobs, as a JSON document, the newest first: those with ids below `before`, if that is not 0.
+    ///
+    /// # Errors
+    /// [`KvError`].
+    pub async fn jobs(&self, before: u64, limit: u32) -> Result<String, KvError> {
+        self.document(Kind::ListJobs(storage::ListJobs {
+            job: 0,
+            before,
+            limit,
+        }))
+        .await
+    }
+
+    /// A job, as a JSON document.
+    ///
+    /// # Errors
+    /// [`KvError`]; the code `NOT_FOUND` where there is none.
+    pub async fn job(&self, id: u64) -> Result<String, KvError> {
+        self.document(Kind::ListJobs(storage::ListJobs {
+            job: id,
+            before: 0,
+            limit: 0,
+        }))
+        .await
+    }
+
+    /// Stops a job, if it is running; the answer is the job, as JSON. What it has done stays.
+    ///
+    /// # Errors
+    /// [`KvError`]; the code `NOT_FOUND` where there is none.
+    pub async fn cancel_job(&self, id: u64) -> Result<String, KvError> {
+        self.document(Kind::CancelJob(storage::CancelJob { job: id }))
             .await
     }
 

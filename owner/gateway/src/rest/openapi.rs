@@ -21,12 +21,12 @@ use utoipa::{IntoResponses, Modify, OpenApi as _, PartialSchema, ToSchema};
 use crate::problem::{Document, Kind, PROBLEM_JSON};
 
 pub(super) use parameters::{
-    DatastorePath, LocationPath, ObjectPath, PartPath, PolicyPath, ReadHeaders, TokenPath,
+    DatastorePath, JobPath, LocationPath, ObjectPath, PartPath, PolicyPath, ReadHeaders, TokenPath,
     UploadPath, WriteHeaders,
 };
 pub(super) use store::{
-    DatastoreEntry, LocationEntry, LocationSettings, PartEntry, Placed, PolicyDefinition,
-    PolicyEntry, Simulation, Usage,
+    DatastoreEntry, JobDefinition, JobEntry, LocationEntry, LocationSettings, PartEntry, Placed,
+    PolicyDefinition, PolicyEntry, Simulation, Usage,
 };
 
 pub(super) const DATASTORES: &str = "datastores";
@@ -34,6 +34,7 @@ pub(super) const OBJECTS: &str = "objects";
 pub(super) const UPLOADS: &str = "uploads";
 pub(super) const POLICIES: &str = "policies";
 pub(super) const LOCATIONS: &str = "locations";
+pub(super) const JOBS: &str = "jobs";
 pub(super) const TOKENS: &str = "tokens";
 pub(super) const OPERATION: &str = "operation";
 
@@ -59,6 +60,7 @@ const BEARER: &str = "bearer";
         (name = UPLOADS, description = "Large objects in parts, in any order and by several hands"),
         (name = POLICIES, description = "How objects are coded and placed"),
         (name = LOCATIONS, description = "Where fragments may lie"),
+        (name = JOBS, description = "Repair, scrubbing, draining, migration and tiering: what goes on for long"),
         (name = TOKENS, description = "Who may ask for what"),
         (name = OPERATION, description = "Usage, attestation, health and numbers"),
     ),

@@ -228,3 +228,39 @@ async fn a_parameter_that_no_path_knows_is_refused_everywhere() {
         }
     }
 }
+
+#[tokio::test]
+async fn jobs_are_begun_listed_shown_and_cancelled() {
+    let served = Served::start().await;
+    let scrub = json!({ "kind": "scrub", "sample": 0.5 });
+
+    let begun = served.send_json(Method::POST, "/v1/jobs", &scrub).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED);
+    assert_eq!(begun.json()["definition"], scrub);
+    let drained = served.send(Method::POST, "/v1/locations/north-1/drain", &[], "");
+    assert_eq!(drained.await.json()["definition"]["location"], "north-1");
+    let locations = served.get("/v1/locations").await.json();
+    assert_eq!(locations["locations"][0]["state"], "draining");
+
+    let ids = |page: Value| -> Vec<u64> {
+        let jobs = page["jobs"].as_array().unwrap().iter();
+        jobs.map(|job| job["id"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ids(served.get("/v1/jobs").await.json()), [2, 1]);
+    assert_eq!(ids(served.get("/v1/jobs?before=2").await.json()), [1]);
+    assert_eq!(ids(served.get("/v1/jobs?limit=1").await.json()), [2]);
+    assert_eq!(served.get("/v1/jobs/1").await.json()["state"], "running");
+    let cancelled = served.send(Method::DELETE, "/v1/jobs/1", &[], "").await;
+    assert_eq!(cancelled.json()["state"], "cancelled");
+
+    for (path, status, code) in [
+        ("/v1/jobs/3", 404, "not-found"),
+        ("/v1/jobs/x", 400, "malformed"),
+        ("/v1/jobs?limit=0", 400, "malformed"),
+        ("/v1/jobs?before=0", 400, "malformed"),
+    ] {
+        served.get(path).await.assert_problem(status, code);
+    }
+    let nothing = served.send_json(Method::POST, "/v1/jobs", &json!({})).await;
+    nothing.assert_problem(400, "malformed");
+}

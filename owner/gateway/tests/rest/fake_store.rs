@@ -40,6 +40,8 @@ struct State {
     records: BTreeMap<(String, String), Bytes>,
     policies: BTreeMap<String, String>,
     locations: BTreeMap<String, String>,
+    /// Definition and state of each job, by its id less one.
+    jobs: Vec<(String, &'static str)>,
     number: u64,
     /// What every request meets instead of an answer.
     outage: Option<Code>,
@@ -78,6 +80,18 @@ struct Segment {
 struct Upload {
     sealed: Bytes,
     parts: BTreeMap<u32, (Bytes, Vec<Bytes>)>,
+}
+
+/// A job as a document.
+fn job(jobs: &[(String, &'static str)], id: u64) -> Option<String> {
+    let (definition, state) = jobs.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
+    Some(format!(
+        r#"{{"id":{id},"state":"{state}","definition":{definition},"share":0.5}}"#
+    ))
+}
+
+fn no_job() -> Refused {
+    (Code::NotFound, "there is no such job".into())
 }
 
 /// A store whose coder holds a tenant's root, and a client that may do everything.
@@ -334,6 +348,28 @@ impl FakeStore {
                     let word = if it.state.is_empty() { "active".into() } else { it.state };
                     state.locations.insert(it.name, word);
                     String::new()
+                }
+                Kind::PutJob(it) => {
+                    if !it.definition.contains("\"kind\"") {
+                        return Err((Code::Malformed, "a job has a kind".into()));
+                    }
+                    state.jobs.push((it.definition, "running"));
+                    job(&state.jobs, state.jobs.len() as u64).ok_or_else(no_job)?
+                }
+                Kind::ListJobs(it) if it.job > 0 => {
+                    job(&state.jobs, it.job).ok_or_else(no_job)?
+                }
+                Kind::ListJobs(it) => {
+                    let before = if it.before == 0 { u64::MAX } else { it.before };
+                    let ids = (1..=state.jobs.len() as u64).rev().filter(|id| *id < before);
+                    let jobs = ids.take(it.limit as usize);
+                    array(jobs.filter_map(|id| job(&state.jobs, id)))
+                }
+                Kind::CancelJob(it) => {
+                    if let Some(entry) = state.jobs.get_mut((it.job as usize).wrapping_sub(1)) {
+                        entry.1 = "cancelled";
+                    }
+                    job(&state.jobs, it.job).ok_or_else(no_job)?
                 }
                 Kind::GetUsage(_) => r#"{"used_bytes":0}"#.into(),
                 Kind::DeleteRecord(it) => {

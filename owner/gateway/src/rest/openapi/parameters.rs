@@ -42,6 +42,12 @@ path_parameters! {
         #[param(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9._-]{0,62}$", example = "north-1")]
         location: String,
     }
+    /// A job.
+    JobPath {
+        /// The job's id.
+        #[param(minimum = 1, example = 7)]
+        job: u64,
+    }
     /// A token.
     TokenPath {
         /// The token's id.

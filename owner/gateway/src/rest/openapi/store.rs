@@ -271,6 +271,100 @@ pub(in crate::rest) struct Usage {
     stored_bytes: Option<u64>,
 }
 
+/// What a job is to do. Rates are in bytes that are read and written in a second: at least 262144, or 0 for as many as can be; the store's own,
+/// if not given.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(in crate::rest) enum JobDefinition {
+    /// Makes what writes had to leave out, and what lay at lost locations.
+    Repair {
+        /// The rate.
+        bytes_per_second: Option<u64>,
+    },
+    /// Reads and verifies every fragment, and makes those again that are damaged.
+    Scrub {
+        /// The share of the segments to look at, above 0 and up to 1; all, if not given.
+        #[schema(minimum = 0, maximum = 1)]
+        sample: Option<f64>,
+        /// The rate.
+        bytes_per_second: Option<u64>,
+    },
+    /// Has all fragments leave a location.
+    Drain {
+        /// Its name.
+        location: String,
+        /// The rate.
+        bytes_per_second: Option<u64>,
+    },
+    /// Moves objects to another policy, while they can be read.
+    Migrate {
+        /// The datastore.
+        datastore: String,
+        /// What their keys begin with; all, if not given.
+        prefix: Option<String>,
+        /// One object's key, instead.
+        key: Option<String>,
+        /// The policy that they get.
+        policy: String,
+        /// The rate.
+        bytes_per_second: Option<u64>,
+    },
+    /// Moves what nobody reads as its policy says, and back what is read again.
+    Tier {
+        /// The rate.
+        bytes_per_second: Option<u64>,
+    },
+    /// Deletes what lies at locations and belongs to nothing.
+    Gc {},
+}
+
+/// A job, as the store describes it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(in crate::rest) struct JobEntry {
+    /// Its id.
+    id: u64,
+    /// What kind of job.
+    #[schema(example = "scrub")]
+    kind: Option<String>,
+    /// `running`, `done` or `cancelled`.
+    state: Option<String>,
+    /// What it is to do.
+    #[schema(value_type = Option<Object>)]
+    definition: Option<BTreeMap<String, String>>,
+    /// When it was begun, in milliseconds since 1970.
+    created_ms: Option<u64>,
+    /// When it last went on, or ended.
+    updated_ms: Option<u64>,
+    /// How much of what there is has been looked at, 0 to 1.
+    share: Option<f64>,
+    /// Stores that are at it.
+    workers: Option<u64>,
+    /// What was done.
+    done: Option<JobDone>,
+}
+
+/// What a job has done.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct JobDone {
+    /// Things looked at.
+    seen: Option<u64>,
+    /// Things that were made, moved or deleted.
+    changed: Option<u64>,
+    /// Fragments that were not what was stored.
+    damaged: Option<u64>,
+    /// Fragments that could not be looked at, since their locations did not answer.
+    unreached: Option<u64>,
+    /// Things with which something went wrong.
+    failed: Option<u64>,
+    /// Bytes that locations have sent.
+    bytes_read: Option<u64>,
+    /// Bytes that locations were sent.
+    bytes_written: Option<u64>,
+    /// What went wrong last.
+    problem: Option<String>,
+}
+
 /// Where the fragments of a version lie: the store's word.
 #[derive(Serialize, ToSchema)]
 pub(in crate::rest) struct Placed {
