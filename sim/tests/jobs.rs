@@ -588,7 +588,8 @@ async fn several_stores_share_a_job_and_none_does_what_another_has_done() {
 
     let (one, two) = tokio::join!(world.chores.round(), chores.round());
 
-    (one.unwrap(), two.unwrap());
+    one.unwrap();
+    two.unwrap();
     let job = job(&world, id).await;
     assert_eq!(job["state"], "done");
     assert_eq!(job["done"]["changed"], lost as u64);

@@ -66,7 +66,7 @@ impl<'f> Kv<'f> {
 
     /// The same, with a result in JSON.
     #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let printed = self.run(&[arguments, &["--json"]].concat());
         serde_json::from_str(&printed).unwrap_or_else(|why| panic!("{why}: {printed}"))
     }

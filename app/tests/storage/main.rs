@@ -19,6 +19,7 @@ mod demo;
 mod documents;
 mod explorer;
 mod http;
+mod jobs;
 mod journeys;
 mod kv;
 mod postgres;

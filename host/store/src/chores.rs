@@ -70,7 +70,11 @@ impl Chores {
         let mut rounds = tokio::time::interval(store.settings.chore_interval);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            rounds.tick().await;
+            tokio::select! {
+                _ = rounds.tick() => {}
+                // One that was made here need not wait for a round.
+                () = store.job_made.notified() => {}
+            }
             loop {
                 match store.work().await {
                     Ok(true) => {}

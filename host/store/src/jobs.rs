@@ -302,7 +302,9 @@ impl Store {
     pub(crate) async fn add_job(&self, work: &Work) -> Result<u64, Problem> {
         let (kind, definition) = (work.kind(), work.definition());
         let added = self.catalog.add_job(kind, &definition, true, self.now_ms());
-        Ok(added.await?)
+        let id = added.await?;
+        self.job_made.notify_one();
+        Ok(id)
     }
 
     /// A `PutJob`.
@@ -330,13 +332,11 @@ impl Store {
                 self.policy(policy).await?;
                 *named = hex(&tenant.0);
             }
-            Work::Drain { location, .. } => {
-                if !self.locations.now().contains_key(location) {
-                    return Err(Problem::new(
-                        Code::NotFound,
-                        format!("there is no location {location:?}"),
-                    ));
-                }
+            Work::Drain { location, .. } if !self.locations.now().contains_key(location) => {
+                return Err(Problem::new(
+                    Code::NotFound,
+                    format!("there is no location {location:?}"),
+                ));
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sc_metadata::{Catalog, Datastore, TenantId};
 use sc_proto::coder;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::chores::{Chore, Chores};
@@ -83,6 +83,8 @@ pub struct Store {
     /// The job of garbage collection for which it was seen that the catalogue knows all manifests.
     pub(crate) gc_checked: AtomicU64,
     pub(crate) began: Instant,
+    /// Told when there is a job to do.
+    pub(crate) job_made: Notify,
     drawn: AtomicU64,
     policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
     clock: Clock,
@@ -121,6 +123,7 @@ impl Store {
             reads: Reads::default(),
             gc_checked: AtomicU64::new(0),
             began: Instant::now(),
+            job_made: Notify::new(),
             drawn: AtomicU64::new(0),
             policies: Mutex::default(),
             clock,
