@@ -6,12 +6,14 @@
 
 mod brought;
 mod certificate;
+mod combine;
 mod datastore;
 mod engine;
 mod keys;
 mod manifest;
 mod message;
 mod object;
+mod plan;
 mod record;
 mod refused;
 mod repair;
@@ -19,6 +21,7 @@ mod request;
 mod roots;
 mod segment;
 mod session;
+mod tags;
 mod tenant;
 mod vault;
 

@@ -20,6 +20,7 @@ use crate::message::HEAD_ROOM;
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::request::{Request, target};
+use crate::tags::{self, Tagger};
 use crate::tenant::Tenant;
 
 /// Fragments of one segment together, in bytes: what a reply at the door can carry.
@@ -39,6 +40,10 @@ impl Codes {
             kernel,
             prepared: Mutex::default(),
         }
+    }
+
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.kernel
     }
 
     pub(crate) fn prepare(&self, redundancy: Redundancy) -> Arc<Code> {
@@ -112,7 +117,11 @@ pub(crate) fn seal(
         mac_key: keys::fragments(&secret, &segment),
     };
     let code = codes.prepare(redundancy);
-    let made = fragments.make(&code, &AeadKey::new(&segment_key), request, blocks, bulk)?;
+    let sealing = Sealing {
+        key: AeadKey::new(&segment_key),
+        tagger: Tagger::new(&secret, &segment, shape, codes.kernel()),
+    };
+    let made = fragments.make(&code, &sealing, request, blocks, bulk)?;
     let receipt = storage::SegmentReceipt {
         segment: Bytes::copy_from_slice(&segment),
         bytes: plain_bytes,
@@ -140,6 +149,12 @@ struct Made {
     fragment_bytes: u32,
 }
 
+/// What seals the blocks of one segment at rest, and tags their packets where these are recoded.
+struct Sealing {
+    key: AeadKey,
+    tagger: Option<Tagger>,
+}
+
 /// The fragments of one segment, about to be made.
 pub(crate) struct Fragments {
     pub(crate) segment: [u8; 32],
@@ -153,7 +168,7 @@ impl Fragments {
     fn make(
         &self,
         code: &Code,
-        key: &AeadKey,
+        sealing: &Sealing,
         request: &Request,
         blocks: &Bytes,
         bulk: &mut Vec<u8>,
@@ -182,6 +197,7 @@ impl Fragments {
         let longest = shape.sealed_of(0);
         let mut plain = Plaintext::new(Vec::with_capacity(longest - TAG_BYTES));
         let mut sealed = Vec::with_capacity(longest);
+        let mut tags = Tagger::room(shape);
         let (mut from, mut at) = (0, 0);
         for block in 0..shape.blocks() {
             let travelling = &blocks[from..from + shape.sealed_of(block)];
@@ -189,7 +205,10 @@ impl Fragments {
             let number = u32::try_from(block).expect("a segment has few blocks");
             request.open_block(number, travelling, &mut plain)?;
             let (nonce, context) = at_rest(&self.segment, block, shape.blocks());
-            key.seal_into(nonce, &context, &plain, &mut sealed);
+            sealing.key.seal_into(nonce, &context, &plain, &mut sealed);
+            if let Some(tagger) = &sealing.tagger {
+                tagger.tag(block, &sealed, &mut tags);
+            }
 
             let piece_bytes = shape.piece_of(block);
             let mut pieces: Vec<&mut [u8]> = bulk[front..]
@@ -206,6 +225,11 @@ impl Fragments {
                 header.hashes.push(hashes[if copies { 0 } else { index }]);
             }
             at += piece_bytes;
+        }
+        if sealing.tagger.is_some() {
+            for (header, tags) in headers.iter_mut().zip(tags::of_fragments(code, &tags)) {
+                header.tags = tags;
+            }
         }
         for (index, header) in headers.iter_mut().enumerate() {
             let start = index
@@ -224,7 +248,7 @@ impl Fragments {
         })
     }
 
-    /// The header of a fragment, without hashes and MAC.
+    /// The header of a fragment as the code makes it, without tags, hashes and MAC.
     pub(crate) fn header(&self, code: &Code, index: u8) -> FragmentHeader {
         let last = self.shape.blocks() - 1;
         let sealed_of = |block| {
@@ -239,6 +263,7 @@ impl Fragments {
             segment: self.segment,
             version: self.version,
             coefficients: code.coefficients(index),
+            tags: Vec::new(),
             hashes: Vec::with_capacity(last + 1),
             mac: [0; 32],
         }
