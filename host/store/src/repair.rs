@@ -26,6 +26,7 @@ use crate::manifests::manifest_name;
 use crate::placement::replace;
 use crate::put::unexpected;
 use crate::reading::Read;
+use crate::recoding::{Made, Traffic, put_anew};
 use crate::store::{Store, StoredPolicy, for_coder};
 
 /// Debts looked at together.
@@ -53,16 +54,16 @@ enum Repaired {
 }
 
 /// A segment, and what it belongs to.
-struct Patient<'p> {
-    segment: &'p Segment,
-    datastore: Datastore,
-    policy: Arc<StoredPolicy>,
+pub(crate) struct Patient<'p> {
+    pub(crate) segment: &'p Segment,
+    pub(crate) datastore: Datastore,
+    pub(crate) policy: Arc<StoredPolicy>,
 }
 
 /// A fragment that is to be made, and where it is to go.
-struct Missing {
+pub(crate) struct Missing {
     /// Its place among the segment's fragments.
-    at: usize,
+    pub(crate) at: usize,
     site: Arc<Site>,
 }
 
@@ -119,7 +120,7 @@ impl Debts {
             for segment in &owed {
                 if store.may_repair(segment) && !self.resting.rests(segment.id, Instant::now()) {
                     let repaired = store.repair_segment(segment, &mut unprovisioned).await;
-                    self.note(segment.id, repaired);
+                    self.note(segment.id, repaired.map(|(repaired, _)| repaired));
                 }
             }
             after = owed.last().map(|segment| segment.id);
@@ -174,27 +175,29 @@ impl Store {
             })
     }
 
-    /// Makes the fragments that `segment` misses of the others, as far as there are locations for them.
+    /// Makes the fragments that `segment` misses of the others, as far as there are locations for them; and what locations sent and took
+    /// for it.
     async fn repair_segment(
         &self,
         segment: &Segment,
         unprovisioned: &mut BTreeSet<TenantId>,
-    ) -> Result<Repaired, Problem> {
+    ) -> Result<(Repaired, Traffic), Problem> {
+        let nothing = Traffic::default();
         let Some(patient) = self.patient(segment).await? else {
-            return Ok(Repaired::Changed);
+            return Ok((Repaired::Changed, nothing));
         };
         let tenant = patient.datastore.tenant;
         if unprovisioned.contains(&tenant) {
-            return Ok(Repaired::Partly);
+            return Ok((Repaired::Partly, nothing));
         }
         let (missing, planned) = self.plan(&patient);
         if missing.is_empty() {
-            return Ok(Repaired::Partly);
+            return Ok((Repaired::Partly, nothing));
         }
         if !self.note(segment.id, &segment.fragments, &planned).await? {
-            return Ok(Repaired::Changed);
+            return Ok((Repaired::Changed, nothing));
         }
-        let made = match self.make(&patient, &missing).await {
+        let made = match self.remake(&patient, &missing).await {
             Err(problem) if problem.code == Code::NotProvisioned => {
                 unprovisioned.insert(tenant);
                 return Err(problem);
@@ -202,37 +205,42 @@ impl Store {
             made => made?,
         };
         let patience = self.settings.location_patience;
-        let written = missing.iter().zip(&made).map(|(missing, body)| {
+        let written = missing.iter().zip(&made.bodies).map(|(missing, body)| {
             let name = FragmentName::new(&planned[missing.at].name);
             async move {
                 match name {
-                    Ok(name) => missing
-                        .site
-                        .put(&name, body.clone(), patience)
-                        .await
-                        .is_ok(),
+                    Ok(name) => put_anew(&missing.site, &name, body, patience).await.is_ok(),
                     Err(_) => false,
                 }
             }
         });
         let mut fragments = planned.clone();
+        let mut traffic = made.traffic;
         for (missing, is_stored) in missing.iter().zip(join_all(written).await) {
             if is_stored {
                 fragments[missing.at].state = FragmentState::Stored;
+                traffic.bytes_written += u64::from(segment.fragment_bytes);
             }
         }
+        self.repairs.add(traffic);
+        let Traffic {
+            bytes_read,
+            bytes_written,
+        } = traffic;
+        tracing::info!(segment = ?segment.id, bytes_read, bytes_written, "a segment was repaired");
         if !self.note(segment.id, &planned, &fragments).await? {
             if self.patient(segment).await?.is_none() {
                 // It was deleted meanwhile, and may have been swept before this was written.
                 self.unwrite(&planned, &missing).await;
             }
-            return Ok(Repaired::Changed);
+            return Ok((Repaired::Changed, traffic));
         }
         let is_owed = |it: &Fragment| it.state == FragmentState::Owed;
-        Ok(match fragments.iter().any(is_owed) {
+        let repaired = match fragments.iter().any(is_owed) {
             true => Repaired::Partly,
             false => Repaired::Whole,
-        })
+        };
+        Ok((repaired, traffic))
     }
 
     /// Takes back what was written for nobody.
@@ -324,12 +332,13 @@ impl Store {
         }
     }
 
-    /// The missing fragments, made by a coder of k others.
-    async fn make(
+    /// The missing fragments, made by a coder of k others, none of them among `bad`.
+    pub(crate) async fn make(
         &self,
         patient: &Patient<'_>,
         missing: &[Missing],
-    ) -> Result<Vec<Bytes>, Problem> {
+        mut bad: BTreeSet<u8>,
+    ) -> Result<Made, Problem> {
         let Patient {
             segment,
             datastore,
@@ -344,13 +353,17 @@ impl Store {
             record: segment.record.clone(),
             fragments: Vec::new(),
             missing: indexes(segment, missing),
+            others: Vec::new(),
         };
-        let mut bad = BTreeSet::new();
+        let mut traffic = Traffic::default();
         loop {
             let read = self
                 .read_segment(policy, segment, shape, 0..shape.blocks(), &bad)
                 .await?;
             call.fragments = read.iter().map(Read::message).collect();
+            call.others = self.headers_beside(segment, shape, &read, &bad).await;
+            traffic.bytes_read += (read.len() * shape.fragment_bytes()) as u64;
+            traffic.bytes_read += (call.others.len() * shape.header_bytes()) as u64;
             let bulk: Vec<Bytes> = read
                 .into_iter()
                 .flat_map(|read| [read.header, read.pieces])
@@ -361,7 +374,8 @@ impl Store {
                 return Err(unexpected());
             };
             if repaired.bad.is_empty() {
-                return bodies(&made, shape.fragment_bytes(), missing.len());
+                let bodies = bodies(&made, shape.fragment_bytes(), missing.len())?;
+                return Ok(Made { bodies, traffic });
             }
             for index in repaired.bad {
                 let index = u8::try_from(index).unwrap_or(u8::MAX);

@@ -17,6 +17,7 @@ use crate::layouts::Layouts;
 use crate::locations::Locations;
 use crate::opening::LocationOpener;
 use crate::policy::Policy;
+use crate::recoding::Counted;
 
 /// Numbers that an operator tunes.
 #[derive(Debug, Clone)]
@@ -68,6 +69,8 @@ pub struct Store {
     pub(crate) locations: Locations,
     pub(crate) settings: StoreSettings,
     pub(crate) layouts: Layouts,
+    /// What repairs have read and written since the store began.
+    pub(crate) repairs: Counted,
     pub(crate) opener: Box<dyn LocationOpener>,
     policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
     clock: Clock,
@@ -102,6 +105,7 @@ impl Store {
             locations,
             settings,
             layouts: Layouts::default(),
+            repairs: Counted::default(),
             opener,
             policies: Mutex::default(),
             clock,

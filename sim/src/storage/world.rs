@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_attestation::Policy as EvidencePolicy;
-use sc_backend::{Expected, Faults, LocationId, Memory};
+use sc_backend::{Description, Expected, Faults, LocationId, Memory};
 use sc_client::kv::{Credentials, KvClient, LinkReply, OwnerAgent, Roots, StoreLink};
 use sc_crypto::{Entropy, OwnerSecret, Secret};
 use sc_enclave::Program as _;
+use sc_erasure::Kernel;
 use sc_launcher::{Caller, Platform};
 use sc_metadata::{Catalog, LocationState};
 use sc_proto::coder::{self, call::Call, reply::Reply};
@@ -28,6 +29,10 @@ use super::trusted::Trusted;
 pub struct WorldSettings {
     /// How many locations there are, in three regions and with two providers.
     pub locations: usize,
+    /// What does the arithmetic of codes in the coder; the portable one, unless speed is measured.
+    pub kernel: Kernel,
+    /// Whether locations can recode what they hold.
+    pub computing: bool,
     /// The store's numbers.
     pub store: StoreSettings,
     /// The file of the catalogue; none: in memory.
@@ -38,6 +43,8 @@ impl Default for WorldSettings {
     fn default() -> Self {
         Self {
             locations: 6,
+            kernel: Kernel::PORTABLE,
+            computing: true,
             store: StoreSettings {
                 location_patience: Duration::from_millis(500),
                 straggler_patience: Duration::from_millis(100),
@@ -138,7 +145,7 @@ impl World {
             None => Catalog::sqlite_in_memory(),
         };
         let catalog = catalog.expect("the database opens");
-        let trusted = Arc::new(Trusted::default());
+        let trusted = Arc::new(Trusted::new(settings.kernel));
         let coder = caller(&trusted);
         let coders = Coders::new(vec![("coder".into(), CoderWay::Local(coder))]);
         let locations = Locations::default();
@@ -151,7 +158,11 @@ impl World {
                 PROVIDERS[number % 2]
             );
             let parsed = LocationSettings::parse(&text).expect("settings as this file writes them");
-            let memory = Memory::new(LocationId((number as u128).to_be_bytes()));
+            let memory = Memory::posing_as(Description {
+                id: LocationId((number as u128).to_be_bytes()),
+                durable: false,
+                computes: settings.computing,
+            });
             sites.push(Site {
                 name: name.clone(),
                 faults: memory.faults(),

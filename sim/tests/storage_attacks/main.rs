@@ -8,6 +8,7 @@ mod catalogue;
 mod commits;
 mod door;
 mod fragments;
+mod recodings;
 mod repairs;
 mod replies;
 mod requests;

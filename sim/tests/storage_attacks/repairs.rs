@@ -8,15 +8,15 @@ use crate::door::{VERSION, seal};
 use crate::{content, world};
 
 /// A sealed segment: its record, and its fragments in the order of their indexes.
-struct Stored {
-    datastore: coder::Datastore,
-    record: Bytes,
-    header_bytes: usize,
-    fragments: Vec<Bytes>,
+pub(crate) struct Stored {
+    pub(crate) datastore: coder::Datastore,
+    pub(crate) record: Bytes,
+    pub(crate) header_bytes: usize,
+    pub(crate) fragments: Vec<Bytes>,
 }
 
 impl Stored {
-    async fn new(world: &World, content: &[u8], code: (u32, u32, u32, u32)) -> Self {
+    pub(crate) async fn new(world: &World, content: &[u8], code: (u32, u32, u32, u32)) -> Self {
         let datastore = world.datastore("data").await.unwrap();
         let sealed = seal(world, &world.session(), &datastore, content, code);
         let Reply::SegmentSealed(made) = sealed.reply else {
@@ -40,7 +40,7 @@ impl Stored {
         }
     }
 
-    fn call(
+    pub(crate) fn call(
         &self,
         world: &World,
         of: &[usize],
@@ -59,6 +59,7 @@ impl Stored {
             record: self.record.clone(),
             fragments: each.collect(),
             missing: missing.iter().copied().map(number).collect(),
+            others: Vec::new(),
         };
         let bulk: Vec<&[u8]> = of.iter().map(|&index| &self.fragments[index][..]).collect();
         (call, bulk.concat().into())
@@ -66,7 +67,11 @@ impl Stored {
 }
 
 /// Hands a call in; what was made, or the indexes that are bad.
-fn repair(world: &World, call: coder::RepairSegment, bulk: &[u8]) -> Result<Bytes, Vec<u32>> {
+pub(crate) fn repair(
+    world: &World,
+    call: coder::RepairSegment,
+    bulk: &[u8],
+) -> Result<Bytes, Vec<u32>> {
     match world.door(Call::RepairSegment(call), bulk) {
         (Reply::SegmentRepaired(repaired), made) if repaired.bad.is_empty() => Ok(made),
         (Reply::SegmentRepaired(repaired), made) => {
@@ -78,12 +83,14 @@ fn repair(world: &World, call: coder::RepairSegment, bulk: &[u8]) -> Result<Byte
 }
 
 /// A code's number, k, n and sub-packets.
-const CODES: [(u32, u32, u32, u32); 5] = [
+const CODES: [(u32, u32, u32, u32); 7] = [
     (1, 1, 3, 1),
     (2, 4, 6, 1),
     (2, 1, 4, 1),
     (3, 4, 6, 3),
     (4, 4, 6, 3),
+    (3, 4, 6, 1),
+    (4, 4, 5, 2),
 ];
 
 #[tokio::test]
