@@ -278,6 +278,9 @@ pub(crate) struct CodingArgs {
     /// Writes the table as comma-separated values, too
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+    /// Measures repairs of a lost fragment instead: whole fragments of Reed-Solomon beside recoded packets
+    #[arg(long, conflicts_with_all = ["code", "bytes", "csv"])]
+    pub(crate) repair: bool,
 }
 
 /// How consumers are run, and what becomes of the figures.

@@ -8,6 +8,7 @@ mod engine;
 mod isal;
 mod ours;
 mod peers;
+mod repair;
 mod table;
 
 use std::fs::File;
@@ -29,6 +30,10 @@ const RLNC_BYTES: u32 = 1 << 20;
 
 pub(crate) fn run(arguments: &CodingArgs) -> anyhow::Result<()> {
     let kernels = kernels(&arguments.kernel)?;
+    if arguments.repair {
+        line(&machine::describe());
+        return repair::run(kernels[0], arguments.rounds);
+    }
     let isal = match Isal::load() {
         Ok(isal) => Some(isal),
         Err(reason) => {

@@ -131,7 +131,7 @@ impl Case<'_> {
 }
 
 /// Processor time of this thread, in nanoseconds.
-fn thread_ns() -> i64 {
+pub(super) fn thread_ns() -> i64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

@@ -25,6 +25,7 @@ fn fragment(redundancy: Result<Redundancy, RedundancyError>) -> Vec<u8> {
         segment: [1; 32],
         version: [2; 16],
         coefficients: code.coefficients(index),
+        tags: vec![4; redundancy.tag_bytes(2)],
         hashes: pieces.iter().map(|piece| hash_piece(piece)).collect(),
         mac: [3; 32],
     };

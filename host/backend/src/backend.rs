@@ -98,6 +98,17 @@ pub trait Backend: Send + Sync + 'static {
     /// As every call.
     fn list<'a>(&'a self, after: Option<&'a FragmentName>, limit: usize) -> Reply<'a, Vec<Listed>>;
 
+    /// Combines the packets of a fragment by `scalars`, which have a row for each packet wanted and a byte for each packet of a piece. Gives
+    /// the tags of the new packets, for each of them one for each block, and then for each block the packets.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] where [`Description::computes`] is not said, or these are no scalars of this fragment;
+    /// [`BackendError::NotFound`]; [`BackendError::Corrupt`], also of what is no fragment of a segment.
+    fn recode<'a>(&'a self, name: &'a FragmentName, scalars: Bytes) -> Reply<'a, Bytes> {
+        let _ = (name, scalars);
+        Box::pin(async { Err(BackendError::Unsupported("it does not recode".to_owned())) })
+    }
+
     /// How much it holds.
     ///
     /// # Errors

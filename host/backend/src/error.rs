@@ -33,6 +33,9 @@ pub enum BackendError {
     /// same call succeeds.
     #[error("not available: {0}")]
     Unavailable(String),
+    /// The location cannot do this, or not with this fragment: do it elsewhere.
+    #[error("not supported: {0}")]
+    Unsupported(String),
     /// The location says itself that what it holds is damaged: read others, and repair. Retrying helps nothing.
     #[error("damaged: {0}")]
     Corrupt(String),

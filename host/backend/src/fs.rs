@@ -28,6 +28,7 @@ use self::names::Names;
 use self::pace::Pace;
 use self::packed::{PACKED_BYTES_MAX, Packed};
 use crate::backend::{FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Usage, slice};
+use crate::recoding::recode;
 use crate::{Backend, BackendError, Description, Expected, FragmentName, LocationId, Reply};
 
 /// Where fragments are kept, and how.
@@ -263,7 +264,7 @@ impl Backend for Fs {
         let description = Description {
             id: self.id(),
             durable: true,
-            computes: false,
+            computes: true,
         };
         Box::pin(async move { Ok(description) })
     }
@@ -291,6 +292,17 @@ impl Backend for Fs {
             self.work(move |parts| parts.files.read(&name, &range))
                 .await
         })
+    }
+
+    fn recode<'a>(&'a self, name: &'a FragmentName, scalars: Bytes) -> Reply<'a, Bytes> {
+        let name = name.clone();
+        Box::pin(self.work(move |parts| {
+            let body = match parts.packed.get(&name)? {
+                Some(body) => body,
+                None => parts.files.get(&name)?,
+            };
+            recode(&body, &scalars)
+        }))
     }
 
     fn delete<'a>(&'a self, name: &'a FragmentName) -> Reply<'a, bool> {

@@ -12,6 +12,7 @@ mod fs;
 mod id;
 mod memory;
 mod name;
+mod recoding;
 mod remote;
 
 pub use backend::{Backend, Description, FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Reply, Usage};

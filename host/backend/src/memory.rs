@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 pub use self::faults::Faults;
 use crate::backend::{FRAGMENT_BYTES_MAX, LIST_MAX, Listed, Usage};
+use crate::recoding::recode;
 use crate::{Backend, BackendError, Description, FragmentName, LocationId, Reply};
 
 /// A location that keeps fragments in memory. Clones share them.
@@ -28,7 +29,7 @@ impl Memory {
         Self::posing_as(Description {
             id,
             durable: false,
-            computes: false,
+            computes: true,
         })
     }
 
@@ -78,6 +79,16 @@ impl Backend for Memory {
         Box::pin(async move {
             let state = self.faults.stand().await?;
             crate::backend::slice(state.find(name)?, &range)
+        })
+    }
+
+    fn recode<'a>(&'a self, name: &'a FragmentName, scalars: Bytes) -> Reply<'a, Bytes> {
+        Box::pin(async move {
+            let body = self.faults.stand().await?.find(name)?.clone();
+            if !self.description.computes {
+                return Err(BackendError::Unsupported("it does not recode".to_owned()));
+            }
+            recode(&body, &scalars)
         })
     }
 

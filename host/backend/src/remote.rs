@@ -20,6 +20,7 @@ use sc_transport::{
 
 use self::message::{Answer, Call, PAGE_MAX, Request};
 pub use self::service::BackendService;
+use crate::recoding::SCALARS_MAX;
 use crate::{Backend, BackendError, Description, FragmentName, Listed, LocationId, Reply, Usage};
 
 /// Longest body that travels, in bytes: a body is one frame, and those of segments have at most 8 MiB and a header.
@@ -136,6 +137,19 @@ impl Backend for Remote {
         })
     }
 
+    fn recode<'a>(&'a self, name: &'a FragmentName, scalars: Bytes) -> Reply<'a, Bytes> {
+        Box::pin(async move {
+            if scalars.len() > SCALARS_MAX {
+                let why = format!("{} scalars", scalars.len());
+                return Err(BackendError::Unsupported(why));
+            }
+            match self.ask(Request::Recode(name.clone(), scalars)).await? {
+                Answer::Recoded(packets) => Ok(packets),
+                _ => Err(self.mistaken()),
+            }
+        })
+    }
+
     fn delete<'a>(&'a self, name: &'a FragmentName) -> Reply<'a, bool> {
         Box::pin(async move {
             match self.ask(Request::Delete(name.clone())).await? {
@@ -228,6 +242,9 @@ impl Remote {
             BackendError::Full(why) => BackendError::Full(format!("{endpoint}: {why}")),
             BackendError::Unavailable(why) => self.unavailable(&why),
             BackendError::Corrupt(why) => BackendError::Corrupt(format!("{endpoint}: {why}")),
+            BackendError::Unsupported(why) => {
+                BackendError::Unsupported(format!("{endpoint}: {why}"))
+            }
             other => other,
         }
     }

@@ -210,8 +210,8 @@ pub struct Outcome {
 impl Outcome {
     pub(crate) fn add_healed(&mut self, healed: &Healed) {
         self.changed += healed.made as u64;
-        self.bytes_read += healed.read;
-        self.bytes_written += healed.written;
+        self.bytes_read += healed.traffic.bytes_read;
+        self.bytes_written += healed.traffic.bytes_written;
     }
 
     /// Adds what was done to one thing.

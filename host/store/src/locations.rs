@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub struct Site {
     /// Why it is not open, if it is not.
     unopened: Option<String>,
     health: Arc<Health>,
+    /// Whether it can recode what it holds, once it was asked.
+    computes: Arc<OnceLock<bool>>,
 }
 
 /// How a location does; kept when its settings change.
@@ -155,6 +157,7 @@ impl Site {
             backend,
             unopened: None,
             health: Arc::new(Health::new()),
+            computes: Arc::default(),
         }
     }
 
@@ -233,6 +236,26 @@ impl Site {
         self.watch(self.backend.delete(name), patience).await
     }
 
+    /// Whether it can recode what it holds; `false` where it does not say.
+    pub(crate) async fn computes(&self, patience: Duration) -> bool {
+        if let Some(computes) = self.computes.get() {
+            return *computes;
+        }
+        let described = self.watch(self.backend.describe(), patience).await;
+        described.is_ok_and(|it| *self.computes.get_or_init(|| it.computes))
+    }
+
+    /// Has packets of a fragment combined.
+    pub(crate) async fn recode(
+        &self,
+        name: &FragmentName,
+        scalars: Bytes,
+        patience: Duration,
+    ) -> Result<Bytes, BackendError> {
+        self.watch(self.backend.recode(name, scalars), patience)
+            .await
+    }
+
     async fn watch<T>(
         &self,
         call: impl Future<Output = Result<T, BackendError>>,
@@ -294,6 +317,7 @@ impl Locations {
                 backend: Arc::clone(&before.backend),
                 unopened: before.unopened.clone(),
                 health: Arc::clone(&before.health),
+                computes: Arc::clone(&before.computes),
             };
             changed.insert(name.to_owned(), Arc::new(site));
             *sites = Arc::new(changed);

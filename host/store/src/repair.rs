@@ -22,6 +22,7 @@ use crate::locations::{Site, candidates};
 use crate::placement::replace;
 use crate::put::unexpected;
 use crate::reading::Read;
+use crate::recoding::{Made, Traffic};
 use crate::store::{Store, StoredPolicy, for_coder};
 
 /// Bytes of fragments that one repair makes at most, if it makes more than one; the rest follows.
@@ -44,10 +45,8 @@ pub(crate) struct Healed {
     pub(crate) state: State,
     /// Fragments that were made.
     pub(crate) made: usize,
-    /// Bytes that locations have sent for that.
-    pub(crate) read: u64,
-    /// Bytes that were written.
-    pub(crate) written: u64,
+    /// What locations have sent and taken for that.
+    pub(crate) traffic: Traffic,
 }
 
 impl Healed {
@@ -55,8 +54,7 @@ impl Healed {
         Self {
             state,
             made: 0,
-            read: 0,
-            written: 0,
+            traffic: Traffic::default(),
         }
     }
 }
@@ -70,16 +68,10 @@ pub(crate) struct Patient {
 }
 
 /// A fragment that is to be made, and where it is to go.
-struct Missing {
+pub(crate) struct Missing {
     /// Its place among the segment's fragments.
-    at: usize,
+    pub(crate) at: usize,
     site: Arc<Site>,
-}
-
-/// Fragments that were made, and the bytes that they were made of.
-struct Made {
-    bodies: Vec<Bytes>,
-    read: u64,
 }
 
 impl Store {
@@ -140,14 +132,21 @@ impl Store {
         if !self.note(segment.id, &segment.fragments, &planned).await? {
             return Ok(Healed::nothing(State::Changed));
         }
-        let made = match self.make(&patient, &missing).await {
+        let made = match self.remake(&patient, &missing).await {
             Err(problem) if problem.code == Code::NotProvisioned => {
                 unprovisioned.insert(tenant);
                 return Err(problem);
             }
             made => made?,
         };
-        let (fragments, written) = self.put_missing(&planned, &missing, &made).await;
+        let (fragments, bytes_written) = self.put_missing(&planned, &missing, &made).await;
+        let bytes_read = made.traffic.bytes_read;
+        let traffic = Traffic {
+            bytes_read,
+            bytes_written,
+        };
+        self.repairs.add(traffic);
+        tracing::info!(segment = ?segment.id, bytes_read, bytes_written, "a segment was repaired");
         if !self.note(segment.id, &planned, &fragments).await? {
             // It was changed or deleted meanwhile, and may have been swept before this was written.
             if self.catalog.version_by_id(segment.version).await?.is_none() {
@@ -161,8 +160,7 @@ impl Store {
                 false => State::Whole,
             },
             made: missing.len(),
-            read: made.read,
-            written,
+            traffic,
         })
     }
 
@@ -334,8 +332,13 @@ impl Store {
         }
     }
 
-    /// The missing fragments, made by a coder of k others.
-    async fn make(&self, patient: &Patient, missing: &[Missing]) -> Result<Made, Problem> {
+    /// The missing fragments, made by a coder of k others, none of them among `bad`.
+    pub(crate) async fn make(
+        &self,
+        patient: &Patient,
+        missing: &[Missing],
+        mut bad: BTreeSet<u8>,
+    ) -> Result<Made, Problem> {
         let Patient {
             segment,
             datastore,
@@ -350,20 +353,22 @@ impl Store {
             record: segment.record.clone(),
             fragments: Vec::new(),
             missing: indexes(segment, missing),
+            others: Vec::new(),
             headers: false,
         };
-        let mut bad = BTreeSet::new();
-        let mut bytes_read = 0;
+        let mut traffic = Traffic::default();
         loop {
             let read = self
                 .read_segment(policy, segment, shape, 0..shape.blocks(), &bad)
                 .await?;
             call.fragments = read.iter().map(Read::message).collect();
+            call.others = self.headers_beside(segment, shape, &read, &bad).await;
+            traffic.bytes_read += (read.len() * shape.fragment_bytes()) as u64;
+            traffic.bytes_read += (call.others.len() * shape.header_bytes()) as u64;
             let bulk: Vec<Bytes> = read
                 .into_iter()
                 .flat_map(|read| [read.header, read.pieces])
                 .collect();
-            bytes_read += bulk.iter().map(|it| it.len() as u64).sum::<u64>();
             let repair = Call::RepairSegment(call.clone());
             let (reply, made) = self.coders.call(datastore.tenant, repair, &bulk).await?;
             let Reply::SegmentRepaired(repaired) = reply else {
@@ -371,8 +376,7 @@ impl Store {
             };
             if repaired.bad.is_empty() {
                 let bodies = bodies(&made, shape.fragment_bytes(), missing.len())?;
-                let read = bytes_read;
-                return Ok(Made { bodies, read });
+                return Ok(Made { bodies, traffic });
             }
             for index in repaired.bad {
                 let index = u8::try_from(index).unwrap_or(u8::MAX);

@@ -68,6 +68,7 @@ impl Store {
                 })
                 .collect(),
             missing: Vec::new(),
+            others: Vec::new(),
             headers: true,
         };
         let bulk: Vec<Bytes> = headers.into_iter().map(|(_, header)| header).collect();

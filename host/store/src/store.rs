@@ -20,6 +20,7 @@ use crate::layouts::Layouts;
 use crate::locations::Locations;
 use crate::opening::LocationOpener;
 use crate::policy::Policy;
+use crate::recoding::Counted;
 use crate::tier::Reads;
 
 /// Numbers that an operator tunes.
@@ -78,6 +79,8 @@ pub struct Store {
     pub(crate) locations: Locations,
     pub(crate) settings: StoreSettings,
     pub(crate) layouts: Layouts,
+    /// What repairs have read and written since the store began.
+    pub(crate) repairs: Counted,
     pub(crate) opener: Box<dyn LocationOpener>,
     pub(crate) reads: Reads,
     /// The job of garbage collection for which it was seen that the catalogue knows all manifests.
@@ -119,6 +122,7 @@ impl Store {
             locations,
             settings,
             layouts: Layouts::default(),
+            repairs: Counted::default(),
             opener,
             reads: Reads::default(),
             gc_checked: AtomicU64::new(0),

@@ -44,7 +44,7 @@ impl Place {
         let memory = Memory::posing_as(Description {
             id: LocationId((number as u128 + 1).to_be_bytes()),
             durable: true,
-            computes: false,
+            computes: true,
         });
         Self {
             name: format!("site{number}"),
@@ -165,6 +165,16 @@ impl Backend for Place {
             tokio::time::sleep(time).await;
             let result = self.memory.read(name, range).await;
             self.note("read", name, &result);
+            result
+        })
+    }
+
+    fn recode<'a>(&'a self, name: &'a FragmentName, scalars: Bytes) -> Reply<'a, Bytes> {
+        let time = self.time();
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            let result = self.memory.recode(name, scalars).await;
+            self.note("recode", name, &result);
             result
         })
     }

@@ -10,6 +10,7 @@ use sc_erasure::Kernel;
 
 /// A coding program in this process.
 pub(crate) struct Trusted {
+    kernel: Kernel,
     engine: RwLock<Arc<Engine>>,
     is_down: AtomicBool,
     starts: AtomicU64,
@@ -17,19 +18,25 @@ pub(crate) struct Trusted {
 
 impl Default for Trusted {
     fn default() -> Self {
-        Self {
-            engine: RwLock::new(Arc::new(engine())),
-            is_down: AtomicBool::new(false),
-            starts: AtomicU64::new(1),
-        }
+        Self::new(Kernel::PORTABLE)
     }
 }
 
 impl Trusted {
+    /// A program that `kernel` does the arithmetic of codes for.
+    pub(crate) fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            engine: RwLock::new(Arc::new(engine(kernel))),
+            is_down: AtomicBool::new(false),
+            starts: AtomicU64::new(1),
+        }
+    }
+
     /// Ends the program and starts it again: it holds no roots any more.
     pub(crate) fn restart(&self) {
         let mut held = self.engine.write().expect("no holder of this lock panics");
-        *held = Arc::new(engine());
+        *held = Arc::new(engine(self.kernel));
         self.starts.fetch_add(1, Relaxed);
     }
 
@@ -57,7 +64,7 @@ impl Program for Trusted {
     }
 }
 
-fn engine() -> Engine {
+fn engine(kernel: Kernel) -> Engine {
     let platform = SimulatedPlatform::new(simulation_development_key(), [0; 32]);
-    Engine::new(Box::new(platform), Kernel::PORTABLE)
+    Engine::new(Box::new(platform), kernel)
 }

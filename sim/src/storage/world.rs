@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_attestation::Policy as EvidencePolicy;
-use sc_backend::{Expected, Faults, LocationId, Memory};
+use sc_backend::{Description, Expected, Faults, LocationId, Memory};
 use sc_client::kv::{Credentials, KvClient, LinkReply, OwnerAgent, Roots, StoreLink};
 use sc_crypto::{Entropy, OwnerSecret, Secret};
 use sc_enclave::Program as _;
+use sc_erasure::Kernel;
 use sc_launcher::{Caller, Platform};
 use sc_metadata::{Catalog, Location, LocationState};
 use sc_proto::coder::{self, call::Call, reply::Reply};
@@ -28,6 +29,10 @@ use super::trusted::Trusted;
 pub struct WorldSettings {
     /// How many locations there are, in three regions and with two providers.
     pub locations: usize,
+    /// What does the arithmetic of codes in the coder; the portable one, unless speed is measured.
+    pub kernel: Kernel,
+    /// Whether locations can recode what they hold.
+    pub computing: bool,
     /// The store's numbers.
     pub store: StoreSettings,
     /// The file of the catalogue; none: in memory.
@@ -38,6 +43,8 @@ impl Default for WorldSettings {
     fn default() -> Self {
         Self {
             locations: 6,
+            kernel: Kernel::PORTABLE,
+            computing: true,
             store: StoreSettings {
                 location_patience: Duration::from_millis(500),
                 straggler_patience: Duration::from_millis(100),
@@ -59,8 +66,12 @@ pub struct Site {
 }
 
 impl Site {
-    fn new(number: usize) -> Self {
-        let memory = Memory::new(LocationId((number as u128).to_be_bytes()));
+    fn new(number: usize, computes: bool) -> Self {
+        let memory = Memory::posing_as(Description {
+            id: LocationId((number as u128).to_be_bytes()),
+            durable: false,
+            computes,
+        });
         Self {
             name: format!("site{number}"),
             faults: memory.faults(),
@@ -176,8 +187,9 @@ impl World {
             None => Catalog::sqlite_in_memory(),
         };
         let catalog = catalog.expect("the database opens");
-        let trusted = Arc::new(Trusted::default());
-        let sites: Vec<Site> = (0..settings.locations).map(Site::new).collect();
+        let trusted = Arc::new(Trusted::new(settings.kernel));
+        let sites = (0..settings.locations).map(|number| Site::new(number, settings.computing));
+        let sites: Vec<Site> = sites.collect();
         let clock = Arc::clone(&now_ms);
         let (store, chores) = store_of(&catalog, &trusted, &sites, clock, settings.store.clone());
         for (number, site) in sites.iter().enumerate() {

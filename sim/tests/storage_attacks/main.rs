@@ -9,6 +9,7 @@ mod commits;
 mod door;
 mod fragments;
 mod moves;
+mod recodings;
 mod repairs;
 mod replies;
 mod requests;

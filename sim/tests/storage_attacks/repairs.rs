@@ -59,6 +59,7 @@ impl Stored {
             record: self.record.clone(),
             fragments: each.collect(),
             missing: missing.iter().copied().map(number).collect(),
+            others: Vec::new(),
             headers: false,
         };
         let bulk: Vec<&[u8]> = of.iter().map(|&index| &self.fragments[index][..]).collect();
@@ -67,7 +68,11 @@ impl Stored {
 }
 
 /// Hands a call in; what was made, or the indexes that are bad.
-fn repair(world: &World, call: coder::RepairSegment, bulk: &[u8]) -> Result<Bytes, Vec<u32>> {
+pub(crate) fn repair(
+    world: &World,
+    call: coder::RepairSegment,
+    bulk: &[u8],
+) -> Result<Bytes, Vec<u32>> {
     match world.door(Call::RepairSegment(call), bulk) {
         (Reply::SegmentRepaired(repaired), made) if repaired.bad.is_empty() => Ok(made),
         (Reply::SegmentRepaired(repaired), made) => {
@@ -79,12 +84,14 @@ fn repair(world: &World, call: coder::RepairSegment, bulk: &[u8]) -> Result<Byte
 }
 
 /// A code's number, k, n and sub-packets.
-const CODES: [(u32, u32, u32, u32); 5] = [
+const CODES: [(u32, u32, u32, u32); 7] = [
     (1, 1, 3, 1),
     (2, 4, 6, 1),
     (2, 1, 4, 1),
     (3, 4, 6, 3),
     (4, 4, 6, 3),
+    (3, 4, 6, 1),
+    (4, 4, 5, 2),
 ];
 
 #[tokio::test]

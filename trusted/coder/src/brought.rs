@@ -82,20 +82,48 @@ impl<'b> Brought<'b> {
         Decoder::new(code, &available.collect::<Vec<_>>())
     }
 
+    /// The tags of the first k, as [`Self::decoder`] takes them: pieces of a block whose packets are tags.
+    pub(crate) fn tags(&self) -> Vec<&[u8]> {
+        let good = self.good.iter().take(self.needed());
+        good.map(|it| &*it.header.tags).collect()
+    }
+
+    /// How many rebuild.
+    fn needed(&self) -> usize {
+        let first = self.good.first();
+        first.map_or(0, |it| usize::from(it.header.redundancy.data()))
+    }
+
     /// The pieces of one block, which begin at `at` of each fragment's; of the first k, as [`Self::decoder`] takes them.
     pub(crate) fn pieces(&self, at: usize, piece_bytes: usize) -> Vec<&[u8]> {
-        let needed = self
-            .good
-            .first()
-            .map_or(0, |it| it.header.redundancy.data());
-        let good = self.good.iter().take(usize::from(needed));
+        let good = self.good.iter().take(self.needed());
         good.map(|it| &it.pieces[at..at + piece_bytes]).collect()
     }
 }
 
 impl Expected<'_> {
-    /// The fragment, if its header is this segment's and its pieces are what the header says.
-    fn verify<'p>(&self, encoded: &[u8], pieces: &'p [u8]) -> Option<Piece<'p>> {
+    /// Headers of fragments that there are, ascending by index, and the indexes of those that are not this segment's.
+    pub(crate) fn headers(
+        &self,
+        held: &[coder::HeldHeader],
+    ) -> Result<(Vec<FragmentHeader>, Vec<u32>), Refused> {
+        let total = self.shape.redundancy().total();
+        let is_ascending = held.is_sorted_by(|one, next| one.index < next.index);
+        if !is_ascending || held.last().is_some_and(|it| it.index >= u32::from(total)) {
+            return Err(Refused::MALFORMED);
+        }
+        let (mut good, mut bad) = (Vec::with_capacity(held.len()), Vec::new());
+        for held in held {
+            match self.header(&held.header) {
+                Some(header) if u32::from(header.index) == held.index => good.push(header),
+                _ => bad.push(held.index),
+            }
+        }
+        Ok((good, bad))
+    }
+
+    /// The header, if a coder of the tenant has made it for this segment.
+    fn header(&self, encoded: &[u8]) -> Option<FragmentHeader> {
         let (header, length) = FragmentHeader::parse(encoded).ok()?;
         if length != encoded.len() || verify_header(self.mac_key, encoded).is_err() {
             return None;
@@ -104,9 +132,12 @@ impl Expected<'_> {
             && header.version == *self.version
             && header.redundancy == self.record.redundancy
             && header.blocks == self.shape.block_count();
-        if !is_ours {
-            return None;
-        }
+        is_ours.then_some(header)
+    }
+
+    /// The fragment, if its header is this segment's and its pieces are what the header says.
+    fn verify<'p>(&self, encoded: &[u8], pieces: &'p [u8]) -> Option<Piece<'p>> {
+        let header = self.header(encoded)?;
         let mut rest = pieces;
         for block in self.blocks.clone() {
             let (piece, behind) = rest.split_at_checked(self.shape.piece_of(block))?;

@@ -15,6 +15,7 @@ use crate::manifest::{BODY, Body, open_head, seal_head};
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::segment::{Codes, Fragments, redundancy};
+use crate::tags::Tagger;
 use crate::tenant::Tenant;
 
 /// Verifies the fragments that the host has brought, and codes what they hold by another code; the reply's bulk takes the place of
@@ -65,9 +66,10 @@ pub(crate) fn convert(
         shape,
         mac_key: mac_key.duplicate(),
     };
-    let mut at = 0;
+    let tagger = Tagger::new(&secret, &record.segment, shape, codes.kernel());
+    let (code, mut at) = (codes.prepare(redundancy), 0);
     // Ciphertext: it is not wiped.
-    let made = fragments.make(&codes.prepare(redundancy), bulk, |block, sealed| {
+    let made = fragments.make(&code, tagger.as_ref(), bulk, |block, sealed| {
         let piece_bytes = before.piece_of(block);
         sealed.resize(before.sealed_of(block), 0);
         decoder.decode(&brought.pieces(at, piece_bytes), sealed);

@@ -15,12 +15,13 @@ use sc_proto::storage::operation::Operation as Kind;
 
 use crate::datastore::Datastore;
 use crate::message::{join, split};
+use crate::plan::Plans;
 use crate::refused::{Refused, array};
 use crate::request::{Request, named_tenant};
 use crate::roots::CoderRoots;
 use crate::segment::Codes;
 use crate::tenant::Tenant;
-use crate::{convert, manifest, object, repair, segment, vault};
+use crate::{combine, convert, manifest, object, plan, repair, segment, vault};
 
 /// Tenants that one program serves at once.
 pub const TENANTS_MAX: usize = 1024;
@@ -35,6 +36,7 @@ pub struct Engine {
     attester: Box<dyn Attester>,
     provisioner: Provisioner,
     codes: Codes,
+    plans: Plans,
     tenants: RwLock<BTreeMap<[u8; 32], Arc<Tenant>>>,
     /// Memory of replies that the host has: ciphertext, and no secret.
     spare: Mutex<Vec<Vec<u8>>>,
@@ -48,6 +50,7 @@ impl Engine {
             attester,
             provisioner: Provisioner::new(Purpose::Coder),
             codes: Codes::new(kernel),
+            plans: Plans::default(),
             tenants: RwLock::default(),
             spare: Mutex::default(),
         }
@@ -132,6 +135,19 @@ impl Engine {
             Call::MoveManifest(call) => {
                 let tenant = self.tenant(&call.tenant)?;
                 convert::move_manifest(&tenant, &call, entropy).map(Reply::ManifestMoved)
+            }
+            Call::PlanRepair(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                plan::plan(&tenant, &call, &self.plans).map(Reply::RepairPlanned)
+            }
+            Call::CombinePackets(coder::CombinePackets { plan: Some(call) }) => {
+                let tenant = self.tenant(&call.tenant)?;
+                if data.len() >= SPARE_BYTES.start {
+                    *bulk = self.spare();
+                    bulk.clear();
+                }
+                combine::combine(&tenant, &call, data, (&self.codes, &self.plans), bulk)
+                    .map(Reply::PacketsCombined)
             }
             other => self.small(other, entropy),
         }

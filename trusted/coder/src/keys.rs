@@ -64,3 +64,14 @@ pub(crate) fn segment(version: &Secret, segment: &[u8; 32], code: &[u8; 4]) -> A
 pub(crate) fn fragments(version: &Secret, segment: &[u8; 32]) -> Secret {
     derive(version, "storage fragments", &[segment])
 }
+
+/// The cells that packets of one segment under one code are hashed with: its stream is used once, and seals nothing.
+pub(crate) fn packet_hash(version: &Secret, segment: &[u8; 32], code: &[u8; 4]) -> AeadKey {
+    AeadKey::new(&derive(version, "storage packet hash", &[segment, code]))
+}
+
+/// The masks of the tags of one segment's packets under one code, whose packets no other code has: a stream for each block, which seals
+/// nothing.
+pub(crate) fn packet_masks(version: &Secret, segment: &[u8; 32], code: &[u8; 4]) -> AeadKey {
+    AeadKey::new(&derive(version, "storage packet masks", &[segment, code]))
+}

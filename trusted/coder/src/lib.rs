@@ -6,6 +6,7 @@
 
 mod brought;
 mod certificate;
+mod combine;
 mod convert;
 mod datastore;
 mod engine;
@@ -13,6 +14,7 @@ mod keys;
 mod manifest;
 mod message;
 mod object;
+mod plan;
 mod record;
 mod refused;
 mod repair;
@@ -20,6 +22,7 @@ mod request;
 mod roots;
 mod segment;
 mod session;
+mod tags;
 mod tenant;
 mod vault;
 

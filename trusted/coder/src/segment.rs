@@ -20,6 +20,7 @@ use crate::message::HEAD_ROOM;
 use crate::record::Record;
 use crate::refused::{Refused, array};
 use crate::request::{Request, target};
+use crate::tags::{self, Tagger};
 use crate::tenant::Tenant;
 
 /// Fragments of one segment together, in bytes: what a reply at the door can carry.
@@ -39,6 +40,10 @@ impl Codes {
             kernel,
             prepared: Mutex::default(),
         }
+    }
+
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.kernel
     }
 
     pub(crate) fn prepare(&self, redundancy: Redundancy) -> Arc<Code> {
@@ -113,10 +118,11 @@ pub(crate) fn seal(
     };
     let code = codes.prepare(redundancy);
     let key = AeadKey::new(&segment_key);
+    let tagger = Tagger::new(&secret, &segment, shape, codes.kernel());
     // The first block is the longest. Room is overwritten when it goes, used or not: no more than is needed.
     let mut plain = Plaintext::new(Vec::with_capacity(shape.sealed_of(0) - TAG_BYTES));
     let mut from = 0;
-    let made = fragments.make(&code, bulk, |block, sealed| {
+    let made = fragments.make(&code, tagger.as_ref(), bulk, |block, sealed| {
         let travelling = &blocks[from..from + shape.sealed_of(block)];
         from += travelling.len();
         let number = u32::try_from(block).expect("a segment has few blocks");
@@ -163,10 +169,12 @@ pub(crate) struct Fragments {
 }
 
 impl Fragments {
-    /// Codes the blocks, piece by piece into the places where the pieces stay: `next` gives each one, sealed at rest, in order.
+    /// Codes the blocks, piece by piece into the places where the pieces stay: `next` gives each one, sealed at rest, in order. Where their
+    /// packets are recoded, `tagger` tags them.
     pub(crate) fn make(
         &self,
         code: &Code,
+        tagger: Option<&Tagger>,
         bulk: &mut Vec<u8>,
         mut next: impl FnMut(usize, &mut Vec<u8>) -> Result<(), Refused>,
     ) -> Result<Made, Refused> {
@@ -191,9 +199,13 @@ impl Fragments {
         bulk.resize(bytes, 0);
 
         let mut sealed = Vec::with_capacity(shape.sealed_of(0));
+        let mut tags = Tagger::room(shape);
         let mut at = 0;
         for block in 0..shape.blocks() {
             next(block, &mut sealed)?;
+            if let Some(tagger) = tagger {
+                tagger.tag(block, &sealed, &mut tags);
+            }
             let piece_bytes = shape.piece_of(block);
             let mut pieces: Vec<&mut [u8]> = bulk[front..]
                 .chunks_exact_mut(gap + body_bytes)
@@ -209,6 +221,11 @@ impl Fragments {
                 header.hashes.push(hashes[if copies { 0 } else { index }]);
             }
             at += piece_bytes;
+        }
+        if tagger.is_some() {
+            for (header, tags) in headers.iter_mut().zip(tags::of_fragments(code, &tags)) {
+                header.tags = tags;
+            }
         }
         for (index, header) in headers.iter_mut().enumerate() {
             let start = index
@@ -227,7 +244,7 @@ impl Fragments {
         })
     }
 
-    /// The header of a fragment, without hashes and MAC.
+    /// The header of a fragment as the code makes it, without tags, hashes and MAC.
     pub(crate) fn header(&self, code: &Code, index: u8) -> FragmentHeader {
         let last = self.shape.blocks() - 1;
         let sealed_of = |block| {
@@ -242,6 +259,7 @@ impl Fragments {
             segment: self.segment,
             version: self.version,
             coefficients: code.coefficients(index),
+            tags: Vec::new(),
             hashes: Vec::with_capacity(last + 1),
             mac: [0; 32],
         }

@@ -6,6 +6,7 @@
 use core::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, UnboundKey};
+use zeroize::Zeroizing;
 
 use crate::secret::SECRET_BYTES;
 use crate::{NotAuthentic, Secret};
@@ -81,6 +82,18 @@ impl AeadKey {
         self.0
             .seal_in_place_append_tag(nonce.assume_unique(), Aad::from(aad), message)
             .expect(SEAL_CANNOT_FAIL);
+    }
+
+    /// `count` bytes that look drawn and follow from key and nonce: the stream that AES-CTR encrypts with.
+    ///
+    /// The nonce must be new for this key, which must seal nothing besides.
+    #[must_use]
+    pub fn stream(&self, nonce: Nonce, count: usize) -> Zeroizing<Vec<u8>> {
+        let mut stream = Zeroizing::new(Vec::with_capacity(count + TAG_BYTES));
+        stream.resize(count, 0);
+        self.seal_in_place(nonce, &[], &mut stream);
+        stream.truncate(count);
+        stream
     }
 
     fn seal_to(&self, nonce: Nonce, aad: &[u8], plaintext: &[u8], out: &mut [u8]) {

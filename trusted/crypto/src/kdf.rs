@@ -48,6 +48,12 @@ pub fn verify_mac(secret: &Secret, message: &[u8], tag: &[u8]) -> Result<(), Not
     verify_slices_are_equal(&mac(secret, message), tag).map_err(|_| NotAuthentic)
 }
 
+/// Whether two tags are the same, in time that does not depend on where they differ.
+#[must_use]
+pub fn same_tag(one: &[u8], other: &[u8]) -> bool {
+    verify_slices_are_equal(one, other).is_ok()
+}
+
 fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(&hmac::Key::new(HMAC_SHA256, key), message);
     tag.as_ref()
@@ -136,6 +142,14 @@ mod tests {
         assert_ne!(derived, derive(&secret, "labels", &[b"a", b"b"]));
         assert_ne!(derived, derive(&secret, "label", &[b"ab"]));
         assert_ne!(derived, derive(&secret, "label", &[b"a", b"b", b""]));
+    }
+
+    #[test]
+    fn tags_are_the_same_if_all_their_bytes_are() {
+        assert!(same_tag(b"0123", b"0123"));
+        assert!(same_tag(b"", b""));
+        assert!(!same_tag(b"0123", b"0122"));
+        assert!(!same_tag(b"0123", b"012"));
     }
 
     #[test]

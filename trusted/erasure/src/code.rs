@@ -128,6 +128,31 @@ impl Code {
         cut.combine(coefficients, block, &mut units.collect::<Vec<_>>());
     }
 
+    /// Writes the piece of `block` for a fragment with other `coefficients` than this code's own.
+    ///
+    /// # Panics
+    /// If these are not as many as a fragment has, or the piece has not the length of
+    /// [`Redundancy::piece_bytes`].
+    pub fn encode_by(&self, coefficients: &[u8], block: &[u8], piece: &mut [u8]) {
+        assert_eq!(
+            coefficients.len(),
+            self.redundancy.coefficient_bytes(),
+            "as many as a fragment has"
+        );
+        self.check(block, &[&mut *piece], 1);
+        if block.is_empty() {
+            return;
+        }
+        let (packets, packet_bytes) = (
+            self.redundancy.packets(),
+            self.redundancy.packet_bytes(block.len()),
+        );
+        let rows = Matrix::new(packets, coefficients.to_vec());
+        let mut outputs: Vec<&mut [u8]> = piece.chunks_mut(packet_bytes).collect();
+        let cut = Cut::new(block.len(), packets, packet_bytes);
+        cut.combine(&Coefficients::new(self.kernel, &rows), block, &mut outputs);
+    }
+
     fn check(&self, block: &[u8], pieces: &[&mut [u8]], count: usize) {
         let piece_bytes = self.redundancy.piece_bytes(block.len());
         assert_eq!(pieces.len(), count, "a piece for each fragment");

@@ -66,34 +66,60 @@ pub(crate) const fn power(exponent: u8) -> u8 {
 }
 
 /// The products of `a` with each low half of a byte, then those with each high half.
+///
+/// Takes the same time and touches the same memory whatever `a` is: it may be secret.
 pub(crate) const fn halves(a: u8) -> [u8; 32] {
+    let bits = bits(a);
     let mut halves = [0; 32];
-    let mut half = 0;
-    while half < 16 {
-        halves[half] = product(a, half as u8);
-        halves[16 + half] = product(a, (half as u8) << 4);
-        half += 1;
+    let mut bit = 0;
+    while bit < 4 {
+        let mut half = 0;
+        while half < 16 {
+            if half >> bit & 1 == 1 {
+                halves[half] ^= bits[bit];
+                halves[16 + half] ^= bits[4 + bit];
+            }
+            half += 1;
+        }
+        bit += 1;
     }
     halves
 }
 
 /// The products of `a` with each power of x below 8, that is, with each bit of a byte.
+///
+/// Takes the same time and touches the same memory whatever `a` is: it may be secret.
 pub(crate) const fn bits(a: u8) -> [u8; 8] {
-    let mut bits = [0; 8];
-    let mut bit = 0;
+    let mut bits = [a; 8];
+    let mut bit = 1;
     while bit < 8 {
-        bits[bit] = product(a, 1 << bit);
+        let before = bits[bit - 1];
+        let carry = 0_u8.wrapping_sub(before >> 7);
+        bits[bit] = before << 1 ^ carry & POLYNOMIAL as u8;
         bit += 1;
     }
     bits
 }
 
-/// Adds the products of `a` with `row` to `sums`, element by element.
+/// What [`halves`] gives for each element.
+static HALVES: [[u8; 32]; 256] = all_halves();
+
+const fn all_halves() -> [[u8; 32]; 256] {
+    let mut all = [[0; 32]; 256];
+    let mut a = 0;
+    while a < 256 {
+        all[a] = halves(a as u8);
+        a += 1;
+    }
+    all
+}
+
+/// Adds the products of `a` with `row` to `sums`, element by element. None of them may be secret.
 pub(crate) fn add_products(sums: &mut [u8], a: u8, row: &[u8]) {
     if a == 0 {
         return;
     }
-    let halves = halves(a);
+    let halves = &HALVES[usize::from(a)];
     for (sum, element) in sums.iter_mut().zip(row) {
         let (low, high) = (element & 15, element >> 4);
         *sum ^= halves[usize::from(low)] ^ halves[16 + usize::from(high)];

@@ -6,8 +6,8 @@
 //!
 //! Bytes, numbers little-endian: 0 [`MAGIC`]; 8 code, 9 k, 10 n, 11 sub-packets, 12 index, 13 zero;
 //! 14 blocks (2); 16 bytes of each block but the last (4); 20 of the last (4); 24 segment (32);
-//! 56 version (16); 72 bytes of coefficients C (2); 74 zero (2); 76 coefficients (C); a hash for each
-//! block (32); MAC (32).
+//! 56 version (16); 72 bytes of coefficients C (2); 74 zero (2); 76 coefficients (C); where packets
+//! can be recoded, for each packet a tag for each block (16); a hash for each block (32); MAC (32).
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -50,6 +50,9 @@ pub struct FragmentHeader {
     pub version: [u8; 16],
     /// For each packet of a piece its coefficients; empty without network coding.
     pub coefficients: Vec<u8>,
+    /// For each packet of a piece a tag for each block, where packets can be recoded; otherwise empty.
+    /// Made and compared by whoever holds the key, and combined as the packets are.
+    pub tags: Vec<u8>,
     /// The hash of each block's piece.
     pub hashes: Vec<[u8; HASH_BYTES]>,
     /// The MAC of [`Self::mac_input`], made and compared by whoever holds the key.
@@ -101,6 +104,14 @@ pub enum FragmentError {
         /// How many there should be.
         needed: usize,
     },
+    /// The tags are not as many as the packets; never said of bytes.
+    #[error("{found} bytes of tags instead of {needed}")]
+    Tags {
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        needed: usize,
+    },
     /// The hashes are not as many as the blocks; never said of bytes.
     #[error("{found} hashes of {needed} blocks")]
     Hashes {
@@ -126,7 +137,10 @@ impl FragmentHeader {
     /// Bytes of the header of a fragment of so many blocks.
     #[must_use]
     pub fn header_bytes(redundancy: Redundancy, blocks: u16) -> usize {
-        FIXED_BYTES + redundancy.coefficient_bytes() + HASH_BYTES * (usize::from(blocks) + 1)
+        FIXED_BYTES
+            + redundancy.coefficient_bytes()
+            + redundancy.tag_bytes(blocks)
+            + HASH_BYTES * (usize::from(blocks) + 1)
     }
 
     /// Appends the header, with its MAC, to `out`.
@@ -171,6 +185,7 @@ impl FragmentHeader {
         out.extend_from_slice(&coefficients.to_le_bytes());
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(&self.coefficients);
+        out.extend_from_slice(&self.tags);
         out.extend_from_slice(self.hashes.as_flattened());
     }
 
@@ -198,6 +213,7 @@ impl FragmentHeader {
         check_coefficients(redundancy, coefficient_bytes)?;
         check_blocks(blocks, block_bytes, last_block_bytes)?;
         let coefficients = reader.take(coefficient_bytes)?.to_vec();
+        let tags = reader.take(redundancy.tag_bytes(blocks))?.to_vec();
         let (hashes, _) = reader.take(HASH_BYTES * usize::from(blocks))?.as_chunks();
         let header = Self {
             redundancy,
@@ -208,6 +224,7 @@ impl FragmentHeader {
             segment,
             version,
             coefficients,
+            tags,
             hashes: hashes.to_vec(),
             mac: reader.array()?,
         };
@@ -222,6 +239,10 @@ impl FragmentHeader {
         check_index(self.redundancy, self.index)?;
         check_coefficients(self.redundancy, self.coefficients.len())?;
         check_blocks(self.blocks, self.block_bytes, self.last_block_bytes)?;
+        let (found, needed) = (self.tags.len(), self.redundancy.tag_bytes(self.blocks));
+        if found != needed {
+            return Err(FragmentError::Tags { found, needed });
+        }
         let (found, needed) = (self.hashes.len(), usize::from(self.blocks));
         if found != needed {
             return Err(FragmentError::Hashes { found, needed });

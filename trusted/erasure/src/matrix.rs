@@ -6,6 +6,9 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
+
+use zeroize::Zeroize as _;
 
 use crate::field;
 
@@ -65,6 +68,20 @@ impl Matrix {
         })
     }
 
+    /// A Cauchy matrix: every square part of it is invertible.
+    ///
+    /// # Panics
+    /// If there are no rows or columns, or more than 256 together.
+    pub(crate) fn cauchy(rows: usize, columns: usize) -> Self {
+        assert!(
+            rows + columns <= 256,
+            "rows and columns have distinct bytes"
+        );
+        Self::from_fn(rows, columns, |row, column| {
+            field::inverse((row ^ (rows + column)) as u8)
+        })
+    }
+
     /// The matrix whose row i holds the powers of the i-th power of the generator.
     ///
     /// Any `columns` of its rows are independent.
@@ -105,6 +122,11 @@ impl Matrix {
         &self.cells
     }
 
+    /// Overwrites all cells with zeros: for those that are secret.
+    pub(crate) fn wipe(&mut self) {
+        self.cells.as_mut_slice().zeroize();
+    }
+
     /// The only column in which `row` is not 0, if it is 1 there.
     pub(crate) fn unit(&self, row: usize) -> Option<usize> {
         let mut others = self.row(row).iter().enumerate();
@@ -125,20 +147,65 @@ impl Matrix {
         Self::new(self.columns, cells)
     }
 
+    /// The matrix of these columns.
+    ///
+    /// # Panics
+    /// If there are none, or it has fewer.
+    pub(crate) fn columns_of(&self, columns: Range<usize>) -> Self {
+        let start = columns.start;
+        Self::from_fn(self.rows(), columns.len(), |row, column| {
+            self.row(row)[start + column]
+        })
+    }
+
+    /// The matrix without these columns.
+    ///
+    /// # Panics
+    /// If no others are left.
+    pub(crate) fn without_columns(&self, columns: &[usize]) -> Self {
+        let kept: Vec<usize> = (0..self.columns)
+            .filter(|it| !columns.contains(it))
+            .collect();
+        Self::from_fn(self.rows(), kept.len(), |row, column| {
+            self.row(row)[kept[column]]
+        })
+    }
+
+    /// Makes `column` 0 in all rows from `from` on, by adding multiples of `line`, which is 1 there.
+    pub(crate) fn clear(&mut self, column: usize, line: &[u8], from: usize) {
+        for row in self.cells.chunks_mut(self.columns).skip(from) {
+            let factor = row[column];
+            field::add_products(row, factor, line);
+        }
+    }
+
     /// The product with `right`.
     ///
     /// # Panics
     /// If `right` does not have as many rows as this has columns.
     #[must_use]
     pub fn multiply(&self, right: &Self) -> Self {
-        assert_eq!(self.columns, right.rows(), "sizes of the factors");
-        let mut cells = vec![0; self.rows() * right.columns];
-        for (row, sums) in cells.chunks_mut(right.columns).enumerate() {
-            for (at, cell) in self.row(row).iter().enumerate() {
+        let mut sum = Self::new(right.columns, vec![0; self.rows() * right.columns]);
+        sum.add_product(self, right);
+        sum
+    }
+
+    /// Adds the product of `left` and `right`, without making it first.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    pub(crate) fn add_product(&mut self, left: &Self, right: &Self) {
+        assert!(
+            left.rows() == self.rows()
+                && left.columns == right.rows()
+                && right.columns == self.columns,
+            "sizes of the factors and the sum"
+        );
+        for (row, sums) in self.cells.chunks_mut(right.columns).enumerate() {
+            for (at, cell) in left.row(row).iter().enumerate() {
                 field::add_products(sums, *cell, right.row(at));
             }
         }
-        Self::new(right.columns, cells)
     }
 
     /// The matrix in which each cell stands for `times` rows and columns: the cell on their diagonal, 0
@@ -171,6 +238,23 @@ impl Matrix {
         Some(Self::from_fn(size, size, |row, column| {
             beside.row(row)[size + column]
         }))
+    }
+
+    /// Whether [`Self::invert`] gives something, of a square matrix.
+    pub(crate) fn is_invertible(mut self) -> bool {
+        for column in 0..self.columns {
+            let Some(pivot) = (column..self.columns).find(|&row| self.row(row)[column] != 0) else {
+                return false;
+            };
+            self.swap_rows(pivot, column);
+            let scale = field::inverse(self.row(column)[column]);
+            let mut line = self.row(column).to_vec();
+            for cell in &mut line {
+                *cell = field::product(*cell, scale);
+            }
+            self.clear(column, &line, column + 1);
+        }
+        true
     }
 
     /// How many of its rows are independent.

@@ -7,6 +7,8 @@ use core::ops::Range;
 
 use thiserror::Error;
 
+use crate::linear_hash::TAG_BYTES;
+
 /// Sub-packets of a piece, at most.
 pub const SUBPACKETS_MAX: u8 = 16;
 
@@ -15,6 +17,10 @@ pub const SUBSETS_MAX: u64 = 10_000;
 
 /// Source packets of a block, at most: the elements of the field other than 0.
 const PACKETS_MAX: usize = 255;
+
+/// Sets of k - 1 fragments beside a lost one, at most, where it is made of recoded packets: each set is
+/// a condition on what is drawn, and beyond this many no draw meets all.
+const CONDITIONS_MAX: u64 = 4000;
 
 /// Which code, of how many fragments, of which any k are enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +51,24 @@ pub enum Redundancy {
         /// Whether every fragment is coded; otherwise the first hold the block in parts.
         dense: bool,
     },
+}
+
+/// What is asked of others to make a lost fragment anew of recoded packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recoding {
+    /// How many other fragments help: d, more than k.
+    pub helpers: u8,
+    /// How many packets of each block each of them sends.
+    pub packets: u8,
+}
+
+impl Recoding {
+    /// Packets of a block that are sent in all.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        usize::from(self.helpers) * usize::from(self.packets)
+    }
 }
 
 /// Why there is no such redundancy. A mistake of whoever wrote the policy or the bytes.
@@ -259,6 +283,43 @@ impl Redundancy {
         start..block_bytes.min(start + piece_bytes)
     }
 
+    /// How a lost fragment is made of less than k whole ones, with the least that helpers have to send;
+    /// `None` where nothing is saved so.
+    ///
+    /// Each helper sends as many packets as make up the new fragment with those of the other helpers
+    /// that are not among any k - 1 fragments: the cut-set bound of Dimakis et al.
+    #[must_use]
+    pub fn recoding(self) -> Option<Recoding> {
+        let Self::Rlnc {
+            data,
+            total,
+            subpackets,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        if subsets(total - 1, data - 1) > CONDITIONS_MAX {
+            return None;
+        }
+        let ways = (data + 1..total).map(|helpers| Recoding {
+            helpers,
+            packets: subpackets.div_ceil(helpers - data + 1),
+        });
+        let least = ways.min_by_key(Recoding::sent)?;
+        // All of them and the rows of the new fragment have distinct bytes.
+        let fits = least.sent() + usize::from(subpackets) <= 256;
+        (least.sent() < self.packets() && fits).then_some(least)
+    }
+
+    /// Bytes of the tags that a fragment of so many blocks carries: one for each of its packets where
+    /// they can be recoded, otherwise none.
+    #[must_use]
+    pub fn tag_bytes(self, blocks: u16) -> usize {
+        let packets = usize::from(self.subpackets()) * usize::from(blocks);
+        self.recoding().map_or(0, |_| packets * TAG_BYTES)
+    }
+
     /// Bytes of the coefficients that a fragment carries: for each of its packets one for each source
     /// packet with network coding, otherwise none.
     #[must_use]
@@ -358,6 +419,29 @@ mod tests {
         ] {
             assert!(Redundancy::from_parts(code, data, total, subpackets).is_err());
         }
+    }
+
+    #[test]
+    fn helpers_send_as_little_as_the_bound_allows_or_none_are_asked() {
+        let sent = |data, total, subpackets| {
+            let redundancy = Redundancy::rlnc(data, total, subpackets, false).unwrap();
+            let recoding = redundancy.recoding();
+            recoding.map(|it| (it.helpers, it.packets, it.sent(), redundancy.packets()))
+        };
+
+        assert_eq!(sent(4, 6, 2), Some((5, 1, 5, 8)));
+        assert_eq!(sent(4, 6, 3), Some((5, 2, 10, 12)));
+        assert_eq!(sent(10, 14, 4), Some((13, 1, 13, 40)));
+        assert_eq!(sent(1, 3, 2), None, "a copy has it all");
+        assert_eq!(sent(4, 6, 1), None);
+        assert_eq!(sent(4, 5, 4), None);
+        assert_eq!(sent(4, 4, 2), None);
+        assert_eq!(sent(10, 16, 6), None, "5005 conditions");
+        for redundancy in [Redundancy::replication(3), Redundancy::reed_solomon(4, 2)] {
+            assert_eq!(redundancy.unwrap().recoding(), None);
+            assert_eq!(redundancy.unwrap().tag_bytes(8), 0);
+        }
+        assert_eq!(Redundancy::rlnc(4, 6, 2, true).unwrap().tag_bytes(8), 256);
     }
 
     #[test]

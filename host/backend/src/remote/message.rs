@@ -13,6 +13,7 @@ use sc_proto::backend::problem::Kind;
 use sc_proto::backend::{reply, request};
 use sc_transport::{Frame, RPC_HEAD_MAX};
 
+use crate::recoding::SCALARS_MAX;
 use crate::{BackendError, Description, FragmentName, Listed, LocationId, NAME_BYTES_MAX, Usage};
 
 /// Most bytes that one entry of a page takes: its tag and length, name and length of the fragment with their tags.
@@ -46,6 +47,8 @@ pub(super) enum Request {
     },
     Usage,
     Describe,
+    /// The scalars are at most [`SCALARS_MAX`].
+    Recode(FragmentName, Bytes),
 }
 
 /// What comes back.
@@ -59,6 +62,8 @@ pub(super) enum Answer {
     Page(Vec<Listed>),
     Usage(Usage),
     Description(Description),
+    /// Tags, then packets.
+    Recoded(Bytes),
 }
 
 /// Why a frame is no message: whoever sent it breaks the rules, or speaks another version.
@@ -76,6 +81,8 @@ pub(super) enum Malformed {
     Attachments(usize),
     #[error("a page that is too long or not in order")]
     Page,
+    #[error("a message with more scalars than a fragment has")]
+    Scalars,
 }
 
 impl TryFrom<Frame> for Call {
@@ -114,6 +121,12 @@ impl Request {
             }
             request::Request::Usage(_) => Ok(Self::Usage),
             request::Request::Describe(_) => Ok(Self::Describe),
+            request::Request::Recode(recode) if recode.scalars.len() > SCALARS_MAX => {
+                Err(Malformed::Scalars)
+            }
+            request::Request::Recode(recode) => {
+                Ok(Self::Recode(name(&recode.name)?, recode.scalars))
+            }
         }
     }
 }
@@ -139,6 +152,10 @@ impl From<Call> for Frame {
             }),
             Request::Usage => request::Request::Usage(wire::GetUsage {}),
             Request::Describe => request::Request::Describe(wire::Describe {}),
+            Request::Recode(name, scalars) => {
+                let name = text(name);
+                request::Request::Recode(wire::Recode { name, scalars })
+            }
         };
         let call = wire::Request {
             location: location.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it.0)),
@@ -155,14 +172,16 @@ impl TryFrom<Frame> for Answer {
         let Frame { head, attachments } = frame;
         let reply = wire::Reply::decode(head).map_err(|_| Malformed::Head)?;
         let reply = reply.reply.ok_or(Malformed::Kind)?;
-        if let reply::Reply::Body(_) = reply {
-            return Ok(Self::Body(only(attachments)?));
+        match reply {
+            reply::Reply::Body(_) => return Ok(Self::Body(only(attachments)?)),
+            reply::Reply::Recoded(_) => return Ok(Self::Recoded(only(attachments)?)),
+            _ => {}
         }
         none(&attachments)?;
         match reply {
             reply::Reply::Problem(problem) => Ok(Self::Problem(parse_problem(problem)?)),
             reply::Reply::Stored(_) => Ok(Self::Stored),
-            reply::Reply::Body(_) => Err(Malformed::Kind),
+            reply::Reply::Body(_) | reply::Reply::Recoded(_) => Err(Malformed::Kind),
             reply::Reply::Deleted(deleted) => Ok(Self::Deleted(deleted.existed)),
             reply::Reply::Page(page) => Ok(Self::Page(listed(&page)?)),
             reply::Reply::Usage(usage) => Ok(Self::Usage(Usage {
@@ -208,6 +227,10 @@ impl From<Answer> for Frame {
                 computes: description.computes,
                 id: Bytes::copy_from_slice(&description.id.0),
             }),
+            Answer::Recoded(packets) => {
+                body = Some(packets);
+                reply::Reply::Recoded(wire::Recoded {})
+            }
         };
         let reply = Some(reply);
         framed(wire::Reply { reply }.encode_to_vec(), body)
@@ -226,6 +249,7 @@ fn parse_problem(problem: wire::Problem) -> Result<BackendError, Malformed> {
         Kind::Full => Ok(BackendError::Full(presentable(&message))),
         Kind::Unavailable => Ok(BackendError::Unavailable(presentable(&message))),
         Kind::Corrupt => Ok(BackendError::Corrupt(presentable(&message))),
+        Kind::Unsupported => Ok(BackendError::Unsupported(presentable(&message))),
     }
 }
 
@@ -238,6 +262,7 @@ fn problem_of(error: &BackendError) -> wire::Problem {
         BackendError::Full(why) => (Kind::Full, 0, &why[..]),
         BackendError::Unavailable(why) => (Kind::Unavailable, 0, &why[..]),
         BackendError::Corrupt(why) => (Kind::Corrupt, 0, &why[..]),
+        BackendError::Unsupported(why) => (Kind::Unsupported, 0, &why[..]),
     };
     wire::Problem {
         kind: kind.into(),
@@ -328,6 +353,7 @@ mod tests {
             },
             Request::Usage,
             Request::Describe,
+            Request::Recode(fragment(), Bytes::from_static(b"scalars")),
         ];
         let to = [None, Some(LocationId([7; 16]))];
         let calls = requests.iter().flat_map(|request| {
@@ -346,7 +372,7 @@ mod tests {
         }
     }
 
-    fn errors() -> [BackendError; 7] {
+    fn errors() -> [BackendError; 8] {
         [
             BackendError::NotFound,
             BackendError::Exists,
@@ -355,6 +381,7 @@ mod tests {
             BackendError::Full("full".to_owned()),
             BackendError::Unavailable("away".to_owned()),
             BackendError::Corrupt("rotten".to_owned()),
+            BackendError::Unsupported("no".to_owned()),
         ]
     }
 
@@ -367,6 +394,7 @@ mod tests {
             Answer::Stored,
             Answer::Body(Bytes::from_static(b"body")),
             Answer::Body(Bytes::new()),
+            Answer::Recoded(Bytes::from_static(b"tags and packets")),
             Answer::Deleted(true),
             Answer::Deleted(false),
             Answer::Page(Vec::new()),
@@ -435,6 +463,23 @@ mod tests {
     }
 
     #[test]
+    fn more_scalars_than_a_fragment_has_are_refused() {
+        let recode = wire::Recode {
+            name: "f".to_owned(),
+            scalars: vec![1; SCALARS_MAX + 1].into(),
+        };
+        let request = Some(request::Request::Recode(recode));
+        let call = wire::Request {
+            request,
+            ..wire::Request::default()
+        };
+
+        let frame = Frame::new(call.encode_to_vec());
+
+        assert_eq!(Call::try_from(frame), Err(Malformed::Scalars));
+    }
+
+    #[test]
     fn what_is_no_location_is_refused() {
         for length in [1, 15, 17] {
             let call = wire::Request {
@@ -450,7 +495,7 @@ mod tests {
 
     #[test]
     fn an_error_of_an_unknown_kind_is_refused() {
-        for kind in [0, 8, -1] {
+        for kind in [0, 9, -1] {
             let problem = wire::Problem {
                 kind,
                 ..wire::Problem::default()

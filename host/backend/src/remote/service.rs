@@ -42,8 +42,13 @@ impl BackendService {
         }
         match call.request {
             Request::Put(name, body) => backend.put(&name, body).await.map(|()| Answer::Stored),
-            Request::Get(name) => portable(backend.get(&name).await?),
-            Request::Read(name, range) => portable(backend.read(&name, range).await?),
+            Request::Get(name) => portable(backend.get(&name).await?).map(Answer::Body),
+            Request::Read(name, range) => {
+                portable(backend.read(&name, range).await?).map(Answer::Body)
+            }
+            Request::Recode(name, scalars) => {
+                portable(backend.recode(&name, scalars).await?).map(Answer::Recoded)
+            }
             Request::Delete(name) => backend.delete(&name).await.map(Answer::Deleted),
             Request::List { after, limit } => {
                 let listed = backend.list(after.as_ref(), limit).await;
@@ -68,10 +73,10 @@ impl Handler for BackendService {
 }
 
 /// The body, if a frame carries it: what was not stored by a remote may be longer.
-fn portable(body: Bytes) -> Result<Answer, BackendError> {
+fn portable(body: Bytes) -> Result<Bytes, BackendError> {
     let bytes = body.len() as u64;
     if bytes > REMOTE_BYTES_MAX {
         return Err(BackendError::TooLarge { bytes });
     }
-    Ok(Answer::Body(body))
+    Ok(body)
 }

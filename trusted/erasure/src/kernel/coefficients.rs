@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use zeroize::Zeroize as _;
+
 use super::{
     Kernel,
     pass::{self, Pass},
@@ -39,6 +41,11 @@ impl Coefficients {
             inputs: matrix.columns(),
             tables,
         }
+    }
+
+    /// Overwrites what it was made of: nothing right is made with it afterwards.
+    pub(crate) fn wipe(&mut self) {
+        self.tables.as_mut_slice().zeroize();
     }
 
     /// How many outputs it makes.

@@ -16,7 +16,8 @@ fn header() -> impl Strategy<Value = FragmentHeader> {
         let (index, blocks, block_bytes, last) = numbers;
         let hashes = vec(any::<[u8; 32]>(), usize::from(blocks));
         let coefficients = vec(any::<u8>(), redundancy.coefficient_bytes());
-        (hashes, coefficients).prop_map(move |(hashes, coefficients)| FragmentHeader {
+        let tags = vec(any::<u8>(), redundancy.tag_bytes(blocks));
+        (hashes, coefficients, tags).prop_map(move |(hashes, coefficients, tags)| FragmentHeader {
             redundancy,
             index: index % redundancy.total(),
             blocks,
@@ -25,6 +26,7 @@ fn header() -> impl Strategy<Value = FragmentHeader> {
             segment: names.0,
             version: names.1,
             coefficients,
+            tags,
             hashes,
             mac: names.2,
         })
@@ -32,7 +34,7 @@ fn header() -> impl Strategy<Value = FragmentHeader> {
 }
 
 fn small() -> FragmentHeader {
-    let redundancy = Redundancy::rlnc(2, 3, 2, false).unwrap();
+    let redundancy = Redundancy::rlnc(2, 4, 2, false).unwrap();
     FragmentHeader {
         redundancy,
         index: 1,
@@ -42,6 +44,7 @@ fn small() -> FragmentHeader {
         segment: [1; 32],
         version: [2; 16],
         coefficients: Code::new(redundancy, Kernel::PORTABLE).coefficients(1),
+        tags: (0..64).collect(),
         hashes: vec![hash_piece(&[7; 500]), hash_piece(&[8; 6])],
         mac: [3; 32],
     }
@@ -124,12 +127,13 @@ fn the_bytes_of_a_header_are_those_of_the_format() {
 
     let bytes = encoded(&header);
 
-    let mut expected = b"SCfragm1\x03\x02\x03\x02\x01\x00\x02\x00".to_vec();
+    let mut expected = b"SCfragm1\x03\x02\x04\x02\x01\x00\x02\x00".to_vec();
     expected.extend([0xe8, 3, 0, 0, 9, 0, 0, 0]);
     expected.extend([1; 32]);
     expected.extend([2; 16]);
     expected.extend([8, 0, 0, 0]);
     expected.extend([0, 0, 1, 0, 0, 0, 0, 1]);
+    expected.extend(0..64);
     expected.extend(header.hashes.concat());
     expected.extend([3; 32]);
     assert_eq!(bytes, expected);
@@ -146,7 +150,7 @@ fn every_number_out_of_bounds_is_refused() {
 
     assert_eq!(parse(7, b"2"), FragmentError::Magic);
     assert!(matches!(parse(8, &[5]), FragmentError::Redundancy(_)));
-    assert!(matches!(parse(9, &[4]), FragmentError::Redundancy(_)));
+    assert!(matches!(parse(9, &[5]), FragmentError::Redundancy(_)));
     assert!(matches!(
         parse(11, &[1]),
         FragmentError::Coefficients {
@@ -154,7 +158,7 @@ fn every_number_out_of_bounds_is_refused() {
             needed: 2
         }
     ));
-    assert_eq!(parse(12, &[3]), FragmentError::Index { index: 3, total: 3 });
+    assert_eq!(parse(12, &[4]), FragmentError::Index { index: 4, total: 4 });
     assert_eq!(parse(13, &[1]), FragmentError::Reserved);
     assert_eq!(parse(14, &[0, 0]), FragmentError::Blocks(0));
     assert_eq!(parse(14, &[1, 16]), FragmentError::Blocks(BLOCKS_MAX + 1));
@@ -187,6 +191,33 @@ fn a_wrong_piece_is_told_by_its_hash() {
     // Packets of 3 bytes: 9 bytes in 4 packets.
     assert!(header.verify_piece(1, &[8; 6]));
     assert!(!header.verify_piece(1, &[7; 500]));
+}
+
+#[test]
+fn only_fragments_that_can_be_recoded_have_tags() {
+    let mut header = small();
+    header.tags.pop();
+    let missing = FragmentError::Tags {
+        found: 63,
+        needed: 64,
+    };
+    assert_eq!(header.check(), Err(missing));
+
+    for redundancy in [
+        Redundancy::reed_solomon(2, 2),
+        Redundancy::rlnc(2, 3, 2, false),
+    ] {
+        let redundancy = redundancy.unwrap();
+        let header = FragmentHeader {
+            redundancy,
+            coefficients: vec![0; redundancy.coefficient_bytes()],
+            ..small()
+        };
+        assert!(matches!(
+            header.check(),
+            Err(FragmentError::Tags { needed: 0, .. })
+        ));
+    }
 }
 
 #[test]
