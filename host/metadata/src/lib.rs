@@ -18,8 +18,10 @@ mod jobs;
 mod keys;
 mod listing;
 mod locations;
+mod notes;
 mod policies;
 mod postgres;
+mod rebuild;
 mod records;
 mod removals;
 mod schema;
@@ -45,9 +47,15 @@ pub use jobs::Job;
 pub use keys::{KEY_BYTES_MAX, Key};
 pub use listing::{Cursor, Page};
 pub use locations::{Location, LocationState};
+pub use notes::{Note, Noted, Subject};
 pub use policies::Policy;
+pub use rebuild::{
+    Found, FoundDatastore, FoundFragment, FoundRemoval, FoundSegment, FoundVersion, Merged, MergedDatastore,
+    Present,
+};
 pub use removals::Removal;
 pub use segments::Segment;
+pub use sqlite::{BackupError, back_up};
 pub use uploads::{PARTS_MAX, Part};
 pub use usage::Usage;
 pub use versions::Version;

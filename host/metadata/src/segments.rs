@@ -154,14 +154,14 @@ impl Segment {
 }
 
 /// Whether any fragment has still to be stored.
-fn is_owed(fragments: &[Fragment]) -> bool {
+pub(crate) fn is_owed(fragments: &[Fragment]) -> bool {
     fragments
         .iter()
         .any(|fragment| fragment.state == FragmentState::Owed)
 }
 
 /// Bytes that all fragments of a segment have.
-fn stored_bytes(fragment_bytes: u32, fragments: &[Fragment]) -> u64 {
+pub(crate) fn stored_bytes(fragment_bytes: u32, fragments: &[Fragment]) -> u64 {
     u64::from(fragment_bytes) * fragments.len() as u64
 }
 

@@ -1,7 +1,7 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
 use futures_util::future::join_all;
-use sc_metadata::{Datastore, DatastoreId, LocationState, TenantId};
+use sc_metadata::{Datastore, DatastoreId, LocationState, Subject, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -61,6 +61,8 @@ impl Store {
                 ),
                 problem => problem,
             })?;
+        self.settle_note(&Subject::Datastore(tenant, datastore.id))
+            .await;
         Ok(Done {
             sealed: made.sealed,
             ..Default::default()
@@ -91,6 +93,8 @@ impl Store {
         self.catalog
             .update_datastore(datastore.id, policy, versioning, quota)
             .await?;
+        self.settle_note(&Subject::Datastore(tenant, datastore.id))
+            .await;
         Ok(done(sealed))
     }
 
@@ -104,6 +108,8 @@ impl Store {
         let sealed = self.authorize(tenant, request).await?;
         let datastore = self.datastore(tenant, &operation.datastore).await?;
         self.catalog.delete_datastore(datastore.id).await?;
+        self.settle_note(&Subject::Datastore(tenant, datastore.id))
+            .await;
         Ok(done(sealed))
     }
 
@@ -124,6 +130,7 @@ impl Store {
                 "bytes": it.used_bytes,
                 "objects": it.objects,
                 "created_ms": it.created_ms,
+                "root": it.root_number,
             })
         });
         Ok(with_document(sealed, each.collect()))
@@ -286,6 +293,8 @@ impl Store {
                 operation.only_if_absent,
             )
             .await?;
+        self.settle_record(tenant, &operation.kind, &operation.id)
+            .await;
         Ok(done(sealed.sealed))
     }
 
@@ -353,18 +362,20 @@ impl Store {
         self.catalog
             .delete_record(tenant, &operation.kind, &operation.id)
             .await?;
+        self.settle_record(tenant, &operation.kind, &operation.id)
+            .await;
         Ok(done(sealed))
     }
 }
 
-fn done(sealed: Option<coder::Sealed>) -> Done {
+pub(crate) fn done(sealed: Option<coder::Sealed>) -> Done {
     Done {
         sealed,
         ..Default::default()
     }
 }
 
-fn with_document(sealed: Option<coder::Sealed>, document: serde_json::Value) -> Done {
+pub(crate) fn with_document(sealed: Option<coder::Sealed>, document: serde_json::Value) -> Done {
     Done {
         sealed,
         document: document.to_string(),

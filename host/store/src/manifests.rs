@@ -58,6 +58,7 @@ impl Store {
             head: manifest.head.clone(),
             body: manifest.body.clone(),
             marker: false,
+            ..Default::default()
         };
         copy.encode_to_vec().into()
     }

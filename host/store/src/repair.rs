@@ -109,6 +109,9 @@ impl Debts {
     /// # Errors
     /// The catalogue does not answer.
     pub(crate) async fn pay(&mut self) -> Result<(), Problem> {
+        if self.store.rebuilding.is_due() {
+            return Ok(());
+        }
         self.pay_manifests().await?;
         let store = Arc::clone(&self.store);
         let mut after = None;
@@ -411,6 +414,7 @@ impl Store {
             head: stored.head,
             body,
             marker: false,
+            ..Default::default()
         };
         let copy = copy.encode_to_vec().into();
         let mut seed = [0; 32];

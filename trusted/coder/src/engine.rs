@@ -20,7 +20,7 @@ use crate::request::{Request, named_tenant};
 use crate::roots::CoderRoots;
 use crate::segment::Codes;
 use crate::tenant::Tenant;
-use crate::{manifest, object, repair, segment, vault};
+use crate::{manifest, object, repair, segment, vault, verify};
 
 /// Tenants that one program serves at once.
 pub const TENANTS_MAX: usize = 1024;
@@ -120,6 +120,18 @@ impl Engine {
                     bulk.clear();
                 }
                 repair::repair(&tenant, &call, data, &self.codes, bulk).map(Reply::SegmentRepaired)
+            }
+            Call::VerifyManifests(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::manifests(&tenant, &call).map(Reply::ManifestsVerified)
+            }
+            Call::VerifyRemovals(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::removals(&tenant, &call).map(Reply::Verified)
+            }
+            Call::VerifyRecords(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::records(&tenant, &call).map(Reply::Verified)
             }
             other => self.small(other, entropy),
         }

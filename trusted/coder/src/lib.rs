@@ -21,6 +21,7 @@ mod segment;
 mod session;
 mod tenant;
 mod vault;
+mod verify;
 
 pub use certificate::{Right, Rights, issue, open_session_context, session_transcript};
 pub use engine::{Engine, TENANTS_MAX};
