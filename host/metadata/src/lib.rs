@@ -55,7 +55,7 @@ pub use rebuild::{
 };
 pub use removals::Removal;
 pub use segments::Segment;
-pub use sqlite::{BackupError, back_up};
+pub use sqlite::{BackupError, back_up, mark_restored};
 pub use uploads::{PARTS_MAX, Part};
 pub use usage::Usage;
 pub use versions::Version;

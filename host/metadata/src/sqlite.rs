@@ -14,7 +14,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-pub use self::backup::{BackupError, back_up};
+pub use self::backup::{BackupError, back_up, mark_restored};
 pub(crate) use self::memory::Memory;
 use self::readers::Readers;
 use self::statements::Statements;

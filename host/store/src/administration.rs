@@ -210,12 +210,13 @@ impl Store {
         Ok(done(sealed))
     }
 
-    /// Makes a policy known, unless there is one of its name.
+    /// Makes a policy known, unless there is one of its name; where a rebuild is due, when that is done, since it may bring one.
     ///
     /// # Errors
     /// The catalogue does not answer.
     pub async fn ensure_policy(&self, name: &str, policy: &Policy) -> Result<(), Problem> {
-        if self.catalog.policy(name, None).await?.is_none() {
+        self.rebuilding.remember(name, policy);
+        if !self.rebuilding.is_due() && self.catalog.policy(name, None).await?.is_none() {
             self.catalog.put_policy(name, &policy.definition()).await?;
         }
         Ok(())

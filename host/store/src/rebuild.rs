@@ -9,6 +9,7 @@ mod listing;
 mod merging;
 mod reading;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 use crate::administration::with_document;
 use crate::error::Problem;
+use crate::policy::Policy;
 use crate::store::Store;
 
 /// Names of files in a report; the others are counted.
@@ -101,6 +103,8 @@ enum State {
 pub(crate) struct Rebuilding {
     is_due: AtomicBool,
     state: Mutex<State>,
+    /// Policies that there are to be where none of their names are.
+    ready_made: Mutex<BTreeMap<String, Policy>>,
 }
 
 impl Rebuilding {
@@ -110,6 +114,15 @@ impl Rebuilding {
 
     fn is_running(&self) -> bool {
         matches!(*self.state(), State::Running(..))
+    }
+
+    fn ready_made(&self) -> MutexGuard<'_, BTreeMap<String, Policy>> {
+        let ready_made = self.ready_made.lock();
+        ready_made.expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn remember(&self, name: &str, policy: &Policy) {
+        self.ready_made().insert(name.to_owned(), policy.clone());
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -127,13 +140,18 @@ impl Rebuilding {
     pub(crate) fn admit(&self, kind: &Kind) -> Result<(), Problem> {
         let may_be_done = matches!(
             kind,
-            Kind::RebuildCatalogue(_) | Kind::PutLocation(_) | Kind::ListLocations(_)
+            Kind::RebuildCatalogue(_)
+                | Kind::PutLocation(_)
+                | Kind::ListLocations(_)
+                | Kind::GetRecord(_)
         );
         if may_be_done || !self.is_due() {
             return Ok(());
         }
         let message = match self.is_running() {
-            true => "the catalogue is being made again of what lies at the locations: try again later",
+            true => {
+                "the catalogue is being made again of what lies at the locations: try again later"
+            }
             false => {
                 "the catalogue does not know all that lies at the locations: have it made again with `securecloud kv catalogue rebuild`"
             }
@@ -199,11 +217,18 @@ impl Store {
 
     async fn run_rebuild(&self) -> Result<Rebuilt, Problem> {
         self.rebuilding.is_due.store(true, Relaxed);
-        let result = self.make_again().await;
+        let result = match self.make_again().await {
+            Ok(rebuilt) => self.end_rebuild().await.map(|()| rebuilt),
+            Err(problem) => Err(problem),
+        };
         let state = match &result {
             Ok(rebuilt) => {
-                tracing::info!(added = rebuilt.added, known = rebuilt.known, gone = rebuilt.gone, "the catalogue was made again");
-                self.rebuilding.is_due.store(false, Relaxed);
+                tracing::info!(
+                    added = rebuilt.added,
+                    known = rebuilt.known,
+                    gone = rebuilt.gone,
+                    "the catalogue was made again"
+                );
                 State::Done(Box::new(rebuilt.clone()))
             }
             Err(problem) => {
@@ -213,5 +238,19 @@ impl Store {
         };
         *self.rebuilding.state() = state;
         result
+    }
+
+    /// Goes on with everything else.
+    async fn end_rebuild(&self) -> Result<(), Problem> {
+        self.forget_policies();
+        let ready_made = self.rebuilding.ready_made().clone();
+        for (name, policy) in ready_made {
+            if self.catalog.policy(&name, None).await?.is_none() {
+                self.catalog.put_policy(&name, &policy.definition()).await?;
+            }
+        }
+        self.catalog.set_rebuild_due(false).await?;
+        self.rebuilding.is_due.store(false, Relaxed);
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@
 
 mod attestation;
 mod caller;
+mod catalogue;
 mod condition;
 mod datastores;
 mod document;
@@ -79,6 +80,7 @@ fn documented() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(locations::list))
         .routes(routes!(locations::put))
         .routes(routes!(usage::get))
+        .routes(routes!(catalogue::get, catalogue::start))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete))
         .routes(routes!(attestation::get))

@@ -132,6 +132,24 @@ impl World {
     /// # Panics
     /// Where it cannot be made, which is a fault of this program.
     pub async fn new(settings: WorldSettings) -> Self {
+        let memories = (0..settings.locations)
+            .map(|number| Memory::new(LocationId((number as u128).to_be_bytes())));
+        let memories = memories.collect();
+        Self::over(settings, memories).await
+    }
+
+    /// A system over the locations of this one, with another catalogue and without this one's coder: what is left when the rest is lost.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub async fn after_loss(&self, settings: WorldSettings) -> Self {
+        let memories = self.sites.iter().map(|site| site.memory.clone());
+        let world = Self::over(settings, memories.collect()).await;
+        world.now_ms.store(self.now_ms.load(Relaxed), Relaxed);
+        world
+    }
+
+    async fn over(settings: WorldSettings, memories: Vec<Memory>) -> Self {
         let now_ms = Arc::new(AtomicU64::new(1_700_000_000_000));
         let catalog = match &settings.catalogue {
             Some(path) => Catalog::sqlite(path).await,
@@ -143,7 +161,7 @@ impl World {
         let coders = Coders::new(vec![("coder".into(), CoderWay::Local(coder))]);
         let locations = Locations::default();
         let mut sites = Vec::new();
-        for number in 0..settings.locations {
+        for (number, memory) in memories.into_iter().enumerate() {
             let name = format!("site{number}");
             let text = format!(
                 r#"{{"backend":{{"kind":"memory"}},"region":"{}","provider":"{}"}}"#,
@@ -151,7 +169,6 @@ impl World {
                 PROVIDERS[number % 2]
             );
             let parsed = LocationSettings::parse(&text).expect("settings as this file writes them");
-            let memory = Memory::new(LocationId((number as u128).to_be_bytes()));
             sites.push(Site {
                 name: name.clone(),
                 faults: memory.faults(),
@@ -190,6 +207,12 @@ impl World {
             owner,
             root,
         }
+    }
+
+    /// The owner's roots.
+    #[must_use]
+    pub fn roots(&self) -> Roots {
+        Roots::of(1, self.root.duplicate())
     }
 
     /// Lets time pass.

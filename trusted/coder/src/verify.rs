@@ -99,7 +99,9 @@ pub(crate) fn removals(
     let datastore = open(tenant, call.datastore.as_ref())?;
     let each = call.removals.iter();
     Ok(coder::Verified {
-        authentic: each.map(|found| verify_removal(&datastore, found)).collect(),
+        authentic: each
+            .map(|found| verify_removal(&datastore, found))
+            .collect(),
     })
 }
 

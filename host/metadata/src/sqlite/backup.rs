@@ -70,3 +70,17 @@ fn check(path: &Path) -> Result<(), BackupError> {
 fn failed(error: rusqlite::Error) -> BackupError {
     BackupError::Failed(error.to_string())
 }
+
+/// Notes in a copy, which nobody has open, that it was restored: a rebuild is due. The file is whole by itself then, without a journal.
+///
+/// # Errors
+/// [`BackupError`]; also for a copy that a newer version has made.
+pub fn mark_restored(path: &Path) -> Result<(), BackupError> {
+    let connection = super::open(path).map_err(|error| BackupError::Failed(error.to_string()))?;
+    super::migrate(&connection).map_err(|error| BackupError::Failed(error.to_string()))?;
+    let sql = "UPDATE counter SET last = 1 WHERE name = 'rebuild'";
+    connection.execute(sql, []).map_err(failed)?;
+    connection
+        .execute_batch("PRAGMA journal_mode = DELETE")
+        .map_err(failed)
+}

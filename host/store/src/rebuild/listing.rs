@@ -93,12 +93,16 @@ impl Store {
             let site = Arc::clone(&listing.sites[usize::from(number)]);
             match names {
                 Some(Ok(names)) => {
-                    names.iter().for_each(|name| listing.take(number, name.as_str()));
+                    names
+                        .iter()
+                        .for_each(|name| listing.take(number, name.as_str()));
                     listing.listed.push(true);
                 }
                 Some(Err(error)) => {
                     let why = site.why_unopened().map_or(error.to_string(), str::to_owned);
-                    listing.away.push(format!("{} does not answer: {why}", site.name));
+                    listing
+                        .away
+                        .push(format!("{} does not answer: {why}", site.name));
                     listing.listed.push(false);
                 }
                 None => {
@@ -156,7 +160,10 @@ mod tests {
         }
 
         assert_eq!(listing.fragments, [([0xab; 32], vec![(5, 3)])].into());
-        assert_eq!(listing.manifests, [("0011.manifest".into(), vec![3])].into());
+        assert_eq!(
+            listing.manifests,
+            [("0011.manifest".into(), vec![3])].into()
+        );
         let counts = [&listing.removals, &listing.datastores, &listing.records];
         assert_eq!(counts.map(BTreeMap::len), [1; 3]);
         assert_eq!(listing.others, 3);

@@ -86,8 +86,6 @@ impl Store {
         self.merge_manifests(&mut work).await?;
         self.merge_datastores(&mut work).await?;
         self.take_away(&mut work).await?;
-        self.forget_policies();
-        self.catalog.set_rebuild_due(false).await?;
         let Work {
             listing,
             mut rebuilt,
@@ -133,17 +131,23 @@ impl Store {
         let files = std::mem::take(&mut work.listing.datastores);
         let mut of_each: BTreeMap<DatastoreId, BTreeMap<u64, File>> = BTreeMap::new();
         for (name, at) in &files {
-            let parsed = name.strip_suffix(".datastore").and_then(|it| it.split_once('-'));
+            let parsed = name
+                .strip_suffix(".datastore")
+                .and_then(|it| it.split_once('-'));
             let parsed = parsed.and_then(|(id, change)| Some((unhex(id)?, change.parse().ok()?)));
             let Some((id, change)) = parsed else {
-                work.rebuilt.is_bad(name, "no name of a datastore's settings");
+                work.rebuilt
+                    .is_bad(name, "no name of a datastore's settings");
                 continue;
             };
             let file = File {
                 name: name.clone(),
                 at: at.clone(),
             };
-            of_each.entry(DatastoreId(id)).or_default().insert(change, file);
+            of_each
+                .entry(DatastoreId(id))
+                .or_default()
+                .insert(change, file);
         }
         for (id, changes) in of_each {
             self.read_datastore(work, id, changes).await?;
@@ -166,11 +170,14 @@ impl Store {
             let copies = file.at.len();
             let name = file.name.clone();
             let Some(stored) = self.settings_in(work, file, id, change).await? else {
-                work.rebuilt.is_bad(&name, "no copy holds settings that a coder knows");
+                work.rebuilt
+                    .is_bad(&name, "no copy holds settings that a coder knows");
                 continue;
             };
             let policy = Policy::parse(&stored.policy_definition).ok();
-            let losses = policy.as_ref().map_or(0, |it| usize::from(it.code().losses()));
+            let losses = policy
+                .as_ref()
+                .map_or(0, |it| usize::from(it.code().losses()));
             let tenant = TenantId(stored.tenant[..].try_into().unwrap_or_default());
             if !stored.gone {
                 let policy = (stored.policy.clone(), stored.policy_version);
@@ -243,7 +250,11 @@ impl Store {
         let policies = self.catalog.policies().await?;
         let known = policies.iter();
         let known = known.filter_map(|it| Policy::parse(&it.definition).ok());
-        let found = work.policies.values().flatten().map(|(policy, _)| policy.clone());
+        let found = work
+            .policies
+            .values()
+            .flatten()
+            .map(|(policy, _)| policy.clone());
         let losses = known.chain(found).map(|it| usize::from(it.code().losses()));
         let least = losses.min().unwrap_or(0);
         let away = work.listing.away.join("; ");
@@ -272,7 +283,10 @@ impl Store {
         if let Some(known) = work.policies.get(&named) {
             let same = known.as_ref().filter(|(_, text)| text == definition);
             if same.is_none() {
-                work.rebuilt.is_bad(file, "its policy is another than that of its name and version");
+                work.rebuilt.is_bad(
+                    file,
+                    "its policy is another than that of its name and version",
+                );
             }
             return Ok(same.map(|(policy, _)| policy.clone()));
         }
@@ -286,7 +300,10 @@ impl Store {
                 if is_merged {
                     known = Some((policy, definition.to_owned()));
                 } else {
-                    work.rebuilt.is_bad(file, "its policy is another than that of its name and version");
+                    work.rebuilt.is_bad(
+                        file,
+                        "its policy is another than that of its name and version",
+                    );
                 }
             }
             Err(error) => work.rebuilt.is_bad(file, &error.to_string()),
@@ -299,7 +316,9 @@ impl Store {
         let files = std::mem::take(&mut work.listing.records);
         let mut of_each: BTreeMap<String, BTreeMap<u64, File>> = BTreeMap::new();
         for (name, at) in &files {
-            let parsed = name.strip_suffix(".record").and_then(|it| it.split_once('-'));
+            let parsed = name
+                .strip_suffix(".record")
+                .and_then(|it| it.split_once('-'));
             let parsed = parsed.and_then(|(stem, change)| Some((stem, change.parse().ok()?)));
             let Some((stem, change)) = parsed else {
                 work.rebuilt.is_bad(name, "no name of a record");
@@ -320,7 +339,8 @@ impl Store {
             for (change, file) in changes.into_iter().rev() {
                 let (copies, name) = (file.at.len(), file.name.clone());
                 let Some(stored) = self.record_in(work, file, &stem, change).await? else {
-                    work.rebuilt.is_bad(&name, "no copy is a record that a coder knows");
+                    work.rebuilt
+                        .is_bad(&name, "no copy is a record that a coder knows");
                     continue;
                 };
                 let subject = subject_of(&stored);
@@ -401,10 +421,15 @@ impl Store {
             let mut failed = Vec::new();
             let mut groups: BTreeMap<DatastoreId, Vec<(File, StoredRemoval)>> = BTreeMap::new();
             for (file, stored) in read {
-                let id = stored.as_ref().and_then(|it| it.datastore[..].try_into().ok());
+                let id = stored
+                    .as_ref()
+                    .and_then(|it| it.datastore[..].try_into().ok());
                 match (stored, id) {
                     (Some(stored), Some(id)) => {
-                        groups.entry(DatastoreId(id)).or_default().push((file, stored));
+                        groups
+                            .entry(DatastoreId(id))
+                            .or_default()
+                            .push((file, stored));
                     }
                     _ => failed.push(file),
                 }
@@ -415,7 +440,8 @@ impl Store {
                     let is_gone = work.targets.get(&id).is_some_and(|it| it.is_gone);
                     for (file, _) in group {
                         if !is_gone {
-                            work.rebuilt.is_bad(&file.name, "nothing is known of its datastore");
+                            work.rebuilt
+                                .is_bad(&file.name, "nothing is known of its datastore");
                         }
                     }
                     continue;
@@ -537,7 +563,10 @@ impl Store {
         stored: StoredManifest,
         verified: coder::VerifiedManifest,
     ) -> Result<Option<(DatastoreId, FoundVersion)>, Problem> {
-        let ids = (stored.version[..].try_into(), stored.datastore[..].try_into());
+        let ids = (
+            stored.version[..].try_into(),
+            stored.datastore[..].try_into(),
+        );
         let (Ok(version), Ok(datastore)) = ids else {
             work.rebuilt.is_bad(&file.name, "its ids are none");
             return Ok(None);
@@ -548,7 +577,11 @@ impl Store {
         } else {
             verified.number
         };
-        let placed = if stored.placed == 0 { number } else { stored.placed };
+        let placed = if stored.placed == 0 {
+            number
+        } else {
+            stored.placed
+        };
         if work.seen.get(&version).is_some_and(|seen| *seen >= placed) {
             return Ok(None);
         }
@@ -565,10 +598,13 @@ impl Store {
             Some(policy)
         };
         let Some(segments) = work.segments(policy.as_ref(), &stored, &verified) else {
-            work.rebuilt.is_bad(&file.name, "its segments are not coded as its policy says");
+            work.rebuilt
+                .is_bad(&file.name, "its segments are not coded as its policy says");
             return Ok(None);
         };
-        let wanted = policy.as_ref().map_or(0, |it| usize::from(it.code().losses()) + 1);
+        let wanted = policy
+            .as_ref()
+            .map_or(0, |it| usize::from(it.code().losses()) + 1);
         work.seen.insert(version, placed);
         work.know_datastore(datastore, &stored, number);
         let up_to = work.removed.get(&(datastore, stored.key.clone()));
@@ -606,7 +642,9 @@ impl Store {
                 ));
             }
             let removed = work.removed.iter();
-            let removed = removed.filter(|((of, _), _)| *of == id).map(|(_, number)| *number);
+            let removed = removed
+                .filter(|((of, _), _)| *of == id)
+                .map(|(_, number)| *number);
             let found = FoundDatastore {
                 datastore: target.datastore,
                 switches: target.switches.clone(),

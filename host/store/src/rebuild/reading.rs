@@ -85,17 +85,20 @@ impl Store {
         attempt: usize,
     ) -> Vec<(File, Option<M>)> {
         let patience = self.settings.location_patience;
-        let reads = files.into_iter().enumerate().map(|(place, file)| async move {
-            // Neighbours begin with different copies, so that all locations are read from.
-            let at = file.at[(place + attempt) % file.at.len()];
-            let site = &listing.sites[usize::from(at)];
-            let body = match FragmentName::new(&file.name) {
-                Ok(name) => site.read(&name, None, patience).await.ok(),
-                Err(_) => None,
-            };
-            let read = body.and_then(|body| M::decode(body).ok());
-            (file, read)
-        });
+        let reads = files
+            .into_iter()
+            .enumerate()
+            .map(|(place, file)| async move {
+                // Neighbours begin with different copies, so that all locations are read from.
+                let at = file.at[(place + attempt) % file.at.len()];
+                let site = &listing.sites[usize::from(at)];
+                let body = match FragmentName::new(&file.name) {
+                    Ok(name) => site.read(&name, None, patience).await.ok(),
+                    Err(_) => None,
+                };
+                let read = body.and_then(|body| M::decode(body).ok());
+                (file, read)
+            });
         stream::iter(reads).buffered(READS).collect().await
     }
 
@@ -212,7 +215,10 @@ impl Store {
         while !files.is_empty() {
             let mut failed = Vec::new();
             let mut groups: BTreeMap<Wrap, Known<StoredManifest, ()>> = BTreeMap::new();
-            for (file, read) in self.read_files::<StoredManifest>(listing, files, attempt).await {
+            for (file, read) in self
+                .read_files::<StoredManifest>(listing, files, attempt)
+                .await
+            {
                 let own = read.as_ref().and_then(Wrap::of_manifest);
                 let (Some(stored), Some(own)) = (read, own) else {
                     failed.push(file);

@@ -26,7 +26,7 @@ pub(super) use parameters::{
 };
 pub(super) use store::{
     DatastoreEntry, LocationEntry, LocationSettings, PartEntry, Placed, PolicyDefinition,
-    PolicyEntry, Simulation, Usage,
+    PolicyEntry, Rebuild, Simulation, Usage,
 };
 
 pub(super) const DATASTORES: &str = "datastores";
