@@ -217,11 +217,11 @@ async fn upload(world: &World, datastore: &str, key: &str, completes: bool) {
             .put_part(&upload, part, "", body(content(100_000 * part as usize)))
             .await
             .unwrap();
-        parts.push(receipt);
+        parts.push((receipt.part, receipt.etag));
     }
     if completes {
         client
-            .complete_upload(&upload, &parts, Condition::None)
+            .complete_upload(&upload, &parts, "", &Condition::None)
             .await
             .unwrap();
     }

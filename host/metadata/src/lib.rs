@@ -50,8 +50,8 @@ pub use locations::{Location, LocationState};
 pub use notes::{Note, Noted, Subject};
 pub use policies::Policy;
 pub use rebuild::{
-    Found, FoundDatastore, FoundFragment, FoundRemoval, FoundSegment, FoundVersion, Merged, MergedDatastore,
-    Present,
+    Found, FoundDatastore, FoundFragment, FoundRemoval, FoundSegment, FoundVersion, Merged,
+    MergedDatastore, Present,
 };
 pub use removals::Removal;
 pub use segments::Segment;

@@ -67,14 +67,7 @@ impl Catalog {
 
     /// At most `limit` notes about what was deleted, which no location needs any more: enough of them know, none has an older copy, and of a
     /// datastore there is no removal left.
-    pub /// Every note whose change enough locations keep.
-pub(crate) async fn kept(tx: &mut dyn Transaction) -> Result<Vec<Note>, CatalogError> {
-    let sql = "SELECT tenant, datastore, kind, id, change, kept, oldest FROM note WHERE kept = change";
-    let rows = tx.query(sql, &[]).await?;
-    rows.into_iter().map(from_row).collect()
-}
-
-async fn notes_gone(&self, limit: usize) -> Result<Vec<Note>, CatalogError> {
+    pub async fn notes_gone(&self, limit: usize) -> Result<Vec<Note>, CatalogError> {
         self.read(Reach::Scan, limit, |tx, limit| {
             Box::pin(notes_gone(tx, *limit))
         })
@@ -117,21 +110,15 @@ impl Subject {
         const NONE: &[u8] = &[];
         match self {
             Self::Datastore(tenant, id) => [tenant.into(), id.into(), "".into(), "".into()],
-            Self::Record { tenant, kind, id } => [
-                tenant.into(),
-                NONE.into(),
-                (&**kind).into(),
-                (&**id).into(),
-            ],
+            Self::Record { tenant, kind, id } => {
+                [tenant.into(), NONE.into(), (&**kind).into(), (&**id).into()]
+            }
         }
     }
 }
 
 /// Counts a change of a subject.
-pub(crate) async fn touch(
-    tx: &mut dyn Transaction,
-    subject: &Subject,
-) -> Result<(), CatalogError> {
+pub(crate) async fn touch(tx: &mut dyn Transaction, subject: &Subject) -> Result<(), CatalogError> {
     let sql = "INSERT INTO note (tenant, datastore, kind, id, change, kept, oldest) \
         VALUES ($1, $2, $3, $4, 1, 0, 1) \
         ON CONFLICT (tenant, datastore, kind, id) DO UPDATE SET change = note.change + 1";
@@ -193,6 +180,14 @@ async fn notes_due(tx: &mut dyn Transaction, limit: usize) -> Result<Vec<Note>, 
         WHERE kept < change OR oldest < change \
         ORDER BY CASE WHEN kept < change THEN 0 ELSE 1 END, tenant, datastore, kind, id LIMIT $1";
     let rows = tx.query(sql, &[limit.into()]).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+/// Every note whose change enough locations keep.
+pub(crate) async fn kept(tx: &mut dyn Transaction) -> Result<Vec<Note>, CatalogError> {
+    let sql =
+        "SELECT tenant, datastore, kind, id, change, kept, oldest FROM note WHERE kept = change";
+    let rows = tx.query(sql, &[]).await?;
     rows.into_iter().map(from_row).collect()
 }
 

@@ -11,9 +11,9 @@ use crate::segments::{is_owed, stored_bytes};
 use crate::transaction::{Param, Transaction};
 use crate::versions::NewVersion;
 use crate::{
-    Catalog, CatalogError, Datastore, DatastoreId, Fragment, FragmentState, Key, SegmentId, Subject,
-    TenantId, VersionId, catalog::Reach, datastores, garbage, keys, notes, removals, spent,
-    uploads, versions,
+    Catalog, CatalogError, Datastore, DatastoreId, Fragment, FragmentState, Key, SegmentId,
+    Subject, TenantId, VersionId, catalog::Reach, datastores, garbage, keys, notes, removals,
+    spent, uploads, versions,
 };
 
 /// A fragment, and the locations that hold it.
@@ -202,7 +202,8 @@ impl FoundSegment {
                 let is_there = at.is_some_and(|at| it.at.iter().any(|it| usize::from(*it) == at));
                 let is_unseen = at.is_none_or(|at| !found.listed[at]);
                 let is_stored = known.state == FragmentState::Stored;
-                if known.name == it.name && is_stored && (is_there || is_unseen && it.at.is_empty()) {
+                if known.name == it.name && is_stored && (is_there || is_unseen && it.at.is_empty())
+                {
                     return known.clone();
                 }
             }
@@ -340,7 +341,9 @@ impl Catalog {
     pub async fn all_datastores(&self) -> Result<Vec<(Datastore, Vec<u64>)>, CatalogError> {
         self.read(Reach::Scan, (), |tx, ()| {
             Box::pin(async move {
-                let rows = tx.query("SELECT id FROM datastore ORDER BY id", &[]).await?;
+                let rows = tx
+                    .query("SELECT id FROM datastore ORDER BY id", &[])
+                    .await?;
                 let mut all = Vec::with_capacity(rows.len());
                 for mut row in rows {
                     let id: DatastoreId = row.take()?;
@@ -441,7 +444,14 @@ async fn merge_version(
             is_marker: version.is_marker,
             tags: version.tags.concat().into(),
         };
-        current::follow(tx, &found.datastore, &version.key, before.as_ref(), Some(&now)).await?;
+        current::follow(
+            tx,
+            &found.datastore,
+            &version.key,
+            before.as_ref(),
+            Some(&now),
+        )
+        .await?;
     }
     if before.is_some() && !found.keeps(version.number) {
         merged.gone += replace_older(tx, found, version).await?;
@@ -480,7 +490,8 @@ async fn move_version(
     let sql = "DELETE FROM segment WHERE version = $1";
     tx.execute(sql, &[(&version.id).into()]).await?;
     put_segments(tx, found, version).await?;
-    let sql = "UPDATE version SET policy = $2, policy_version = $3, head = $4, body = $5 WHERE id = $1";
+    let sql =
+        "UPDATE version SET policy = $2, policy_version = $3, head = $4, body = $5 WHERE id = $1";
     let params: [Param<'_>; 5] = [
         (&version.id).into(),
         (&*version.policy).into(),
@@ -833,11 +844,7 @@ async fn merge_note(
             oldest = CASE WHEN excluded.oldest < note.oldest THEN excluded.oldest ELSE note.oldest END";
     let mut params = subject.params().to_vec();
     let change = change.max(1);
-    params.extend([
-        change.into(),
-        kept.into(),
-        oldest.clamp(1, change).into(),
-    ]);
+    params.extend([change.into(), kept.into(), oldest.clamp(1, change).into()]);
     tx.execute(sql, &params).await?;
     Ok(())
 }

@@ -35,14 +35,14 @@ impl Catalog {
 
     /// The record with this kind and id.
     pub fn subject(tenant: &TenantId, kind: &str, id: &str) -> Subject {
-    Subject::Record {
-        tenant: *tenant,
-        kind: kind.to_owned(),
-        id: id.to_owned(),
+        Subject::Record {
+            tenant: *tenant,
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+        }
     }
-}
 
-pub(crate) async fn record(
+    pub(crate) async fn record(
         &self,
         tenant: TenantId,
         kind: &str,

@@ -76,10 +76,9 @@ impl Catalog {
 
     /// Forgets the files of a removal, which are gone everywhere; unless others have come to them.
     pub async fn forget_words(&self, removal: &Removal) -> Result<(), CatalogError> {
-        self.write(
-            (removal.id, removal.words.clone()),
-            |tx, (id, words)| Box::pin(forget_words(tx, *id, words)),
-        )
+        self.write((removal.id, removal.words.clone()), |tx, (id, words)| {
+            Box::pin(forget_words(tx, *id, words))
+        })
         .await
     }
 

@@ -19,6 +19,7 @@ mod model;
 mod operations;
 mod properties;
 mod races;
+mod rebuild;
 mod records;
 mod schema;
 mod segments;
