@@ -91,14 +91,11 @@ async fn seen(world: &World) -> (String, BTreeMap<String, Option<Bytes>>) {
             };
             versions.insert(place, read);
         }
-        let listing = client.list(
-            name,
-            &ListOptions {
-                limit: 1000,
-                ..ListOptions::default()
-            },
-        );
-        for head in listing.await.unwrap().heads {
+        let options = ListOptions {
+            versions: false,
+            ..options
+        };
+        for head in client.list(name, &options).await.unwrap().heads {
             let key = String::from_utf8(head.key.to_vec()).unwrap();
             versions.insert(format!("{name}/{key} is current: {:?}", head.version), None);
         }
@@ -110,6 +107,15 @@ async fn rounds(world: &World, time: Duration) {
     for _ in 0..4 {
         world.pass(time);
         tokio::time::sleep(time).await;
+        world.chores.round().await.unwrap();
+    }
+}
+
+/// The same for a world in which time passes.
+async fn later(world: &World) {
+    for _ in 0..4 {
+        world.pass(GRACE);
+        tokio::time::sleep(Duration::from_millis(800)).await;
         world.chores.round().await.unwrap();
     }
 }
@@ -291,7 +297,8 @@ async fn a_rebuild_that_comes_again_changes_nothing() {
     assert_eq!(seen(&world).await, expected);
 }
 
-#[tokio::test(start_paused = true)]
+// The catalogue is in a file, which time that does not pass would not wait for.
+#[tokio::test]
 async fn over_an_older_catalogue_it_adds_what_is_missing_and_takes_away_what_was_deleted() {
     for cleans_up in [false, true] {
         let folder = tempfile::tempdir().unwrap();
@@ -319,7 +326,7 @@ async fn over_an_older_catalogue_it_adds_what_is_missing_and_takes_away_what_was
         world.client.delete_datastore("brief").await.unwrap();
         if cleans_up {
             // Nothing at the locations tells of what was deleted any more.
-            rounds(&world, GRACE).await;
+            later(&world).await;
         }
         let expected = seen(&world).await;
 
@@ -332,7 +339,7 @@ async fn over_an_older_catalogue_it_adds_what_is_missing_and_takes_away_what_was
         assert_eq!(seen(&after).await, expected, "cleans up: {cleans_up}");
         assert!(after.client.record("token", "old").await.unwrap().is_none());
         // What was given up then, and stored since, is not swept away.
-        rounds(&after, GRACE).await;
+        later(&after).await;
         assert_eq!(seen(&after).await, expected);
     }
 }
@@ -360,15 +367,13 @@ async fn what_was_deleted_while_a_location_was_away_stays_deleted() {
     assert_eq!((report.added, report.bad), (0, 0), "{report:?}");
     // And what is left goes, the removals last.
     rounds(&after, GRACE).await;
+    let words = [".manifest", ".removal"];
     for site in &after.sites {
         let names = site.faults.names();
         let left = names
             .iter()
-            .filter(|it| !it.as_str().ends_with(".datastore"));
-        assert_eq!(
-            left.collect::<Vec<_>>(),
-            Vec::<&sc_backend::FragmentName>::new()
-        );
+            .any(|name| words.iter().any(|word| name.as_str().ends_with(word)));
+        assert!(!left, "{names:?}");
     }
 }
 

@@ -706,11 +706,13 @@ async fn merge_removals(
         let (datastore, key) = (&removal.datastore, &removal.key);
         let one = "SELECT id FROM version WHERE datastore = $1 AND key = $2 AND id = $3";
         let all = "SELECT id FROM version WHERE datastore = $1 AND key = $2 AND number <= $3";
-        let rows = match &removal.version {
-            Some(id) => tx.query(one, &[datastore.into(), key.into(), id.into()]),
-            None => tx.query(all, &[datastore.into(), key.into(), removal.number.into()]),
+        let number = removal.number.into();
+        let (sql, last) = match &removal.version {
+            Some(id) => (one, id.into()),
+            None => (all, number),
         };
-        for mut row in rows.await? {
+        let params: [Param<'_>; 3] = [datastore.into(), key.into(), last];
+        for mut row in tx.query(sql, &params).await? {
             take_away(tx, datastore, key, &row.take()?, due_ms).await?;
             gone += 1;
         }
@@ -844,7 +846,8 @@ async fn merge_note(
             oldest = CASE WHEN excluded.oldest < note.oldest THEN excluded.oldest ELSE note.oldest END";
     let mut params = subject.params().to_vec();
     let change = change.max(1);
-    params.extend([change.into(), kept.into(), oldest.clamp(1, change).into()]);
+    let numbers: [Param<'_>; 3] = [change.into(), kept.into(), oldest.clamp(1, change).into()];
+    params.extend(numbers);
     tx.execute(sql, &params).await?;
     Ok(())
 }

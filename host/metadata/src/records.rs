@@ -34,15 +34,7 @@ impl Catalog {
     }
 
     /// The record with this kind and id.
-    pub fn subject(tenant: &TenantId, kind: &str, id: &str) -> Subject {
-        Subject::Record {
-            tenant: *tenant,
-            kind: kind.to_owned(),
-            id: id.to_owned(),
-        }
-    }
-
-    pub(crate) async fn record(
+    pub async fn record(
         &self,
         tenant: TenantId,
         kind: &str,
@@ -111,7 +103,15 @@ async fn put_record(
     }
 }
 
-async fn record(
+fn subject(tenant: &TenantId, kind: &str, id: &str) -> Subject {
+    Subject::Record {
+        tenant: *tenant,
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+pub(crate) async fn record(
     tx: &mut dyn Transaction,
     tenant: &TenantId,
     kind: &str,

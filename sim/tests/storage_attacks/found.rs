@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use sc_client::kv::Condition;
-use sc_proto::Message as _;
 use sc_proto::coder::{self, call::Call, refusal::Reason, reply::Reply};
 use sc_proto::storage::{StoredManifest, StoredRecord, StoredRemoval};
 use sc_sim::storage::World;
