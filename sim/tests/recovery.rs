@@ -11,6 +11,8 @@ use sc_client::kv::{
     Condition, DatastoreChange, DatastoreOptions, KvClient, ListOptions, Metadata, ObjectBody,
     PutOptions, RANGE_WHOLE,
 };
+use sc_proto::Message as _;
+use sc_proto::storage::StoredManifest;
 use sc_proto::store::problem::Code;
 use sc_sim::storage::{World, WorldSettings};
 use sc_store::Rebuilt;
@@ -427,7 +429,12 @@ async fn a_copy_that_is_damaged_is_passed_over_and_what_has_no_good_one_is_named
 
     for site in 0..6 {
         for name in manifests(site) {
-            world.sites[site].faults.corrupt(&name, 301);
+            let faults = &world.sites[site].faults;
+            let stored = faults.stored(&name).unwrap();
+            let head = StoredManifest::decode(stored.clone()).unwrap().head;
+            let mut windows = stored.windows(head.len());
+            let at = windows.position(|window| *window == head[..]).unwrap();
+            faults.corrupt(&name, at + 40);
         }
     }
     let after = world.after_loss(settings(None)).await;

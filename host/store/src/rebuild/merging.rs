@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sc_erasure::Shape;
 use sc_metadata::{
-    Datastore, DatastoreId, Found, FoundDatastore, FoundFragment, FoundRemoval, FoundSegment,
-    FoundVersion, MergedDatastore, Present, SegmentId, Subject, TenantId, VersionId,
+    CatalogError, Datastore, DatastoreId, Found, FoundDatastore, FoundFragment, FoundRemoval,
+    FoundSegment, FoundVersion, MergedDatastore, Present, SegmentId, Subject, TenantId, VersionId,
 };
 use sc_proto::coder;
 use sc_proto::storage::{StoredDatastore, StoredManifest, StoredRecord, StoredRemoval};
@@ -58,8 +58,10 @@ struct Work {
     /// What fragments of versions are named by.
     named: BTreeSet<[u8; 32]>,
     /// Policies that are known to be in the catalogue as they were found, or not to be.
-    policies: BTreeMap<(String, u32), Option<(Policy, String)>>,
+    policies: BTreeMap<(String, u32), Option<Policy>>,
     had_versions: bool,
+    /// Datastores whose settings were found.
+    told: BTreeSet<DatastoreId>,
 }
 
 impl Store {
@@ -78,6 +80,7 @@ impl Store {
             named: BTreeSet::new(),
             policies: BTreeMap::new(),
             had_versions: !self.catalog.present(None, 1).await?.is_empty(),
+            told: BTreeSet::new(),
         };
         self.read_datastores(&mut work).await?;
         self.are_enough(&mut work).await?;
@@ -140,16 +143,14 @@ impl Store {
                     .is_bad(name, "no name of a datastore's settings");
                 continue;
             };
-            let file = File {
-                name: name.clone(),
-                at: at.clone(),
-            };
+            let file = File::new(name.clone(), at.clone());
             of_each
                 .entry(DatastoreId(id))
                 .or_default()
                 .insert(change, file);
         }
         for (id, changes) in of_each {
+            work.told.insert(id);
             self.read_datastore(work, id, changes).await?;
         }
         Ok(())
@@ -181,7 +182,7 @@ impl Store {
             let tenant = TenantId(stored.tenant[..].try_into().unwrap_or_default());
             if !stored.gone {
                 let policy = (stored.policy.clone(), stored.policy_version);
-                self.know_policy(work, policy, &stored.policy_definition, &name)
+                self.know_policy(work, policy, &stored.policy_definition)
                     .await?;
             }
             let target = Target {
@@ -250,11 +251,7 @@ impl Store {
         let policies = self.catalog.policies().await?;
         let known = policies.iter();
         let known = known.filter_map(|it| Policy::parse(&it.definition).ok());
-        let found = work
-            .policies
-            .values()
-            .flatten()
-            .map(|(policy, _)| policy.clone());
+        let found = work.policies.values().flatten().cloned();
         let losses = known.chain(found).map(|it| usize::from(it.code().losses()));
         let least = losses.min().unwrap_or(0);
         let away = work.listing.away.join("; ");
@@ -272,44 +269,47 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a policy over as it was found; `None` if it is none, or another one of its name and version is in use.
+    /// Takes over the policies that manifests name, as most of them have them: what a copy says of its policy is sealed by nobody.
+    async fn know_policies(
+        &self,
+        work: &mut Work,
+        manifests: impl Iterator<Item = &StoredManifest>,
+    ) -> Result<(), Problem> {
+        let mut told: BTreeMap<(String, u32), BTreeMap<&str, usize>> = BTreeMap::new();
+        for it in manifests.filter(|it| !it.marker) {
+            let named = (it.policy.clone(), it.policy_version);
+            if !matches!(work.policies.get(&named), Some(Some(_))) {
+                let told = told.entry(named).or_default();
+                *told.entry(&it.policy_definition).or_default() += 1;
+            }
+        }
+        for (named, told) in told {
+            let most = told.into_iter().max_by_key(|(_, count)| *count);
+            if let Some((definition, _)) = most {
+                self.know_policy(work, named, definition).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a policy over as it was found; or as the catalogue has it, if something is stored under it.
     async fn know_policy(
         &self,
         work: &mut Work,
         named: (String, u32),
         definition: &str,
-        file: &str,
-    ) -> Result<Option<Policy>, Problem> {
-        if let Some(known) = work.policies.get(&named) {
-            let same = known.as_ref().filter(|(_, text)| text == definition);
-            if same.is_none() {
-                work.rebuilt.is_bad(
-                    file,
-                    "its policy is another than that of its name and version",
-                );
-            }
-            return Ok(same.map(|(policy, _)| policy.clone()));
+    ) -> Result<(), Problem> {
+        if matches!(work.policies.get(&named), Some(Some(_))) {
+            return Ok(());
         }
-        let mut known = None;
-        match Policy::parse(definition) {
-            Ok(policy) => {
-                let is_merged = self
-                    .catalog
-                    .merge_policy(&named.0, named.1, definition)
-                    .await?;
-                if is_merged {
-                    known = Some((policy, definition.to_owned()));
-                } else {
-                    work.rebuilt.is_bad(
-                        file,
-                        "its policy is another than that of its name and version",
-                    );
-                }
-            }
-            Err(error) => work.rebuilt.is_bad(file, &error.to_string()),
+        let mut known = Policy::parse(definition).ok();
+        let (name, version) = (&named.0, named.1);
+        if known.is_some() && !self.catalog.merge_policy(name, version, definition).await? {
+            let stored = self.catalog.policy(name, Some(version)).await?;
+            known = stored.and_then(|it| Policy::parse(&it.definition).ok());
         }
-        work.policies.insert(named, known.clone());
-        Ok(known.map(|(policy, _)| policy))
+        work.policies.insert(named, known);
+        Ok(())
     }
 
     async fn merge_records(&self, work: &mut Work) -> Result<(), Problem> {
@@ -324,10 +324,7 @@ impl Store {
                 work.rebuilt.is_bad(name, "no name of a record");
                 continue;
             };
-            let file = File {
-                name: name.clone(),
-                at: at.clone(),
-            };
+            let file = File::new(name.clone(), at.clone());
             of_each
                 .entry(stem.to_owned())
                 .or_default()
@@ -495,19 +492,32 @@ impl Store {
         let total = files.len();
         for (done, some) in files_in(files).chunks(TOGETHER).enumerate() {
             self.rebuilding.is_at("manifests", done * TOGETHER, total);
-            let known = self
-                .known_manifests(
-                    &work.listing,
-                    some.to_vec(),
-                    &mut work.wraps,
-                    &mut work.rebuilt,
-                )
-                .await?;
             let mut of_each: BTreeMap<DatastoreId, Vec<FoundVersion>> = BTreeMap::new();
-            for (file, stored, verified) in known {
-                let found = self.version_of(work, &file, stored, verified).await?;
-                if let Some((id, version)) = found {
-                    of_each.entry(id).or_default().push(version);
+            let mut files = some.to_vec();
+            while !files.is_empty() {
+                let known = self
+                    .known_manifests(
+                        &work.listing,
+                        std::mem::take(&mut files),
+                        &mut work.wraps,
+                        &mut work.rebuilt,
+                    )
+                    .await?;
+                self.know_policies(work, known.iter().map(|it| &it.1))
+                    .await?;
+                for (mut file, stored, verified) in known {
+                    match work.version_of(&file, stored, verified) {
+                        Ok(Some((id, version))) => of_each.entry(id).or_default().push(version),
+                        Ok(None) => {}
+                        // What no coder has sealed of this copy is wrong; that of another may not be.
+                        Err(why) => {
+                            file.at.retain(|at| *at != file.last);
+                            match file.at.is_empty() {
+                                true => work.rebuilt.is_bad(&file.name, why),
+                                false => files.push(file),
+                            }
+                        }
+                    }
                 }
             }
             for (id, versions) in of_each {
@@ -553,84 +563,6 @@ impl Store {
             ));
         }
         Ok(())
-    }
-
-    /// A version as the catalogue is to have it; `None` if it is known already, or cannot be.
-    async fn version_of(
-        &self,
-        work: &mut Work,
-        file: &File,
-        stored: StoredManifest,
-        verified: coder::VerifiedManifest,
-    ) -> Result<Option<(DatastoreId, FoundVersion)>, Problem> {
-        let ids = (
-            stored.version[..].try_into(),
-            stored.datastore[..].try_into(),
-        );
-        let (Ok(version), Ok(datastore)) = ids else {
-            work.rebuilt.is_bad(&file.name, "its ids are none");
-            return Ok(None);
-        };
-        let (version, datastore) = (VersionId(version), DatastoreId(datastore));
-        let number = if verified.marker {
-            stored.number
-        } else {
-            verified.number
-        };
-        let placed = if stored.placed == 0 {
-            number
-        } else {
-            stored.placed
-        };
-        if work.seen.get(&version).is_some_and(|seen| *seen >= placed) {
-            return Ok(None);
-        }
-        let policy = if verified.marker {
-            None
-        } else {
-            let named = (stored.policy.clone(), stored.policy_version);
-            let known = self
-                .know_policy(work, named, &stored.policy_definition, &file.name)
-                .await?;
-            let Some(policy) = known else {
-                return Ok(None);
-            };
-            Some(policy)
-        };
-        let Some(segments) = work.segments(policy.as_ref(), &stored, &verified) else {
-            work.rebuilt
-                .is_bad(&file.name, "its segments are not coded as its policy says");
-            return Ok(None);
-        };
-        let wanted = policy
-            .as_ref()
-            .map_or(0, |it| usize::from(it.code().losses()) + 1);
-        work.seen.insert(version, placed);
-        work.know_datastore(datastore, &stored, number);
-        let up_to = work.removed.get(&(datastore, stored.key.clone()));
-        let is_removed = up_to.is_some_and(|up_to| number <= *up_to)
-            || work.removed_ones.contains(&(datastore, version));
-        let tags = verified.tags.iter();
-        Ok(Some((
-            datastore,
-            FoundVersion {
-                key: stored.key,
-                id: version,
-                number,
-                size: verified.bytes,
-                created_ms: verified.created_ms,
-                policy: stored.policy,
-                policy_version: stored.policy_version,
-                is_marker: verified.marker,
-                head: stored.head,
-                body: stored.body,
-                tags: tags.filter_map(|tag| tag[..].try_into().ok()).collect(),
-                segments,
-                is_removed,
-                is_moved: stored.placed != 0,
-                is_owed: file.at.len() < wanted,
-            },
-        )))
     }
 
     async fn merge_datastores(&self, work: &mut Work) -> Result<(), Problem> {
@@ -693,6 +625,20 @@ impl Store {
                 break;
             }
         }
+        if !work.listing.is_whole() {
+            return Ok(());
+        }
+        // What enough locations kept, and none has, was deleted; what is not empty is kept all the same.
+        for note in self.catalog.kept_notes().await? {
+            if let Subject::Datastore(_, id) = note.subject
+                && !work.told.contains(&id)
+            {
+                match self.catalog.delete_datastore(id).await {
+                    Ok(()) | Err(CatalogError::NotEmpty | CatalogError::NoSuchDatastore) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
         Ok(())
     }
 
@@ -732,6 +678,70 @@ impl Store {
 }
 
 impl Work {
+    /// A version as the catalogue is to have it; `None` if it is known already.
+    ///
+    /// # Errors
+    /// What is wrong with this copy.
+    fn version_of(
+        &mut self,
+        file: &File,
+        stored: StoredManifest,
+        verified: coder::VerifiedManifest,
+    ) -> Result<Option<(DatastoreId, FoundVersion)>, &'static str> {
+        let version = VersionId(
+            stored.version[..]
+                .try_into()
+                .map_err(|_| "its version is none")?,
+        );
+        let datastore = stored.datastore[..].try_into();
+        let datastore = DatastoreId(datastore.map_err(|_| "its datastore is none")?);
+        let number = match verified.marker {
+            true => stored.number,
+            false => verified.number,
+        };
+        let placed = match stored.placed {
+            0 => number,
+            placed => placed,
+        };
+        if self.seen.get(&version).is_some_and(|seen| *seen >= placed) {
+            return Ok(None);
+        }
+        let named = (stored.policy.clone(), stored.policy_version);
+        let policy = self.policies.get(&named).cloned().flatten();
+        if policy.is_none() && !verified.marker {
+            return Err("its policy is none, or another than that of its name and version");
+        }
+        let policy = policy.filter(|_| !verified.marker);
+        let segments = self
+            .segments(policy.as_ref(), &stored, &verified)
+            .ok_or("its segments are not coded as its policy says")?;
+        let wanted = policy.map_or(0, |it| usize::from(it.code().losses()) + 1);
+        self.seen.insert(version, placed);
+        self.know_datastore(datastore, &stored, number);
+        let up_to = self.removed.get(&(datastore, stored.key.clone()));
+        let is_removed = up_to.is_some_and(|up_to| number <= *up_to)
+            || self.removed_ones.contains(&(datastore, version));
+        let tags = verified.tags.iter();
+        let found = FoundVersion {
+            key: stored.key,
+            id: version,
+            number,
+            size: verified.bytes,
+            created_ms: verified.created_ms,
+            policy: stored.policy,
+            policy_version: stored.policy_version,
+            is_marker: verified.marker,
+            head: stored.head,
+            body: stored.body,
+            tags: tags.filter_map(|tag| tag[..].try_into().ok()).collect(),
+            segments,
+            is_removed,
+            is_moved: stored.placed != 0,
+            is_owed: file.copies < wanted,
+        };
+        Ok(Some((datastore, found)))
+    }
+
     /// Notes a removal that is what was made.
     fn removal(
         &mut self,
@@ -872,5 +882,5 @@ fn subject_of(stored: &StoredRecord) -> Subject {
 
 fn files_in(files: Files) -> Vec<File> {
     let each = files.into_iter();
-    each.map(|(name, at)| File { name, at }).collect()
+    each.map(|(name, at)| File::new(name, at)).collect()
 }

@@ -71,6 +71,21 @@ pub(super) type Wraps = BTreeMap<DatastoreId, Wrap>;
 pub(super) struct File {
     pub(super) name: String,
     pub(super) at: Vec<u16>,
+    /// How many copies there are.
+    pub(super) copies: usize,
+    /// Where it was read last.
+    pub(super) last: u16,
+}
+
+impl File {
+    pub(super) fn new(name: String, at: Vec<u16>) -> Self {
+        Self {
+            name,
+            copies: at.len(),
+            at,
+            last: 0,
+        }
+    }
 }
 
 /// Files and what a coder said of each.
@@ -88,9 +103,10 @@ impl Store {
         let reads = files
             .into_iter()
             .enumerate()
-            .map(|(place, file)| async move {
+            .map(|(place, mut file)| async move {
                 // Neighbours begin with different copies, so that all locations are read from.
                 let at = file.at[(place + attempt) % file.at.len()];
+                file.last = at;
                 let site = &listing.sites[usize::from(at)];
                 let body = match FragmentName::new(&file.name) {
                     Ok(name) => site.read(&name, None, patience).await.ok(),
