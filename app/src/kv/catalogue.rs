@@ -60,7 +60,7 @@ fn hash_file(file: &Path) -> PathBuf {
 
 fn hash(file: &Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let hash = sc_crypto::sha256(&bytes);
+    let hash = sc_crypto::hash::sha256(&bytes);
     Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -22,6 +22,7 @@ mod http;
 mod journeys;
 mod kv;
 mod postgres;
+mod recovery;
 mod secrecy;
 mod starting;
 mod system;
