@@ -32,7 +32,7 @@ pub(crate) struct ModelVersion {
 /// One datastore.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    pub(crate) versioning: bool,
+    versioning: bool,
     pub(crate) quota_bytes: Option<u64>,
     last_number: u64,
     pub(crate) intents: Vec<ModelIntent>,
@@ -64,6 +64,14 @@ impl Model {
     /// Whether an id names a version, or did.
     fn is_used(&self, id: VersionId) -> bool {
         self.spent.contains(&id) || self.versions.iter().any(|version| version.id == id)
+    }
+
+    /// Begins or ends keeping versions, at a number of its own.
+    pub(crate) fn keep(&mut self, versioning: bool) {
+        if self.versioning != versioning {
+            self.draw();
+        }
+        self.versioning = versioning;
     }
 
     fn draw(&mut self) -> u64 {
