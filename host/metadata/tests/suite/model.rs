@@ -32,7 +32,7 @@ pub(crate) struct ModelVersion {
 /// One datastore.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    versioning: bool,
+    pub(crate) versioning: bool,
     pub(crate) quota_bytes: Option<u64>,
     last_number: u64,
     pub(crate) intents: Vec<ModelIntent>,
