@@ -317,6 +317,7 @@ async fn over_an_older_catalogue_it_adds_what_is_missing_and_takes_away_what_was
             .await
             .unwrap();
         make(&world.client, "brief", false).await;
+        put(&world, "brief", "a", "hot", 100).await;
         sc_metadata::back_up(&path, &copy).unwrap();
         sc_metadata::mark_restored(&copy).unwrap();
 
@@ -325,6 +326,7 @@ async fn over_an_older_catalogue_it_adds_what_is_missing_and_takes_away_what_was
         put(&world, "data", "older", "cold", 300).await;
         put(&world, "data", "new", "cold", 400).await;
         world.client.delete_record("token", "old").await.unwrap();
+        delete(&world, "brief", "a").await;
         world.client.delete_datastore("brief").await.unwrap();
         if cleans_up {
             // Nothing at the locations tells of what was deleted any more.

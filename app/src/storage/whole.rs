@@ -29,7 +29,7 @@ pub(crate) fn catalogue_of(
     let catalogue = own_catalogue(data);
     if !catalogue.exists() && !is_rebuilt && holds_locations(data) {
         return Err(wrong_use(format!(
-            "{} is missing, which says where everything in {} lies: have it made again of what lies there, with `securecloud up --data {} --rebuild`; or put a backup in its place with `securecloud kv catalogue restore FILE --data {}`; or name it with --catalogue if it is elsewhere",
+            "{} is missing, which says where everything in {} lies: have it made again of what lies there, with `securecloud up --data {} --rebuild`; or put your backup in its place with `securecloud kv catalogue restore FILE --data {}`; or name it with --catalogue if it is elsewhere",
             catalogue.display(),
             data.join("locations").display(),
             data.display(),

@@ -51,6 +51,7 @@ fn lost_and_found(flags: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let data = folder.join("store");
+    std::fs::create_dir(&data).unwrap();
     let system = System::start(&data, flags);
     system.datastore("photos", "cold");
     system.datastore("empty", "hot");
@@ -99,6 +100,7 @@ fn a_backup_is_put_back_and_what_came_after_it_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let data = folder.join("store");
+    std::fs::create_dir(&data).unwrap();
     let system = System::start(&data, &[]);
     system.datastore("photos", "cold");
     put(&system, "photos/objects/old", b"old");
@@ -145,6 +147,7 @@ fn a_root_is_rotated_while_requests_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let data = folder.join("store");
+    std::fs::create_dir(&data).unwrap();
     let system = System::start(&data, &["--processes"]);
     system.datastore("photos", "cold");
     put(&system, "photos/objects/before", b"before");

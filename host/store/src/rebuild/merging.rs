@@ -87,8 +87,9 @@ impl Store {
         self.merge_records(&mut work).await?;
         self.merge_removals(&mut work).await?;
         self.merge_manifests(&mut work).await?;
-        self.merge_datastores(&mut work).await?;
         self.take_away(&mut work).await?;
+        self.merge_datastores(&mut work).await?;
+        self.drop_untold(&work).await?;
         let Work {
             listing,
             mut rebuilt,
@@ -625,7 +626,12 @@ impl Store {
                 break;
             }
         }
-        if !work.listing.is_whole() {
+        Ok(())
+    }
+
+    /// Deletes datastores that the catalogue has and no location knows.
+    async fn drop_untold(&self, work: &Work) -> Result<(), Problem> {
+        if !work.listing.is_whole() || work.listing.lost > 0 {
             return Ok(());
         }
         // What enough locations kept, and none has, was deleted; what is not empty is kept all the same.
