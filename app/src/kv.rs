@@ -4,6 +4,7 @@
 //! ends a command leaves no file half written.
 
 mod batch;
+mod catalogue;
 pub(crate) mod cli;
 mod datastores;
 mod document;
@@ -38,6 +39,7 @@ use crate::cli::Cli;
 use crate::report::{Report, line, note};
 use crate::scbr::stopped;
 use crate::{WRONG_USE, wrong_use};
+pub(crate) use catalogue::rebuilt_in_words;
 use cli::{KvArgs, KvCommand, WorkArgs};
 use progress::Progress;
 use remote::{Remote, RemoteError};
@@ -79,6 +81,13 @@ async fn carry_out(mut arguments: KvArgs) -> anyhow::Result<ExitCode> {
         let _ = write!(std::io::stderr(), "{}", help.unwrap_or_default());
         return Ok(ExitCode::from(WRONG_USE));
     };
+    let command = match command {
+        KvCommand::Catalogue { command } => match catalogue::in_folder(command, arguments.json)? {
+            Some(command) => KvCommand::Catalogue { command },
+            None => return Ok(ExitCode::SUCCESS),
+        },
+        command => command,
+    };
     let kv = Kv {
         report: Report::new("kv", &arguments.verbosity()),
         remote: Remote::open(&arguments.connection).await?,
@@ -112,6 +121,7 @@ async fn carry_out(mut arguments: KvArgs) -> anyhow::Result<ExitCode> {
         KvCommand::Token { command } => tokens::run(&kv, command).await,
         KvCommand::Upload { command } => uploads::run(&kv, command).await,
         KvCommand::Usage => usage::run(&kv).await,
+        KvCommand::Catalogue { .. } => catalogue::rebuild(&kv).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -21,5 +21,7 @@ pub(crate) use files::OwnerFolder;
 pub(crate) use gateway::run as run_gateway;
 pub(crate) use serving::connect;
 pub(crate) use store::run as run_store;
+pub(crate) use up::default_folder;
 pub(crate) use up::run as run_up;
 pub(crate) use up::{Running, UpSettings, start};
+pub(crate) use whole::own_catalogue;

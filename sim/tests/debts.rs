@@ -143,7 +143,9 @@ async fn what_is_deleted_before_its_debt_is_paid_leaves_nothing() {
 
     for site in &world.sites {
         let names = site.faults.names();
-        let left = names.iter().filter(|it| !it.as_str().ends_with(".removal"));
+        let left = names
+            .iter()
+            .filter(|it| !it.as_str().ends_with(".datastore"));
         assert_eq!(left.count(), 0);
     }
 }

@@ -97,6 +97,7 @@ pub(crate) async fn run(json: bool) -> anyhow::Result<()> {
 
 async fn begin(folder: &Path) -> anyhow::Result<Running> {
     let settings = UpSettings {
+        rebuild: false,
         data: folder.to_owned(),
         rest: SocketAddr::from(([127, 0, 0, 1], 0)),
         router: None,

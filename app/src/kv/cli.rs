@@ -137,6 +137,52 @@ pub(crate) enum KvCommand {
     },
     /// Tells what is used
     Usage,
+    /// The catalogue: what the store knows of everything
+    Catalogue {
+        #[command(subcommand)]
+        command: CatalogueCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogueCommand {
+    /// Copies the catalogue of a folder to a file, also while the store runs, and its hash to FILE.sha256
+    Backup {
+        /// The copy, which must not be there yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        place: CataloguePlace,
+    },
+    /// Puts a copy in the place of a catalogue that is lost; the next start then looks through the locations for what came after it
+    Restore {
+        /// The copy
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Its hash, if FILE.sha256 is not there
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+        #[command(flatten)]
+        place: CataloguePlace,
+    },
+    /// Has the running store make the catalogue again of what lies at the locations: it adds what is missing, and takes away what was deleted
+    Rebuild,
+}
+
+/// Whose catalogue.
+#[derive(Debug, Args)]
+pub(crate) struct CataloguePlace {
+    /// The folder of `securecloud up` or `store`; the default one of `up`, if not given
+    #[arg(long, value_name = "DIR", env = "SECURECLOUD_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The catalogue, if it is not DIR/catalogue.db
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        env = "SECURECLOUD_CATALOGUE",
+        hide_env_values = true
+    )]
+    pub(crate) catalogue: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

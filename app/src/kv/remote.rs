@@ -240,6 +240,11 @@ impl Remote {
         of_either!(self, it => it.put_location(name, settings, state))
     }
 
+    /// How far the rebuild of the catalogue is; with `start` one is begun.
+    pub(crate) async fn rebuild(&self, start: bool) -> Result<Value, RemoteError> {
+        of_either!(self, it => it.rebuild(start))
+    }
+
     pub(crate) async fn usage(&self) -> Result<Value, RemoteError> {
         of_either!(self, it => it.usage())
     }

@@ -63,6 +63,9 @@ pub(crate) struct StoreArgs {
     /// Makes so many local locations in the folder, where the catalogue has none yet
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
     pub(crate) new_locations: u8,
+    /// Has the catalogue made again of what lies at the locations, where it is lost or older than they are
+    #[arg(long)]
+    pub(crate) rebuild: bool,
     /// A `securecloud coder` to use instead of a trusted program of its own; may be repeated
     #[arg(long, value_name = "host:port", value_delimiter = ',')]
     pub(crate) coder: Vec<String>,
@@ -126,6 +129,12 @@ pub(crate) struct BackendArgs {
 pub(crate) enum CredentialsCommand {
     /// Makes a client's key and the owner's certificate of it, in one file
     Issue(IssueArgs),
+    /// Adds a root, which wraps the keys of all datastores from then on; the gateway of this folder sees to it within seconds
+    RotateRoot {
+        /// The folder of the owner's keys
+        #[arg(long, value_name = "DIR", env = "SECURECLOUD_OWNER")]
+        owner: PathBuf,
+    },
     /// Makes a certificate void
     Revoke {
         /// Its serial number
@@ -269,6 +278,9 @@ pub(crate) struct UpArgs {
     /// Local locations to begin with; the first `up` in DIR makes them
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) locations: u8,
+    /// Has the catalogue made again of what lies at the locations, where it is lost or older than they are
+    #[arg(long)]
+    pub(crate) rebuild: bool,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }

@@ -48,6 +48,7 @@ struct Certificate {
 pub(crate) fn run(command: CredentialsCommand) -> anyhow::Result<()> {
     match command {
         CredentialsCommand::Issue(arguments) => issue(&arguments),
+        CredentialsCommand::RotateRoot { owner } => rotate_root(&owner),
         CredentialsCommand::Revoke { serial, owner } => revoke(serial, &owner),
         CredentialsCommand::Ls { owner } => list(&owner),
     }
@@ -194,6 +195,28 @@ fn revoke(serial: u64, owner: &Path) -> anyhow::Result<()> {
     certificate.is_revoked = true;
     issued.write(&list)?;
     line("revoked: the gateway of this folder tells the coders within seconds, or when it starts");
+    Ok(())
+}
+
+/// Adds a root, which is the current one from then on; those before stay, since they open what was sealed under them.
+fn rotate_root(owner: &Path) -> anyhow::Result<()> {
+    let folder = OwnerFolder(owner.to_owned());
+    folder.must_exist()?;
+    let _lock = lock(owner)?;
+    let (_, mut roots) = folder.open()?;
+    if roots.count() >= sc_coder::ROOTS_MAX {
+        return Err(wrong_use(format!(
+            "there are {} roots already, and coders take no more",
+            roots.count()
+        )));
+    }
+    roots.rotate(&mut OsEntropy);
+    folder.keep_roots(&roots)?;
+    line(&format!(
+        "root {} is the current one: the gateway of this folder gives it to the coders and has the keys of all datastores wrapped by it, within seconds or when it starts; back up {} again",
+        roots.current_number(),
+        folder.0.display()
+    ));
     Ok(())
 }
 

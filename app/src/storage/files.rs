@@ -10,7 +10,7 @@ use sc_client::kv::{Credentials, Roots};
 use sc_crypto::OwnerSecret;
 use zeroize::Zeroizing;
 
-use crate::keys::{read_or_make_identity, read_private, refuse_shared, write_new};
+use crate::keys::{beside, read_or_make_identity, read_private, refuse_shared, write_new};
 use crate::wrong_use;
 
 /// The folder of one owner.
@@ -54,6 +54,18 @@ impl OwnerFolder {
     pub(crate) fn has_keys(&self) -> bool {
         let (owner_path, roots_path) = self.paths();
         owner_path.exists() || roots_path.exists()
+    }
+
+    /// Writes roots in the place of those that are there, which are among them: all of it or nothing, and on the disk before it counts.
+    pub(crate) fn keep_roots(&self, roots: &Roots) -> anyhow::Result<()> {
+        let (_, path) = self.paths();
+        let fresh = beside(&path, ".new");
+        write_new(&fresh, roots.to_text().as_bytes(), 0o600, true)?;
+        std::fs::rename(&fresh, &path).with_context(|| path.display().to_string())?;
+        let folder = std::fs::File::open(&self.0);
+        folder
+            .and_then(|folder| folder.sync_all())
+            .with_context(|| self.0.display().to_string())
     }
 
     /// Makes an owner's key and roots, unless there are some.

@@ -1,5 +1,6 @@
 //! `gateway`: the owner's edge, REST in front and sealed requests behind; and the agent that provisions coders.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,12 +12,14 @@ use sc_client::kv::{CoderState, KvClient, OwnerAgent};
 use sc_gateway::{
     Gateway, Listen, SelfSigned, Statement, Tls, TokenRequest, TokenText, is_good, mint,
 };
+use sc_proto::store::problem::Code;
 use sc_transport::{Endpoint, Requester, Role};
 use zeroize::Zeroizing;
 
 use crate::keys::write_new;
+use crate::kv::rebuilt_in_words;
 use crate::links::read_link_keys;
-use crate::report::Report;
+use crate::report::{Report, note};
 use crate::storage::cli::GatewayArgs;
 use crate::storage::credentials;
 use crate::storage::files::OwnerFolder;
@@ -117,6 +120,9 @@ pub(crate) async fn serve(
     let statements: Arc<Mutex<Vec<Statement>>> = Arc::default();
     let agent = Agent {
         agent: OwnerAgent::new(requester.clone(), owner, roots, setup.evidence),
+        client: client.clone(),
+        given: BTreeSet::new(),
+        is_rewrapped: false,
         statements: Arc::clone(&statements),
         report: report.clone(),
         owner: setup.owner.clone(),
@@ -125,6 +131,7 @@ pub(crate) async fn serve(
     };
     let agent = agent.first().await?;
     let looking_after = tokio::spawn(agent.look_after());
+    rebuild_if_due(&client).await;
     if let Some(path) = &setup.token {
         ensure_token(&client, path).await?;
     }
@@ -179,6 +186,44 @@ fn listen_choice(address: SocketAddr, tls: Option<&TlsChoice>) -> anyhow::Result
     Ok(Listen::tls(address, tls))
 }
 
+/// Has a catalogue made again that is lost or was restored, and waits for it. Why it was not is said; everything else goes on, so that
+/// whoever administers the store can mend it.
+async fn rebuild_if_due(client: &KvClient) {
+    const LOOK: Duration = Duration::from_millis(100);
+    let mut start = false;
+    loop {
+        let told = client.rebuild_catalogue(start).await;
+        let told: serde_json::Value = match told {
+            Ok(told) => serde_json::from_str(&told).unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, "whether a rebuild is due is not known");
+                return;
+            }
+        };
+        match told["state"].as_str() {
+            Some("due") if !start => start = true,
+            Some("running") => {
+                start = false;
+                tokio::time::sleep(LOOK).await;
+            }
+            Some("done") => {
+                let report = &told["report"];
+                note(&rebuilt_in_words(report));
+                for it in report["notes"].as_array().into_iter().flatten() {
+                    note(it.as_str().unwrap_or_default());
+                }
+                return;
+            }
+            Some("failed") => {
+                let why = told["why"].as_str().unwrap_or_default();
+                note(&format!("the catalogue was not made again: {why}"));
+                return;
+            }
+            _ => return,
+        }
+    }
+}
+
 /// Writes a token that may do everything, unless the file is there already; then says so if what is in it is good no more.
 async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
     if path.exists() {
@@ -213,6 +258,11 @@ async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
 /// The owner's agent: coders that lack the roots get them, and all are told the time.
 struct Agent {
     agent: OwnerAgent<Requester>,
+    client: KvClient,
+    /// Coders that have the roots as they are now.
+    given: BTreeSet<String>,
+    /// Whether all datastores' keys are wrapped by the current root.
+    is_rewrapped: bool,
     statements: Arc<Mutex<Vec<Statement>>>,
     report: Report,
     /// The folder of the owner's keys.
@@ -269,19 +319,25 @@ impl Agent {
     /// Looks at every coder once, also behind one that it fails with; how many hold the roots then.
     async fn look(&mut self) -> anyhow::Result<usize> {
         let revoked = credentials::revoked(&self.owner)?;
+        self.take_rotation()?;
         let is_told = self
             .told
             .as_ref()
             .is_some_and(|(at, told)| at.elapsed() < TELL_TIME && *told == revoked);
         let mut holding = 0;
         let mut result = Ok(());
-        for coder in self.agent.coders().await? {
+        let coders = self.agent.coders().await?;
+        let names: BTreeSet<String> = coders.iter().map(|it| it.name.clone()).collect();
+        for coder in coders {
             match self.look_at(coder, is_told, &revoked).await {
                 Ok(holds) => holding += usize::from(holds),
                 Err(error) => result = result.and(Err(error)),
             }
         }
         result?;
+        if !self.is_rewrapped && self.given.is_superset(&names) {
+            self.rewrap().await?;
+        }
         if !is_told && holding > 0 {
             self.told = Some((tokio::time::Instant::now(), revoked));
         }
@@ -290,7 +346,7 @@ impl Agent {
 
     /// Looks at one coder; whether it holds the roots then.
     async fn look_at(
-        &self,
+        &mut self,
         coder: CoderState,
         is_told: bool,
         revoked: &[u64],
@@ -301,8 +357,10 @@ impl Agent {
             is_reachable: coder.is_reachable,
             ..Statement::default()
         };
-        if coder.is_reachable && !coder.is_provisioned {
+        let has_roots = coder.is_provisioned && self.given.contains(&coder.name);
+        if coder.is_reachable && !has_roots {
             let appraisal = self.agent.provision(&coder.name).await?;
+            self.given.insert(coder.name.clone());
             self.report
                 .detail(format!("{} holds the tenant's root now", coder.name));
             statement.tee = appraisal.tee_line.to_owned();
@@ -314,11 +372,42 @@ impl Agent {
         }
         statement.is_provisioned = coder.is_reachable;
         // A coder that has just got the roots knows of no certificate that is void.
-        if coder.is_reachable && !(is_told && coder.is_provisioned) {
+        if coder.is_reachable && !(is_told && has_roots) {
             self.agent.advance(&coder.name, revoked.to_vec()).await?;
         }
         self.keep(statement);
         Ok(coder.is_reachable)
+    }
+
+    /// Takes over a root that the owner has added since.
+    fn take_rotation(&mut self) -> anyhow::Result<()> {
+        let (_, roots) = OwnerFolder(self.owner.clone()).open()?;
+        if roots.current_number() > self.agent.current_root() {
+            self.agent.take_roots(roots);
+            self.given.clear();
+            self.is_rewrapped = false;
+        }
+        Ok(())
+    }
+
+    /// Has the keys of all datastores wrapped by the current root, which all coders have by now.
+    async fn rewrap(&mut self) -> anyhow::Result<()> {
+        let told = match self.client.rewrap_datastores().await {
+            Ok(told) => told,
+            // It waits for a rebuild.
+            Err(error) if error.code() == Some(Code::Unavailable) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let told: serde_json::Value = serde_json::from_str(&told)?;
+        let root = self.agent.current_root();
+        self.is_rewrapped = true;
+        let rewrapped = told["rewrapped"].as_u64().unwrap_or(0);
+        if rewrapped > 0 {
+            self.report.say(format!(
+                "root {root} wraps the keys of all datastores now, of {rewrapped} since this moment"
+            ));
+        }
+        Ok(())
     }
 
     fn known(&self, coder: &str) -> Option<Statement> {

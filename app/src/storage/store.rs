@@ -45,6 +45,8 @@ pub(crate) struct StoreSetup {
     pub(crate) settings: StoreSettings,
     /// Locations and policies to make where there are none yet.
     pub(crate) first: Vec<(String, sc_store::LocationSettings)>,
+    /// Whether the catalogue is to be made again of what lies at the locations.
+    pub(crate) rebuild: bool,
 }
 
 pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
@@ -57,7 +59,7 @@ pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
     let setup = StoreSetup {
         address: endpoint(&arguments.address)?,
         link_keys: arguments.link.link_keys,
-        catalogue: catalogue_of(&arguments.data, named.as_deref())?,
+        catalogue: catalogue_of(&arguments.data, named.as_deref(), arguments.rebuild)?,
         data: arguments.data,
         coders: arguments.coder,
         coding: arguments.coding,
@@ -67,6 +69,7 @@ pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
             ..StoreSettings::default()
         },
         first: super::up::local_locations(arguments.new_locations),
+        rebuild: arguments.rebuild,
     };
     serve(setup, &report, |_| {}, stop).await
 }
@@ -81,6 +84,9 @@ pub(crate) async fn serve(
     make_private_folder(&setup.data)?;
     let _lock = FolderLock::take(&setup.data, LOCK, Duration::ZERO, HELD)?;
     let catalog = open_catalogue(&setup.catalogue).await?;
+    if setup.rebuild {
+        catalog.set_rebuild_due(true).await?;
+    }
     let coders = open_coders(&setup, report).await?;
     let (signer, key) = own_identity(&setup.data, "store")?;
     report.say(format!(
@@ -162,6 +168,14 @@ async fn open_catalogue(text: &str) -> anyhow::Result<Catalog> {
             "--catalogue: there are no catalogues at {scheme}://; it is the path of a file, or a URL that begins with postgres:// or postgresql://"
         ))),
     }
+}
+
+/// Whether a catalogue that is there was restored, or is new since the one before was lost, and nothing was made of what lies at the locations.
+pub(crate) async fn is_rebuild_due(catalogue: &str) -> anyhow::Result<bool> {
+    if !catalogue.contains("://") && !Path::new(catalogue).exists() {
+        return Ok(false);
+    }
+    Ok(open_catalogue(catalogue).await?.is_rebuild_due().await?)
 }
 
 /// Makes an empty file that its owner alone may read, unless there is one; the database gives its mode to those beside it.

@@ -24,11 +24,13 @@ use crate::storage::gateway::{self, GatewaySetup, TlsChoice};
 use crate::storage::lock::FolderLock;
 use crate::storage::ports::must_be_free;
 use crate::storage::store::{self, StoreSetup};
-use crate::storage::whole::{catalogue_of, ensure_owner};
+use crate::storage::whole::{catalogue_of, ensure_owner, locations_in};
 use crate::{scbr, wrong_use};
 
 /// So long a role may take to be ready.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// So long a gateway may take that waits for a catalogue to be made again.
+const REBUILT_PATIENCE: Duration = Duration::from_secs(6 * 3600);
 /// How often processes are looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 /// So long a role may take to end.
@@ -53,6 +55,18 @@ pub(crate) struct UpSettings {
     pub(crate) catalogue: Option<String>,
     pub(crate) tls: bool,
     pub(crate) locations: u8,
+    /// Whether the catalogue is made again of what lies at the locations.
+    pub(crate) rebuild: bool,
+}
+
+impl UpSettings {
+    /// How long the gateway may take to be ready.
+    fn patience(&self) -> Duration {
+        match self.rebuild {
+            true => REBUILT_PATIENCE,
+            false => READY_PATIENCE,
+        }
+    }
 }
 
 pub(crate) async fn run(arguments: UpArgs) -> anyhow::Result<()> {
@@ -71,6 +85,7 @@ pub(crate) async fn run(arguments: UpArgs) -> anyhow::Result<()> {
         catalogue: arguments.catalogue.clone(),
         tls: arguments.tls,
         locations: arguments.locations,
+        rebuild: arguments.rebuild,
     };
     let running = start(settings, &report).await?;
     tell(&running, &data, &arguments);
@@ -86,7 +101,7 @@ pub(crate) async fn run(arguments: UpArgs) -> anyhow::Result<()> {
     running.stop().await
 }
 
-fn default_folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn default_folder() -> anyhow::Result<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let base = state.or_else(home);
@@ -253,8 +268,14 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
     let router = settings.router.map(|it| (it, "--router-port"));
     let ports = std::iter::once((settings.rest, "--port")).chain(router);
     must_be_free(&ports.collect::<Vec<_>>())?;
-    let catalogue = catalogue_of(data, settings.catalogue.as_deref())?;
+    let catalogue = catalogue_of(data, settings.catalogue.as_deref(), settings.rebuild)?;
     ensure_owner(data)?;
+    settings.rebuild |= store::is_rebuild_due(&catalogue).await?;
+    if settings.rebuild {
+        settings.locations = settings.locations.max(locations_in(&settings.data));
+        report.say("the catalogue is made again of what lies at the locations");
+    }
+    let data = &settings.data;
     let (stop, stopping) = watch::channel(false);
     let (tell_end, ended) = watch::channel(None);
     let mut running = Running {
@@ -380,6 +401,7 @@ async fn start_threads(
         },
         settings: StoreSettings::default(),
         first: local_locations(settings.locations),
+        rebuild: settings.rebuild,
     };
     let quiet = report.quiet("store");
     let stop = until(stopping.clone());
@@ -391,7 +413,7 @@ async fn start_threads(
             };
             store::serve(setup, &quiet, ready, stop).await
         })?);
-    wait_for("store", is_ready, running).await?;
+    wait_for("store", READY_PATIENCE, is_ready, running).await?;
     running.store = Some(store_endpoint.clone());
 
     let (ready, is_ready) = oneshot::channel();
@@ -417,7 +439,7 @@ async fn start_threads(
             };
             gateway::serve(setup, &quiet, ready, stop).await
         })?);
-    let rest = wait_for("gateway", is_ready, running).await?;
+    let rest = wait_for("gateway", settings.patience(), is_ready, running).await?;
 
     let Some(router) = settings.router else {
         return Ok((rest, String::new()));
@@ -485,10 +507,11 @@ where
 /// Waits for a role to be ready; if it ends instead, its error is told.
 async fn wait_for<T>(
     name: &'static str,
+    patience: Duration,
     ready: oneshot::Receiver<T>,
     running: &mut Running,
 ) -> anyhow::Result<T> {
-    match tokio::time::timeout(READY_PATIENCE, ready).await {
+    match tokio::time::timeout(patience, ready).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => {
             let (_, thread) = running.threads.pop().context("the role was started")?;
@@ -498,10 +521,7 @@ async fn wait_for<T>(
                 _ => bail!("the {name} ended before it was ready"),
             }
         }
-        Err(_) => bail!(
-            "the {name} was not ready after {} s",
-            READY_PATIENCE.as_secs()
-        ),
+        Err(_) => bail!("the {name} was not ready after {} s", patience.as_secs()),
     }
 }
 
@@ -524,17 +544,22 @@ async fn start_processes(
     };
     crate::platform::build_with_cargo("sc-coder")?;
     crate::platform::build_with_cargo("sc-cbr")?;
+    let (folder, locations) = (text(&data), settings.locations.to_string());
+    let mut arguments = vec![
+        "--address",
+        &address,
+        "--data",
+        &folder,
+        "--new-locations",
+        &locations,
+    ];
+    if settings.rebuild {
+        arguments.push("--rebuild");
+    }
     let mut store = Role::start_with(
         &data,
         "store",
-        &[
-            "--address",
-            &address,
-            "--data",
-            &text(&data),
-            "--new-locations",
-            &settings.locations.to_string(),
-        ],
+        &arguments,
         // Its URL may hold a password.
         &[("SECURECLOUD_CATALOGUE", catalogue)],
     )?;
@@ -564,7 +589,7 @@ async fn start_processes(
         arguments.extend(["--tls", "--tls-out", &certificate]);
     }
     let mut gateway = Role::start(&data, "gateway", &arguments)?;
-    let event = gateway.event("rest", READY_PATIENCE).await;
+    let event = gateway.event("rest", settings.patience()).await;
     if event.is_ok() {
         gateway.pass_errors_on();
     }

@@ -10,24 +10,30 @@ use crate::storage::store;
 use crate::wrong_use;
 
 /// The catalogue of a store that has none elsewhere.
-fn own_catalogue(data: &Path) -> PathBuf {
+pub(crate) fn own_catalogue(data: &Path) -> PathBuf {
     data.join("catalogue.db")
 }
 
-/// The catalogue that a store in `data` is to use: the one that was named, or its own.
+/// The catalogue that a store in `data` is to use: the one that was named, or its own. One that `is_rebuilt` may be missing.
 ///
 /// # Errors
 /// Wrong use: its own is missing, and there are locations of an earlier run.
-pub(crate) fn catalogue_of(data: &Path, named: Option<&str>) -> anyhow::Result<String> {
+pub(crate) fn catalogue_of(
+    data: &Path,
+    named: Option<&str>,
+    is_rebuilt: bool,
+) -> anyhow::Result<String> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
     let catalogue = own_catalogue(data);
-    if !catalogue.exists() && holds_locations(data) {
+    if !catalogue.exists() && !is_rebuilt && holds_locations(data) {
         return Err(wrong_use(format!(
-            "{} is missing, which says where everything in {} lies: restore it from your backup, name the catalogue with --catalogue if it is elsewhere, or begin anew in another folder with --data",
+            "{} is missing, which says where everything in {} lies: have it made again of what lies there, with `securecloud up --data {} --rebuild`; or put your backup in its place with `securecloud kv catalogue restore FILE --data {}`; or name it with --catalogue if it is elsewhere",
             catalogue.display(),
-            data.join("locations").display()
+            data.join("locations").display(),
+            data.display(),
+            data.display(),
         )));
     }
     Ok(catalogue.display().to_string())
@@ -61,6 +67,16 @@ pub(crate) fn ensure_owner(data: &Path) -> anyhow::Result<()> {
     owner.ensure()
 }
 
+/// How many locations there are in the folder of an `up`, by the greatest number in their names.
+pub(crate) fn locations_in(data: &Path) -> u8 {
+    let numbers = (1..=u8::MAX).rev();
+    let is_there = |number: &u8| {
+        let folder = format!("locations/site-{number}/location");
+        data.join(folder).exists()
+    };
+    numbers.into_iter().find(is_there).unwrap_or(0)
+}
+
 /// Whether there are locations with the marker that each one has.
 fn holds_locations(data: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(data.join("locations")) else {
@@ -90,13 +106,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("locations/site-1");
         std::fs::create_dir_all(&location).unwrap();
-        catalogue_of(folder.path(), None).unwrap();
+        catalogue_of(folder.path(), None, false).unwrap();
         std::fs::write(location.join("location"), "").unwrap();
 
-        let refused = catalogue_of(folder.path(), None).unwrap_err().to_string();
-        let elsewhere = catalogue_of(folder.path(), Some("postgres://db/store"));
+        let refused = catalogue_of(folder.path(), None, false)
+            .unwrap_err()
+            .to_string();
+        let elsewhere = catalogue_of(folder.path(), Some("postgres://db/store"), false);
 
         assert!(refused.contains("catalogue.db is missing"), "{refused}");
+        assert!(refused.contains("--rebuild"), "{refused}");
+        assert!(catalogue_of(folder.path(), None, true).is_ok());
         assert_eq!(elsewhere.unwrap(), "postgres://db/store");
     }
 }

@@ -23,6 +23,7 @@ mod jobs;
 mod journeys;
 mod kv;
 mod postgres;
+mod recovery;
 mod secrecy;
 mod starting;
 mod system;

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::transaction::{Param, Row, Transaction};
-use crate::{Catalog, CatalogError, DatastoreId, TenantId, catalog::Reach};
+use crate::{Catalog, CatalogError, DatastoreId, TenantId, catalog::Reach, notes};
 
 /// A named set of objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +188,7 @@ async fn create_datastore(
     ];
     match tx.execute(sql, &params).await? {
         0 => Err(CatalogError::Exists("datastore")),
-        _ => Ok(()),
+        _ => notes::touch_datastore(tx, &datastore.id).await,
     }
 }
 
@@ -288,14 +288,58 @@ async fn update_datastore(
         tx.execute(sql, &[id.into(), policy.into()]).await?;
     }
     if let Some(versioning) = versioning {
-        let sql = "UPDATE datastore SET versioning = $2 WHERE id = $1";
-        tx.execute(sql, &[id.into(), versioning.into()]).await?;
+        switch(tx, id, versioning).await?;
     }
     if let Some(quota_bytes) = quota {
         let sql = "UPDATE datastore SET quota_bytes = $2 WHERE id = $1";
         tx.execute(sql, &[id.into(), quota_bytes.into()]).await?;
     }
+    notes::touch_datastore(tx, id).await
+}
+
+/// Begins or ends keeping versions, at a number of its own: what is written under a greater one is kept, or replaces what was there.
+async fn switch(
+    tx: &mut dyn Transaction,
+    id: &DatastoreId,
+    versioning: bool,
+) -> Result<(), CatalogError> {
+    let Some((datastore, mut switches)) = with_switches(tx, id).await? else {
+        return Err(CatalogError::NoSuchDatastore);
+    };
+    if datastore.versioning == versioning {
+        return Ok(());
+    }
+    let (number, _) = draw_number(tx, id).await?;
+    switches.push(number);
+    let packed = pack_switches(&switches);
+    let sql = "UPDATE datastore SET versioning = $2, switches = $3 WHERE id = $1";
+    let params = [id.into(), versioning.into(), (&*packed).into()];
+    tx.execute(sql, &params).await?;
     Ok(())
+}
+
+pub(crate) fn pack_switches(switches: &[u64]) -> Vec<u8> {
+    switches.iter().flat_map(|it| it.to_le_bytes()).collect()
+}
+
+/// A datastore, and the numbers at which keeping versions began or ended.
+pub(crate) async fn with_switches(
+    tx: &mut dyn Transaction,
+    id: &DatastoreId,
+) -> Result<Option<(Datastore, Vec<u64>)>, CatalogError> {
+    let Some(datastore) = datastore_by_id(tx, id).await? else {
+        return Ok(None);
+    };
+    let sql = "SELECT switches FROM datastore WHERE id = $1";
+    let mut rows = tx.query(sql, &[id.into()]).await?;
+    let packed: Option<Bytes> = match rows.pop() {
+        Some(mut row) => row.optional()?,
+        None => None,
+    };
+    let packed = packed.unwrap_or_default();
+    let switches = packed.as_chunks().0.iter();
+    let switches = switches.map(|it| u64::from_le_bytes(*it)).collect();
+    Ok(Some((datastore, switches)))
 }
 
 async fn rewrap_datastore(
@@ -316,7 +360,7 @@ async fn rewrap_datastore(
     ];
     match tx.execute(sql, &params).await? {
         0 => Err(CatalogError::ConditionFailed),
-        _ => Ok(()),
+        _ => notes::touch_datastore(tx, id).await,
     }
 }
 
@@ -329,6 +373,7 @@ async fn delete_datastore(tx: &mut dyn Transaction, id: &DatastoreId) -> Result<
             return Err(CatalogError::NotEmpty);
         }
     }
+    notes::touch_datastore(tx, id).await?;
     tx.execute("DELETE FROM datastore WHERE id = $1", &[id.into()])
         .await?;
     Ok(())

@@ -20,8 +20,10 @@ mod leases;
 mod listing;
 mod locations;
 mod moves;
+mod notes;
 mod policies;
 mod postgres;
+mod rebuild;
 mod records;
 mod removals;
 mod schema;
@@ -48,9 +50,15 @@ pub use keys::{KEY_BYTES_MAX, Key};
 pub use listing::{Cursor, Page};
 pub use locations::{Location, LocationState};
 pub use moves::{Move, Placing};
+pub use notes::{Note, Noted, Subject};
 pub use policies::Policy;
+pub use rebuild::{
+    Found, FoundDatastore, FoundFragment, FoundRemoval, FoundSegment, FoundVersion, Merged,
+    MergedDatastore, Present,
+};
 pub use removals::Removal;
 pub use segments::Segment;
+pub use sqlite::{BackupError, back_up, mark_restored};
 pub use uploads::{PARTS_MAX, Part};
 pub use usage::Usage;
 pub use versions::Version;

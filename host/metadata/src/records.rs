@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::transaction::{Param, Row, Transaction};
-use crate::{Catalog, CatalogError, TenantId, catalog::Reach};
+use crate::{Catalog, CatalogError, Subject, TenantId, catalog::Reach, notes};
 
 impl Catalog {
     /// Stores a record under its tenant, kind and id, in place of the one that is there.
@@ -99,11 +99,19 @@ async fn put_record(
     let params = [tenant.into(), kind.into(), id.into(), sealed.into()];
     match tx.execute(sql, &params).await? {
         0 => Err(CatalogError::Exists("record")),
-        _ => Ok(()),
+        _ => notes::touch(tx, &subject(tenant, kind, id)).await,
     }
 }
 
-async fn record(
+fn subject(tenant: &TenantId, kind: &str, id: &str) -> Subject {
+    Subject::Record {
+        tenant: *tenant,
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+pub(crate) async fn record(
     tx: &mut dyn Transaction,
     tenant: &TenantId,
     kind: &str,
@@ -146,8 +154,12 @@ async fn delete_record(
     id: &str,
 ) -> Result<bool, CatalogError> {
     let sql = "DELETE FROM record WHERE tenant = $1 AND kind = $2 AND id = $3";
-    Ok(tx
+    let is_deleted = tx
         .execute(sql, &[tenant.into(), kind.into(), id.into()])
         .await?
-        > 0)
+        > 0;
+    if is_deleted {
+        notes::touch(tx, &subject(tenant, kind, id)).await?;
+    }
+    Ok(is_deleted)
 }

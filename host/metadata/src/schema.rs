@@ -7,7 +7,7 @@
 use crate::CatalogError;
 
 /// The steps, from number 1 on.
-const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY, MOVES];
+const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY, MOVES, RECOVERY];
 
 /// The steps that a database with schema `found` has still to take, with their numbers.
 ///
@@ -255,4 +255,29 @@ CREATE TABLE lease (
     owner TEXT NOT NULL,
     until_ms BIGINT NOT NULL
 ) {clustered};
+"#;
+
+/// `note` has what lies at the locations of a datastore's settings (`kind` and `id` are empty), or of a record (`datastore` is empty): how often
+/// it has changed, which change enough locations keep, and the oldest whose copies may still be somewhere. `removal.words` names the files
+/// at the locations that say the same, by their ids. `datastore.switches` has the numbers at which keeping versions began or ended, eight
+/// bytes each, little-endian. The counter `rebuild` is 1 while a rebuild is due.
+const RECOVERY: &str = r#"
+CREATE TABLE note (
+    tenant BYTEA NOT NULL,
+    datastore BYTEA NOT NULL,
+    kind TEXT {bytewise} NOT NULL,
+    id TEXT {bytewise} NOT NULL,
+    change BIGINT NOT NULL,
+    kept BIGINT NOT NULL,
+    oldest BIGINT NOT NULL,
+    PRIMARY KEY (tenant, datastore, kind, id)
+) {clustered};
+INSERT INTO note (tenant, datastore, kind, id, change, kept, oldest)
+    SELECT tenant, id, '', '', 1, 0, 1 FROM datastore;
+INSERT INTO note (tenant, datastore, kind, id, change, kept, oldest)
+    SELECT tenant, substr(tenant, 1, 0), kind, id, 1, 0, 1 FROM record;
+
+ALTER TABLE removal ADD COLUMN words BYTEA;
+ALTER TABLE datastore ADD COLUMN switches BYTEA;
+INSERT INTO counter (name, last) VALUES ('rebuild', 0);
 "#;

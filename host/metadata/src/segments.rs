@@ -167,14 +167,14 @@ fn dropped(before: &[Fragment], fragments: &[Fragment]) -> Vec<Fragment> {
 }
 
 /// Whether any fragment has still to be stored.
-fn is_owed(fragments: &[Fragment]) -> bool {
+pub(crate) fn is_owed(fragments: &[Fragment]) -> bool {
     fragments
         .iter()
         .any(|fragment| fragment.state == FragmentState::Owed)
 }
 
 /// Bytes that all fragments of a segment have.
-fn stored_bytes(fragment_bytes: u32, fragments: &[Fragment]) -> u64 {
+pub(crate) fn stored_bytes(fragment_bytes: u32, fragments: &[Fragment]) -> u64 {
     let kept = fragments
         .iter()
         .filter(|it| it.state != FragmentState::Coming);

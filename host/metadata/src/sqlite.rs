@@ -3,6 +3,7 @@
 //! Invariants: one connection writes; an operation is answered after the commit that it was part of is on the disk; a reader's statements
 //! see one state.
 
+mod backup;
 mod memory;
 mod readers;
 mod statements;
@@ -13,6 +14,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+pub use self::backup::{BackupError, back_up, mark_restored};
 pub(crate) use self::memory::Memory;
 use self::readers::Readers;
 use self::statements::Statements;

@@ -1,7 +1,7 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
 use futures_util::future::join_all;
-use sc_metadata::{Datastore, DatastoreId, LocationState, TenantId};
+use sc_metadata::{Datastore, DatastoreId, LocationState, Subject, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -62,6 +62,8 @@ impl Store {
                 ),
                 problem => problem,
             })?;
+        self.settle_note(&Subject::Datastore(tenant, datastore.id))
+            .await;
         Ok(Done {
             sealed: made.sealed,
             ..Default::default()
@@ -92,6 +94,8 @@ impl Store {
         self.catalog
             .update_datastore(datastore.id, policy, versioning, quota)
             .await?;
+        self.settle_note(&Subject::Datastore(tenant, datastore.id))
+            .await;
         Ok(done(sealed))
     }
 
@@ -105,6 +109,8 @@ impl Store {
         let sealed = self.authorize(tenant, request).await?;
         let datastore = self.datastore(tenant, &operation.datastore).await?;
         self.catalog.delete_datastore(datastore.id).await?;
+        self.settle_note(&Subject::Datastore(tenant, datastore.id))
+            .await;
         Ok(done(sealed))
     }
 
@@ -125,6 +131,7 @@ impl Store {
                 "bytes": it.used_bytes,
                 "objects": it.objects,
                 "created_ms": it.created_ms,
+                "root": it.root_number,
             })
         });
         Ok(with_document(sealed, each.collect()))
@@ -221,12 +228,13 @@ impl Store {
         Ok(done(sealed))
     }
 
-    /// Makes a policy known, unless there is one of its name.
+    /// Makes a policy known, unless there is one of its name; where a rebuild is due, when that is done, since it may bring one.
     ///
     /// # Errors
     /// The catalogue does not answer.
     pub async fn ensure_policy(&self, name: &str, policy: &Policy) -> Result<(), Problem> {
-        if self.catalog.policy(name, None).await?.is_none() {
+        self.rebuilding.remember(name, policy);
+        if !self.rebuilding.is_due() && self.catalog.policy(name, None).await?.is_none() {
             self.catalog.put_policy(name, &policy.definition()).await?;
         }
         Ok(())
@@ -304,6 +312,8 @@ impl Store {
                 operation.only_if_absent,
             )
             .await?;
+        self.settle_record(tenant, &operation.kind, &operation.id)
+            .await;
         Ok(done(sealed.sealed))
     }
 
@@ -371,11 +381,13 @@ impl Store {
         self.catalog
             .delete_record(tenant, &operation.kind, &operation.id)
             .await?;
+        self.settle_record(tenant, &operation.kind, &operation.id)
+            .await;
         Ok(done(sealed))
     }
 }
 
-fn done(sealed: Option<coder::Sealed>) -> Done {
+pub(crate) fn done(sealed: Option<coder::Sealed>) -> Done {
     Done {
         sealed,
         ..Default::default()

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sc_backend::FragmentName;
-use sc_metadata::{Fragment, LocationState, Segment, VersionId};
+use sc_metadata::{Fragment, LocationState, Removal, Segment, VersionId};
 use tokio::sync::mpsc;
 
 use crate::debts::Debts;
 use crate::error::Problem;
 use crate::jobs::Work;
-use crate::manifests::manifest_name;
+use crate::manifests::{manifest_name, removal_name};
 use crate::store::Store;
 
 /// Something small to be done soon.
@@ -24,7 +24,7 @@ pub(crate) enum Chore {
 
 /// The chores of one store.
 pub struct Chores {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     waiting: mpsc::Receiver<Chore>,
 }
 
@@ -158,6 +158,10 @@ impl Chores {
     async fn tidy(&self) -> Result<(), Problem> {
         let store = &self.store;
         store.open_locations().await?;
+        if store.rebuilding.is_due() {
+            // What seems to be given up may have been stored.
+            return Ok(());
+        }
         let now_ms = store.now_ms();
         let due_ms = store.in_ms(store.settings.grace);
         for version in store.catalog.expired_intents(now_ms, ROUND).await? {
@@ -165,6 +169,7 @@ impl Chores {
         }
         self.sweep(now_ms).await?;
         self.forget_manifests(now_ms).await?;
+        self.tidy_notes().await?;
         store.note_reads().await?;
         self.appoint(now_ms).await?;
         let replay_memory = store.settings.replay_memory.as_millis();
@@ -230,7 +235,7 @@ impl Chores {
     }
 
     /// Whether every location has said that these are gone. One that does not answer is left alone for a while.
-    async fn delete_everywhere(&self, names: &[FragmentName]) -> bool {
+    pub(crate) async fn delete_everywhere(&self, names: &[FragmentName]) -> bool {
         let sites = self.store.locations.now();
         let patience = self.store.settings.location_patience;
         let mut all_gone = true;
@@ -252,10 +257,28 @@ impl Chores {
                 .iter()
                 .map(|version| manifest_name(VersionId(*version)))
                 .collect();
-            if self.delete_everywhere(&names).await {
+            if self.delete_everywhere(&names).await && self.forget_words(&removal).await? {
                 self.store.catalog.forget_removal(removal.id).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes the files that say what a removal says, if nothing is left of what they are about; whether they are gone.
+    async fn forget_words(&self, removal: &Removal) -> Result<bool, Problem> {
+        if removal.words.is_empty() {
+            return Ok(true);
+        }
+        let catalog = &self.store.catalog;
+        if !catalog.are_words_spent(removal).await? {
+            return Ok(false);
+        }
+        let words = removal.words.as_chunks().0.iter();
+        let names: Vec<_> = words.map(removal_name).collect();
+        let are_gone = self.delete_everywhere(&names).await;
+        if are_gone {
+            catalog.forget_words(removal).await?;
+        }
+        Ok(are_gone)
     }
 }

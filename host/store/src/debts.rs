@@ -69,7 +69,7 @@ impl Debts {
     /// # Errors
     /// The catalogue does not answer.
     pub(crate) async fn pay(&mut self) -> Result<(), Problem> {
-        if !self.store.hold_lease(LEASE, LEASE_TIME).await? {
+        if self.store.rebuilding.is_due() || !self.store.hold_lease(LEASE, LEASE_TIME).await? {
             return Ok(());
         }
         let paid = self.pay_all().await;

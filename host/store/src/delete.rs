@@ -175,8 +175,11 @@ impl Store {
 
     async fn try_keep_removal(&self, deletion: &Deletion<'_>) -> Result<bool, Problem> {
         let (datastore, operation) = (&deletion.datastore, deletion.operation);
-        let number = self.catalog.last_removed(datastore.id, &operation.key);
-        let Some(number) = number.await? else {
+        // The row knows of the file before it is written, so that it is found again when it can go.
+        let named = self
+            .catalog
+            .name_removal(datastore.id, &operation.key, deletion.id.0);
+        let Some(number) = named.await? else {
             return Ok(true);
         };
         let call = Call::SealRemoval(coder::SealRemoval {

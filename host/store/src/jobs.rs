@@ -278,6 +278,10 @@ impl Store {
     /// # Errors
     /// The catalogue does not answer.
     pub(crate) async fn work(self: &Arc<Self>) -> Result<bool, Problem> {
+        // A catalogue that does not know everything yet has nothing mended, moved or collected.
+        if self.rebuilding.is_due() {
+            return Ok(false);
+        }
         let owner = &self.settings.owner;
         let claimed = self
             .catalog
@@ -632,6 +636,10 @@ impl<'s> Part<'s> {
         self.progress.done.add(step);
         self.cursor = Bytes::copy_from_slice(id);
         self.pace.spend(bytes).await;
+        if self.store.rebuilding.is_due() {
+            self.report(Then::LetGo).await?;
+            return Ok(false);
+        }
         if self.reported.elapsed() < REPORT {
             return Ok(true);
         }

@@ -99,6 +99,7 @@ impl Store {
     /// # Errors
     /// The catalogue does not answer.
     pub async fn open_locations(&self) -> Result<bool, Problem> {
+        self.rebuilding.learn(self.catalog.is_rebuild_due().await?);
         let known = self.locations.now();
         let locations = self.catalog.locations().await?;
         let opened = locations.into_iter().map(|location| {

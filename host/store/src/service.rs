@@ -110,6 +110,7 @@ impl Store {
         let kind = operation
             .operation
             .ok_or_else(|| Problem::malformed("an empty operation"))?;
+        self.rebuilding.admit(&kind)?;
         let done = match &kind {
             Kind::GetObject(it) => return self.get_object(tenant, request, it).await,
             Kind::PutObject(it) => self.put_object(tenant, request, it, blocks).await,
@@ -153,6 +154,8 @@ impl Store {
             Kind::GetRecord(it) => self.get_record(tenant, request, it).await,
             Kind::ListRecords(it) => self.list_records(tenant, request, it).await,
             Kind::DeleteRecord(it) => self.delete_record(tenant, request, it).await,
+            Kind::RebuildCatalogue(it) => self.rebuild_catalogue(tenant, request, it).await,
+            Kind::RewrapDatastores(_) => self.rewrap_datastores(tenant, request).await,
             _ => Err(Problem::malformed(
                 "an operation that this store does not know",
             )),

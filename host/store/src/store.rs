@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sc_metadata::{Catalog, Datastore, TenantId};
@@ -20,6 +20,7 @@ use crate::layouts::Layouts;
 use crate::locations::Locations;
 use crate::opening::LocationOpener;
 use crate::policy::Policy;
+use crate::rebuild::Rebuilding;
 use crate::recoding::Counted;
 use crate::tier::Reads;
 
@@ -92,6 +93,9 @@ pub struct Store {
     policies: Mutex<BTreeMap<(String, u32), Arc<StoredPolicy>>>,
     clock: Clock,
     chores: mpsc::Sender<Chore>,
+    pub(crate) rebuilding: Rebuilding,
+    /// Itself, for what goes on when a request is answered.
+    pub(crate) this: Weak<Self>,
 }
 
 /// A version of a policy, read.
@@ -116,7 +120,7 @@ impl Store {
         clock: Clock,
     ) -> (Arc<Self>, Chores) {
         let (chores, waiting) = mpsc::channel(Chores::WAITING_MAX);
-        let store = Arc::new(Self {
+        let store = Arc::new_cyclic(|this| Self {
             catalog,
             coders,
             locations,
@@ -132,6 +136,8 @@ impl Store {
             policies: Mutex::default(),
             clock,
             chores,
+            rebuilding: Rebuilding::default(),
+            this: Weak::clone(this),
         });
         let chores = Chores::new(Arc::clone(&store), waiting);
         (store, chores)
@@ -210,6 +216,11 @@ impl Store {
         &self,
     ) -> std::sync::MutexGuard<'_, BTreeMap<(String, u32), Arc<StoredPolicy>>> {
         self.policies.lock().expect("no holder of this lock panics")
+    }
+
+    /// Forgets what was read of policies: they may be others now.
+    pub(crate) fn forget_policies(&self) {
+        self.held_policies().clear();
     }
 
     fn read_policy(&self, stored: sc_metadata::Policy) -> Result<Arc<StoredPolicy>, Problem> {

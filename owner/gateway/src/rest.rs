@@ -10,6 +10,7 @@
 
 mod attestation;
 mod caller;
+mod catalogue;
 mod condition;
 mod datastores;
 mod document;
@@ -83,6 +84,7 @@ fn documented() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::get, jobs::cancel))
         .routes(routes!(usage::get))
+        .routes(routes!(catalogue::get, catalogue::start))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::delete))
         .routes(routes!(attestation::get))

@@ -66,12 +66,7 @@ pub struct Site {
 }
 
 impl Site {
-    fn new(number: usize, computes: bool) -> Self {
-        let memory = Memory::posing_as(Description {
-            id: LocationId((number as u128).to_be_bytes()),
-            durable: false,
-            computes,
-        });
+    fn of(number: usize, memory: Memory) -> Self {
         Self {
             name: format!("site{number}"),
             faults: memory.faults(),
@@ -181,6 +176,29 @@ impl World {
     /// # Panics
     /// Where it cannot be made, which is a fault of this program.
     pub async fn new(settings: WorldSettings) -> Self {
+        let memories = (0..settings.locations).map(|number| {
+            Memory::posing_as(Description {
+                id: LocationId((number as u128).to_be_bytes()),
+                durable: false,
+                computes: settings.computing,
+            })
+        });
+        let memories = memories.collect();
+        Self::over(settings, memories).await
+    }
+
+    /// A system over the locations of this one, with another catalogue and without this one's coder: what is left when the rest is lost.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub async fn after_loss(&self, settings: WorldSettings) -> Self {
+        let memories = self.sites.iter().map(|site| site.memory.clone());
+        let world = Self::over(settings, memories.collect()).await;
+        world.now_ms.store(self.now_ms.load(Relaxed), Relaxed);
+        world
+    }
+
+    async fn over(settings: WorldSettings, memories: Vec<Memory>) -> Self {
         let now_ms = Arc::new(AtomicU64::new(1_700_000_000_000));
         let catalog = match &settings.catalogue {
             Some(path) => Catalog::sqlite(path).await,
@@ -188,8 +206,8 @@ impl World {
         };
         let catalog = catalog.expect("the database opens");
         let trusted = Arc::new(Trusted::new(settings.kernel));
-        let sites = (0..settings.locations).map(|number| Site::new(number, settings.computing));
-        let sites: Vec<Site> = sites.collect();
+        let sites = memories.into_iter().enumerate();
+        let sites: Vec<Site> = sites.map(|(number, it)| Site::of(number, it)).collect();
         let clock = Arc::clone(&now_ms);
         let (store, chores) = store_of(&catalog, &trusted, &sites, clock, settings.store.clone());
         for (number, site) in sites.iter().enumerate() {
@@ -218,6 +236,12 @@ impl World {
             owner,
             root,
         }
+    }
+
+    /// The owner's roots.
+    #[must_use]
+    pub fn roots(&self) -> Roots {
+        Roots::of(1, self.root.duplicate())
     }
 
     /// Lets time pass.

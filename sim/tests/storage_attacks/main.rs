@@ -7,6 +7,7 @@ mod authority;
 mod catalogue;
 mod commits;
 mod door;
+mod found;
 mod fragments;
 mod moves;
 mod recodings;

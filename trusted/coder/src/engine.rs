@@ -21,7 +21,7 @@ use crate::request::{Request, named_tenant};
 use crate::roots::CoderRoots;
 use crate::segment::Codes;
 use crate::tenant::Tenant;
-use crate::{combine, convert, manifest, object, plan, repair, segment, vault};
+use crate::{combine, convert, manifest, object, plan, repair, segment, vault, verify};
 
 /// Tenants that one program serves at once.
 pub const TENANTS_MAX: usize = 1024;
@@ -148,6 +148,18 @@ impl Engine {
                 }
                 combine::combine(&tenant, &call, data, (&self.codes, &self.plans), bulk)
                     .map(Reply::PacketsCombined)
+            }
+            Call::VerifyManifests(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::manifests(&tenant, &call).map(Reply::ManifestsVerified)
+            }
+            Call::VerifyRemovals(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::removals(&tenant, &call).map(Reply::Verified)
+            }
+            Call::VerifyRecords(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::records(&tenant, &call).map(Reply::Verified)
             }
             other => self.small(other, entropy),
         }

@@ -25,6 +25,7 @@ mod session;
 mod tags;
 mod tenant;
 mod vault;
+mod verify;
 
 pub use certificate::{Right, Rights, issue, open_session_context, session_transcript};
 pub use engine::{Engine, TENANTS_MAX};

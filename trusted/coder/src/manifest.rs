@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use sc_crypto::kdf::verify_mac;
 use sc_crypto::{Entropy, Plaintext, Transcript, wipe};
 use sc_proto::coder;
 use sc_proto::storage::{self, operation::Operation as Kind};
@@ -408,6 +409,26 @@ pub(crate) fn seal_marker(
     })
 }
 
+/// What a removal says.
+fn removal(datastore: &Datastore, key: &[u8], version: &[u8], number: u64) -> Transcript {
+    Transcript::new("storage removal")
+        .bytes(&datastore.tenant)
+        .bytes(&datastore.id)
+        .bytes(key)
+        .bytes(version)
+        .u64(number)
+}
+
+/// Whether a removal is one that [`seal_removal`] made.
+pub(crate) fn verify_removal(datastore: &Datastore, found: &coder::FoundRemoval) -> bool {
+    let said = removal(datastore, &found.key, &found.version, found.number);
+    let Some((_, tag)) = found.record.split_last_chunk::<32>() else {
+        return false;
+    };
+    let is_made_here = verify_mac(&keys::removals(&datastore.key), said.as_bytes(), tag).is_ok();
+    is_made_here && said.bytes(tag).finish() == found.record
+}
+
 /// The owner's word that a version, or every version up to a number, is gone.
 pub(crate) fn seal_removal(
     tenant: &Tenant,
@@ -419,12 +440,7 @@ pub(crate) fn seal_removal(
         return Err(Refused::MALFORMED);
     };
     let datastore = Datastore::open(tenant, call.datastore.as_ref(), &operation.datastore)?;
-    let said = Transcript::new("storage removal")
-        .bytes(&datastore.tenant)
-        .bytes(&datastore.id)
-        .bytes(&operation.key)
-        .bytes(&operation.version)
-        .u64(call.number);
+    let said = removal(&datastore, &operation.key, &operation.version, call.number);
     let tag = sc_crypto::kdf::mac(&keys::removals(&datastore.key), said.as_bytes());
     let record = said.bytes(&tag).finish();
     Ok(coder::RemovalSealed {

@@ -124,7 +124,9 @@ fn needs(operation: &Kind) -> (Right, Option<&str>) {
         | Kind::PutRecord(_)
         | Kind::GetRecord(_)
         | Kind::ListRecords(_)
-        | Kind::DeleteRecord(_) => (Right::Administer, None),
+        | Kind::DeleteRecord(_)
+        | Kind::RebuildCatalogue(_)
+        | Kind::RewrapDatastores(_) => (Right::Administer, None),
     }
 }
 

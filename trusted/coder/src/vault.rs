@@ -72,7 +72,13 @@ pub(crate) fn open(
     Ok(request.reply(&storage::RecordContents { entries }, entropy))
 }
 
-fn unseal(tenant: &Tenant, kind: &str, id: &str, record: &[u8]) -> Result<Plaintext, Refused> {
+/// The content of a record.
+pub(crate) fn unseal(
+    tenant: &Tenant,
+    kind: &str,
+    id: &str,
+    record: &[u8],
+) -> Result<Plaintext, Refused> {
     let (number, rest) = record
         .split_first_chunk::<ROOT_BYTES>()
         .ok_or(Refused::STORED)?;

@@ -217,6 +217,10 @@ impl Direct {
         Ok(put.await.map(drop)?)
     }
 
+    pub(super) async fn rebuild(&self, start: bool) -> Result<Value, RemoteError> {
+        parse(&self.0.rebuild_catalogue(start).await?)
+    }
+
     pub(super) async fn usage(&self) -> Result<Value, RemoteError> {
         parse(&self.0.usage().await?)
     }

@@ -280,6 +280,11 @@ impl Http {
         self.0.ask(Method::PUT, &path, Some(&body)).await.map(drop)
     }
 
+    pub(super) async fn rebuild(&self, start: bool) -> Result<Value, RemoteError> {
+        let method = if start { Method::POST } else { Method::GET };
+        self.0.json(method, "/v1/catalogue/rebuild", None).await
+    }
+
     pub(super) async fn usage(&self) -> Result<Value, RemoteError> {
         self.0.json(Method::GET, "/v1/usage", None).await
     }

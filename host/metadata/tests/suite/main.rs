@@ -20,6 +20,7 @@ mod moves;
 mod operations;
 mod properties;
 mod races;
+mod rebuild;
 mod records;
 mod schema;
 mod segments;

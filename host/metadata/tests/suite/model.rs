@@ -66,6 +66,14 @@ impl Model {
         self.spent.contains(&id) || self.versions.iter().any(|version| version.id == id)
     }
 
+    /// Begins or ends keeping versions, at a number of its own.
+    pub(crate) fn keep(&mut self, versioning: bool) {
+        if self.versioning != versioning {
+            self.draw();
+        }
+        self.versioning = versioning;
+    }
+
     fn draw(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number

@@ -313,7 +313,7 @@ impl World {
                 let datastore = self.datastore();
                 let update = catalog.update_datastore(datastore, None, Some(versioning), None);
                 update.await.unwrap();
-                self.model.versioning = versioning;
+                self.model.keep(versioning);
                 Ok(())
             }
             Operation::Quota { bytes } => {

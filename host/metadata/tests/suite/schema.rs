@@ -106,3 +106,36 @@ fn what_is_no_database_is_refused() {
         assert!(matches!(no_url, Err(CatalogError::Invalid(_))));
     });
 }
+
+#[test]
+fn a_copy_is_whole_and_takes_no_place_and_knows_that_it_was_restored() {
+    let (_folder, path) = folder();
+    runtime().block_on(async {
+        let copy = path.with_extension("copy");
+        let house = House::new(Catalog::sqlite(&path).await.unwrap(), true).await;
+        let version = house.put("a", 1).await;
+
+        sc_metadata::back_up(&path, &copy).unwrap();
+        house.put("a", 2).await;
+
+        let again = sc_metadata::back_up(&path, &copy);
+        assert!(matches!(again, Err(sc_metadata::BackupError::IsThere(_))));
+        sc_metadata::mark_restored(&copy).unwrap();
+        let house = House {
+            catalog: Catalog::sqlite(&copy).await.unwrap(),
+            id: datastore_id(1),
+        };
+        assert_eq!(house.current("a").await, Some(version));
+        assert_eq!(house.catalog.is_rebuild_due().await, Ok(true));
+    });
+}
+
+#[test]
+fn what_is_no_catalogue_is_not_copied() {
+    let (_folder, path) = folder();
+    let copy = path.with_extension("copy");
+    std::fs::write(&path, "this is a letter, and no database".repeat(100)).unwrap();
+
+    assert!(sc_metadata::back_up(&path, &copy).is_err());
+    assert!(!copy.exists());
+}

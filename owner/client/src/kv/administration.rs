@@ -207,6 +207,24 @@ impl KvClient {
         self.document(Kind::GetUsage(storage::GetUsage {})).await
     }
 
+    /// How far the rebuild of the catalogue is, as a JSON document; with `start` one is begun, unless one is under way.
+    ///
+    /// # Errors
+    /// [`KvError`].
+    pub async fn rebuild_catalogue(&self, start: bool) -> Result<String, KvError> {
+        self.document(Kind::RebuildCatalogue(storage::RebuildCatalogue { start }))
+            .await
+    }
+
+    /// Has the keys of all datastores wrapped by the current root; the answer says, as JSON, how many were, and the oldest root in use.
+    ///
+    /// # Errors
+    /// [`KvError`].
+    pub async fn rewrap_datastores(&self) -> Result<String, KvError> {
+        self.document(Kind::RewrapDatastores(storage::RewrapDatastores {}))
+            .await
+    }
+
     async fn document(&self, operation: Kind) -> Result<String, KvError> {
         let answer = self.ask(operation, &[], &[], true).await?;
         Ok(answer.done.document)

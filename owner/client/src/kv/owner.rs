@@ -71,6 +71,18 @@ impl Roots {
         self.roots.push((self.current, Secret::random(entropy)));
     }
 
+    /// The number of the current root.
+    #[must_use]
+    pub fn current_number(&self) -> u32 {
+        self.current
+    }
+
+    /// How many roots there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.roots.len()
+    }
+
     /// The current root.
     #[must_use]
     pub fn current(&self) -> &Secret {
@@ -174,6 +186,17 @@ impl<L: StoreLink> OwnerAgent<L> {
     #[must_use]
     pub fn tenant(&self) -> [u8; 32] {
         tenant_id(self.owner.signing_key().verifying_key())
+    }
+
+    /// Takes other roots, which the owner has now; coders have them when they are provisioned again.
+    pub fn take_roots(&mut self, roots: Roots) {
+        self.roots = roots;
+    }
+
+    /// The number of the current root.
+    #[must_use]
+    pub fn current_root(&self) -> u32 {
+        self.roots.current_number()
     }
 
     /// The coders that the store knows.

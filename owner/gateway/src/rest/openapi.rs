@@ -26,7 +26,7 @@ pub(super) use parameters::{
 };
 pub(super) use store::{
     DatastoreEntry, JobDefinition, JobEntry, LocationEntry, LocationSettings, PartEntry, Placed,
-    PolicyDefinition, PolicyEntry, Simulation, Usage,
+    PolicyDefinition, PolicyEntry, Rebuild, Simulation, Usage,
 };
 
 pub(super) const DATASTORES: &str = "datastores";

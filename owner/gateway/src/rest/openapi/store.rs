@@ -365,6 +365,50 @@ pub(in crate::rest) struct JobDone {
     problem: Option<String>,
 }
 
+/// How far the rebuild of the catalogue is: the store's word.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct Rebuild {
+    /// `idle`, `due`, `running`, `done` or `failed`.
+    state: String,
+    /// While it runs: at what.
+    stage: Option<String>,
+    /// How much of that is done,
+    done: Option<u64>,
+    /// and how much it is.
+    total: Option<u64>,
+    /// Why it has failed, with the fix.
+    why: Option<String>,
+    /// When it is done.
+    report: Option<RebuildReport>,
+}
+
+/// What a rebuild has found and done.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct RebuildReport {
+    /// Datastores that the catalogue did not have.
+    datastores: Option<u64>,
+    /// Versions that it did not have.
+    added: Option<u64>,
+    /// Versions that it had.
+    known: Option<u64>,
+    /// Versions that were deleted or replaced.
+    gone: Option<u64>,
+    /// Records (tokens) that it did not have, or had otherwise.
+    records: Option<u64>,
+    /// Segments whose fragments lie elsewhere than it had them.
+    moved: Option<u64>,
+    /// Fragments that no version names.
+    strays: Option<u64>,
+    /// Files that are not what was made for what they say; they are left where they lie.
+    bad: Option<u64>,
+    /// The names of some of them, and what is wrong.
+    named: Vec<String>,
+    /// What else there is to know.
+    notes: Vec<String>,
+    /// How long it took.
+    millis: Option<u64>,
+}
+
 /// Where the fragments of a version lie: the store's word.
 #[derive(Serialize, ToSchema)]
 pub(in crate::rest) struct Placed {
