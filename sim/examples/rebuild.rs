@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use sc_client::kv::{DatastoreOptions, PutOptions};
 use sc_sim::storage::{World, WorldSettings};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let count = std::env::args().nth(1);
     let count: usize = count.map_or(100_000, |it| it.parse().unwrap());

@@ -429,7 +429,7 @@ async fn what_is_deleted_is_gone_and_its_fragments_follow() {
         let names = site.faults.names();
         let left: Vec<_> = names
             .iter()
-            .filter(|name| !name.as_str().ends_with(".removal"))
+            .filter(|name| !name.as_str().ends_with(".datastore"))
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }

@@ -145,7 +145,7 @@ fn a_store_may_end_at_every_step_of_a_deletion() {
 #[test]
 fn every_planted_bug_is_found() {
     for plant in Plant::ALL {
-        let found = (0..20).any(|seed| {
+        let found = (0..100).any(|seed| {
             let calm = Scenario {
                 plant: Some(plant),
                 ..Scenario::calm()

@@ -283,8 +283,8 @@ impl Remains {
             .collect();
         for (location, names) in &self.names {
             for name in names {
-                // Removals stay until everything is known to have gone everywhere.
-                let belongs = name.ends_with(".removal")
+                // Settings stay as long as their datastore; removals have gone with what they are about.
+                let belongs = name.ends_with(".datastore")
                     || manifests.contains_key(name)
                     || used.contains(name.as_str());
                 if !belongs {
