@@ -385,7 +385,7 @@ async fn objects_move_to_another_policy_while_they_are_read() {
         let names = site.faults.names();
         let left: Vec<_> = names
             .iter()
-            .filter(|it| !it.as_str().ends_with(".removal"))
+            .filter(|it| !it.as_str().ends_with(".datastore"))
             .collect();
         assert_eq!(left, Vec::<&FragmentName>::new());
     }

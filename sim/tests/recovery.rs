@@ -551,3 +551,87 @@ async fn a_root_is_rotated_while_requests_go_on() {
     let again = world.client.rewrap_datastores().await.unwrap();
     assert!(again.contains(r#""rewrapped":0"#), "{again}");
 }
+
+/// Has a job done.
+async fn job(world: &World, definition: serde_json::Value) -> serde_json::Value {
+    let datastore = definition["datastore"].as_str().unwrap_or_default();
+    let definition = definition.to_string();
+    let begun = world.client.put_job(datastore, &definition).await.unwrap();
+    let begun: serde_json::Value = serde_json::from_str(&begun).unwrap();
+    world.chores.round().await.unwrap();
+    let id = begun["id"].as_u64().unwrap();
+    serde_json::from_str(&world.client.job(id).await.unwrap()).unwrap()
+}
+
+/// Moves, damage that is mended, a location that is lost and one that is drained.
+async fn look_after(world: &World) {
+    let move_to = |key: &str, policy: &str| {
+        serde_json::json!({
+            "kind": "migrate", "datastore": "data", "prefix": key, "policy": policy,
+        })
+    };
+    for (key, policy) in [("hot", "cold"), ("coded", "hot"), ("hot/1", "coded")] {
+        let moved = job(world, move_to(key, policy)).await;
+        assert_eq!(moved["done"]["failed"], 0, "{moved}");
+    }
+    let faults = &world.sites[3].faults;
+    for name in faults.names() {
+        if name.as_str().len() < 70 && name.as_str().len() > 60 {
+            assert!(faults.corrupt(&name, 70));
+        }
+    }
+    let scrub = job(world, serde_json::json!({ "kind": "scrub" })).await;
+    assert!(scrub["done"]["damaged"].as_u64().unwrap() > 5, "{scrub}");
+    world.sites[2].faults.lose_all();
+    for (site, state) in [("site2", "lost"), ("site1", "draining")] {
+        world.client.put_location(site, "", state).await.unwrap();
+        world.chores.round().await.unwrap();
+    }
+    let jobs = world.client.jobs(0, 2).await.unwrap();
+    let jobs: serde_json::Value = serde_json::from_str(&jobs).unwrap();
+    for job in jobs.as_array().unwrap() {
+        assert_eq!(job["done"]["failed"], 0, "{job}");
+        assert!(job["done"]["changed"].as_u64().unwrap() > 5, "{job}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_moved_mended_and_copied_comes_back_where_it_is_now() {
+    for has_aged in [false, true] {
+        let eight = || WorldSettings {
+            locations: 8,
+            ..settings(None)
+        };
+        let world = World::new(eight()).await;
+        live(&world).await;
+        rounds(&world, LATER).await;
+        look_after(&world).await;
+        if has_aged {
+            rounds(&world, GRACE).await;
+        }
+        let expected = seen(&world).await;
+
+        let after = world.after_loss(eight()).await;
+        let report = rebuilt(&after).await;
+
+        assert_eq!(report.bad, 0, "{report:?}");
+        assert_eq!(seen(&after).await, expected);
+        rounds(&after, GRACE).await;
+        let gc = job(&after, serde_json::json!({ "kind": "gc" })).await;
+        assert_eq!(gc["done"]["failed"], 0, "{gc}");
+        rounds(&after, GRACE).await;
+        assert_eq!(seen(&after).await, expected);
+        // As many as may be lost are, and what was mended stands in.
+        for pair in [[0, 3], [4, 5], [6, 7]] {
+            pair.iter().for_each(|site| set_down(&after, *site, true));
+            assert_eq!(seen(&after).await.1, expected.1, "{pair:?}");
+            pair.iter().for_each(|site| set_down(&after, *site, false));
+            tokio::time::sleep(LATER).await;
+        }
+        let again = after.after_loss(eight()).await;
+        rebuilt(&again).await;
+        assert_eq!(seen(&again).await, expected);
+        let report = rebuilt(&again).await;
+        assert_eq!((report.added, report.moved), (0, 0), "{report:?}");
+    }
+}

@@ -1,10 +1,11 @@
-//! `demo storage`: real data under each policy, two locations lost, everything read back.
+//! `demo storage`: real data under each policy; locations are lost, what they held is made again, objects move while they are read, the
+//! catalogue is deleted and made again; and every byte is read back after each.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use sc_client::kv::{DatastoreOptions, KvClient, PutOptions, RANGE_WHOLE};
 use sc_transport::Role;
@@ -15,9 +16,14 @@ use crate::report::{Report, line};
 use crate::storage::{OwnerFolder, Running, UpSettings, connect, start};
 
 const POLICIES: [&str; 3] = ["hot", "cold", "coded"];
-/// The locations that are lost.
+const LOCATIONS: u8 = 10;
+/// The locations whose folders are deleted.
 const LOST: [&str; 2] = ["site-2", "site-5"];
+/// Those that are given up for a comparison: of Reed-Solomon, and of network coding.
+const GIVEN_UP: [&str; 2] = ["site-1", "site-3"];
 const DATASTORE: &str = "demonstration";
+/// So long a job of this much data may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is told of one policy.
 struct Row {
@@ -29,29 +35,79 @@ struct Row {
     get: Duration,
 }
 
+/// What is told of one job.
+struct Work {
+    what: String,
+    changed: u64,
+    read: u64,
+    written: u64,
+    time: Duration,
+}
+
 /// A name and its content.
 type Sample = (String, Bytes);
 
-pub(crate) async fn run(json: bool) -> anyhow::Result<()> {
-    let say = |text: &str| {
-        if !json {
+/// Tells what happens, unless a program reads.
+#[derive(Clone, Copy)]
+struct Narrator {
+    is_silent: bool,
+}
+
+impl Narrator {
+    fn say(self, text: &str) {
+        if !self.is_silent {
             line(text);
         }
-    };
-    say(sc_enclave::SIMULATION_LINE);
+    }
+}
+
+pub(crate) async fn run(json: bool) -> anyhow::Result<()> {
+    let narrator = Narrator { is_silent: json };
+    narrator.say(sc_enclave::SIMULATION_LINE);
     let folder = tempfile::tempdir()?;
     let samples = samples()?;
     let total: usize = samples.iter().map(|(_, content)| content.len()).sum();
-    say(&format!(
+    narrator.say(&format!(
         "{} objects, {:.1} MiB: quotes of a stock exchange by company, and this program itself",
         samples.len(),
         mib(total as u64)
     ));
-    say(
-        "six storage locations in three regions and with two providers, a store, a trusted coder, a gateway",
+    narrator.say(
+        "ten storage locations in three regions and with two providers, a store, a trusted coder, a gateway",
     );
-    let running = begin(folder.path()).await?;
+    let mut rows = store_everything(folder.path(), &samples, narrator).await?;
+    for name in LOST {
+        narrator.say(&format!("losing {name}: its folder is deleted"));
+        std::fs::remove_dir_all(folder.path().join("locations").join(name))?;
+    }
+    narrator.say("starting again");
+    let running = begin(folder.path(), false).await?;
     let client = client(&running, folder.path()).await?;
+    for row in &mut rows {
+        let began = Instant::now();
+        read_everything(&client, row.policy, &samples).await?;
+        row.get = began.elapsed();
+        narrator.say(&format!(
+            "read back everything under {}: every byte is as it was",
+            row.policy
+        ));
+    }
+    let work = look_after(&client, &samples, narrator).await?;
+    drop(client);
+    running.stop().await?;
+
+    let rebuild = lose_the_catalogue(folder.path(), &samples, narrator).await?;
+    tell(&rows, &work, rebuild, json);
+    Ok(())
+}
+
+async fn store_everything(
+    folder: &Path,
+    samples: &[Sample],
+    narrator: Narrator,
+) -> anyhow::Result<Vec<Row>> {
+    let running = begin(folder, false).await?;
+    let client = client(&running, folder).await?;
     let options = DatastoreOptions {
         policy: "cold".into(),
         ..DatastoreOptions::default()
@@ -59,52 +115,167 @@ pub(crate) async fn run(json: bool) -> anyhow::Result<()> {
     client.create_datastore(DATASTORE, &options).await?;
     let mut rows = Vec::new();
     for policy in POLICIES {
-        say(&format!("storing everything under {policy}"));
-        rows.push(store(&client, policy, &samples).await?);
+        narrator.say(&format!("storing everything under {policy}"));
+        rows.push(store(&client, policy, samples).await?);
     }
     drop(client);
     running.stop().await?;
+    Ok(rows)
+}
 
+/// Repairs, moves while everything is read, and compares what repairs read.
+async fn look_after(
+    client: &KvClient,
+    samples: &[Sample],
+    narrator: Narrator,
+) -> anyhow::Result<Vec<Work>> {
+    let mut work = Vec::new();
+    narrator.say("giving both up: what they held is made again at others");
     for name in LOST {
-        say(&format!("losing {name}: its folder is deleted"));
-        std::fs::remove_dir_all(folder.path().join("locations").join(name))?;
+        work.push(give_up(client, name, format!("repair of {name}")).await?);
     }
-    say("starting again");
-    let running = begin(folder.path()).await?;
-    let client = self::client(&running, folder.path()).await?;
-    for row in &mut rows {
-        let began = Instant::now();
-        for (name, content) in &samples {
-            let key = format!("{}/{name}", row.policy);
-            let reader = client
-                .get(DATASTORE, key.as_bytes(), None, RANGE_WHOLE)
-                .await
-                .with_context(|| key.clone())?;
-            let read = reader.read_all().await.with_context(|| key.clone())?;
-            ensure!(read == *content, "{key} came back changed");
+    read_all(client, samples).await?;
+    narrator.say("repaired; moving everything to cold (Reed-Solomon 4+2) while it is read");
+    work.push(move_while_reading(client, "cold", samples).await?);
+    narrator.say(&format!(
+        "giving {} up, where everything is Reed-Solomon 4+2",
+        GIVEN_UP[0]
+    ));
+    let of = |code: &str, name: &str| format!("repair of {name}, {code}");
+    work.push(give_up(client, GIVEN_UP[0], of("rs 4+2", GIVEN_UP[0])).await?);
+    narrator
+        .say("moving everything to coded (network coding 4 of 6, two packets) while it is read");
+    work.push(move_while_reading(client, "coded", samples).await?);
+    narrator.say(&format!(
+        "giving {} up, where everything is network coded: locations combine packets",
+        GIVEN_UP[1]
+    ));
+    work.push(give_up(client, GIVEN_UP[1], of("rlnc 4 of 6", GIVEN_UP[1])).await?);
+    let [rs, rlnc] = [&work[3], &work[5]].map(|it| it.read as f64 / it.written.max(1) as f64);
+    narrator.say(&format!(
+        "for each byte made again locations sent {rs:.2} bytes under rs and {rlnc:.2} under rlnc: {:.2} of it",
+        rlnc / rs
+    ));
+    read_all(client, samples).await?;
+    Ok(work)
+}
+
+/// Deletes the database, has it made again of what lies at the locations, and reads everything; how long that took.
+async fn lose_the_catalogue(
+    folder: &Path,
+    samples: &[Sample],
+    narrator: Narrator,
+) -> anyhow::Result<Duration> {
+    narrator.say("deleting the database of the store");
+    for name in ["catalogue.db", "catalogue.db-wal", "catalogue.db-shm"] {
+        match std::fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
-        row.get = began.elapsed();
-        say(&format!(
-            "read back everything under {}: every byte is as it was",
-            row.policy
-        ));
     }
+    narrator.say("starting again, with what lies at the locations and the owner's root");
+    let began = Instant::now();
+    let running = begin(folder, true).await?;
+    let rebuild = began.elapsed();
+    let client = client(&running, folder).await?;
+    read_all(&client, samples).await?;
+    narrator.say("the database is made again; every byte is as it was");
     drop(client);
     running.stop().await?;
-    tell(&rows, json);
+    Ok(rebuild)
+}
+
+/// Marks a location as lost, and waits for what lay there to be made again.
+async fn give_up(client: &KvClient, name: &str, what: String) -> anyhow::Result<Work> {
+    client.put_location(name, "", "lost").await?;
+    // It has begun by itself; to ask for it finds it.
+    let job = client.put_job("", r#"{"kind":"repair"}"#).await?;
+    wait(client, &job, what, async || Ok(())).await
+}
+
+/// Moves everything to a policy; meanwhile all of it is read, again and again.
+async fn move_while_reading(
+    client: &KvClient,
+    policy: &str,
+    samples: &[Sample],
+) -> anyhow::Result<Work> {
+    let definition = json!({ "kind": "migrate", "datastore": DATASTORE, "policy": policy });
+    let job = client.put_job(DATASTORE, &definition.to_string()).await?;
+    let what = format!("move to {policy}, while it is read");
+    wait(client, &job, what, async || {
+        read_everything(client, "hot", samples).await
+    })
+    .await
+}
+
+/// Waits for a job, and does something meanwhile, at least once.
+async fn wait(
+    client: &KvClient,
+    job: &str,
+    what: String,
+    meanwhile: impl AsyncFn() -> anyhow::Result<()>,
+) -> anyhow::Result<Work> {
+    let began = Instant::now();
+    let mut job: Value = serde_json::from_str(job)?;
+    let id = job["id"].as_u64().context("a job has an id")?;
+    loop {
+        meanwhile().await?;
+        job = serde_json::from_str(&client.job(id).await?)?;
+        if job["state"] != "running" {
+            break;
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("{what} takes too long: {job}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let done = &job["done"];
+    ensure!(done["failed"] == 0, "{what}: {job}");
+    let count = |name: &str| done[name].as_u64().unwrap_or(0);
+    Ok(Work {
+        what,
+        changed: count("changed"),
+        read: count("bytes_read"),
+        written: count("bytes_written"),
+        time: began.elapsed(),
+    })
+}
+
+async fn read_all(client: &KvClient, samples: &[Sample]) -> anyhow::Result<()> {
+    for policy in POLICIES {
+        read_everything(client, policy, samples).await?;
+    }
     Ok(())
 }
 
-async fn begin(folder: &Path) -> anyhow::Result<Running> {
+/// Reads what was stored under a policy, and compares it.
+async fn read_everything(
+    client: &KvClient,
+    policy: &str,
+    samples: &[Sample],
+) -> anyhow::Result<()> {
+    for (name, content) in samples {
+        let key = format!("{policy}/{name}");
+        let reader = client
+            .get(DATASTORE, key.as_bytes(), None, RANGE_WHOLE)
+            .await
+            .with_context(|| key.clone())?;
+        let read = reader.read_all().await.with_context(|| key.clone())?;
+        ensure!(read == *content, "{key} came back changed");
+    }
+    Ok(())
+}
+
+async fn begin(folder: &Path, rebuild: bool) -> anyhow::Result<Running> {
     let settings = UpSettings {
-        rebuild: false,
+        rebuild,
         data: folder.to_owned(),
         rest: SocketAddr::from(([127, 0, 0, 1], 0)),
         router: None,
         processes: false,
         catalogue: None,
         tls: false,
-        locations: 6,
+        locations: LOCATIONS,
     };
     let quiet = Report::silent("demo");
     start(settings, &quiet).await
@@ -183,23 +354,9 @@ fn stored_bytes(stat: &Value) -> u64 {
         .sum()
 }
 
-fn tell(rows: &[Row], json: bool) {
+fn tell(rows: &[Row], work: &[Work], rebuild: Duration, json: bool) {
     if json {
-        let each: Vec<Value> = rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "policy": row.policy,
-                    "objects": row.objects,
-                    "bytes": row.bytes,
-                    "stored_bytes": row.stored_bytes,
-                    "put_s": row.put.as_secs_f64(),
-                    "get_with_two_lost_s": row.get.as_secs_f64(),
-                    "intact": true,
-                })
-            })
-            .collect();
-        line(&json!({ "lost": LOST, "policies": each }).to_string());
+        line(&document(rows, work, rebuild).to_string());
         return;
     }
     line("");
@@ -218,6 +375,63 @@ fn tell(rows: &[Row], json: bool) {
             row.get.as_secs_f64(),
         ));
     }
+    line("");
+    line(
+        "work                              made or moved   locations sent   locations took       s",
+    );
+    for it in work {
+        line(&format!(
+            "{:<33} {:>13} {:>12.1} MiB {:>12.1} MiB {:>7.2}",
+            it.what,
+            it.changed,
+            mib(it.read),
+            mib(it.written),
+            it.time.as_secs_f64(),
+        ));
+    }
+    line(&format!(
+        "{:<33} {:>13} {:>16} {:>16} {:>7.2}",
+        "database made again, all intact",
+        "",
+        "",
+        "",
+        rebuild.as_secs_f64(),
+    ));
+}
+
+fn document(rows: &[Row], work: &[Work], rebuild: Duration) -> Value {
+    let policies: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "policy": row.policy,
+                "objects": row.objects,
+                "bytes": row.bytes,
+                "stored_bytes": row.stored_bytes,
+                "put_s": row.put.as_secs_f64(),
+                "get_with_two_lost_s": row.get.as_secs_f64(),
+                "intact": true,
+            })
+        })
+        .collect();
+    let jobs: Vec<Value> = work
+        .iter()
+        .map(|it| {
+            json!({
+                "what": it.what,
+                "changed": it.changed,
+                "bytes_read": it.read,
+                "bytes_written": it.written,
+                "seconds": it.time.as_secs_f64(),
+            })
+        })
+        .collect();
+    json!({
+        "lost": LOST,
+        "policies": policies,
+        "jobs": jobs,
+        "rebuild_s": rebuild.as_secs_f64(),
+    })
 }
 
 fn mib(bytes: u64) -> f64 {

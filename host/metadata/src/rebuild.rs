@@ -433,7 +433,7 @@ async fn merge_version(
                 merged.gone += 1;
             } else {
                 merged.known += 1;
-                if version.is_moved && is_elsewhere(tx, version).await? {
+                if version.is_moved && is_placed_later(tx, version).await? {
                     move_version(tx, found, version).await?;
                     merged.moved += version.segments.len() as u64;
                 }
@@ -486,24 +486,15 @@ async fn merge_version(
     Ok(())
 }
 
-/// Whether the catalogue has other names of a version's fragments.
-async fn is_elsewhere(
+/// Whether the catalogue knows of an earlier placing of a version only.
+async fn is_placed_later(
     tx: &mut dyn Transaction,
     version: &FoundVersion,
 ) -> Result<bool, CatalogError> {
-    for segment in &version.segments {
-        let sql = "SELECT fragments FROM segment WHERE id = $1";
-        let mut rows = tx.query(sql, &[(&segment.id).into()]).await?;
-        let Some(mut row) = rows.pop() else {
-            return Ok(true);
-        };
-        let known = Fragment::unpack(&row.take::<Bytes>()?)?;
-        let known = known.iter().map(|it| &it.name);
-        if !known.eq(segment.fragments.iter().map(|it| &it.name)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let sql = "SELECT CASE WHEN placed > 0 THEN placed ELSE number END FROM version WHERE id = $1";
+    let mut rows = tx.query(sql, &[(&version.id).into()]).await?;
+    let known: Option<u64> = rows.pop().map(|mut row| row.take()).transpose()?;
+    Ok(known.is_some_and(|known| version.placed > known))
 }
 
 /// Takes over where a version was placed anew, under whatever policy.
@@ -512,8 +503,8 @@ async fn move_version(
     found: &Found,
     version: &FoundVersion,
 ) -> Result<(), CatalogError> {
-    let sql = "DELETE FROM segment WHERE version = $1";
-    tx.execute(sql, &[(&version.id).into()]).await?;
+    garbage::discard(tx, &version.id, found.due_ms).await?;
+    take_placing(tx, version).await?;
     put_segments(tx, found, version).await?;
     let sql = "UPDATE version SET policy = $2, policy_version = $3, head = $4, body = $5, manifest = $6, placed = $7 \
         WHERE id = $1";
@@ -527,6 +518,23 @@ async fn move_version(
         version.placed.into(),
     ];
     tx.execute(sql, &params).await?;
+    Ok(())
+}
+
+/// What the catalogue has of a placing that was under way: it was committed since, and its segments are the version's.
+async fn take_placing(
+    tx: &mut dyn Transaction,
+    version: &FoundVersion,
+) -> Result<(), CatalogError> {
+    if !version.is_moved {
+        return Ok(());
+    }
+    for sql in [
+        "DELETE FROM intent WHERE version = $1",
+        "DELETE FROM segment WHERE version = $1",
+    ] {
+        tx.execute(sql, &[(&version.manifest).into()]).await?;
+    }
     Ok(())
 }
 
@@ -640,6 +648,7 @@ async fn insert(
     if !tx.query(sql, &params).await?.is_empty() {
         return Ok(false);
     }
+    take_placing(tx, version).await?;
     put_segments(tx, found, version).await?;
     garbage::discard_unplaced(tx, &version.id, found.due_ms).await?;
     let row = NewVersion {

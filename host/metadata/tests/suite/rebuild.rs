@@ -21,6 +21,7 @@ on_every_engine!(
     an_intent_gives_way_to_the_version_that_it_became,
     fragments_are_where_they_were_found,
     what_was_placed_anew_has_other_names,
+    a_move_that_the_catalogue_saw_begin_is_the_versions,
     another_version_of_a_number_is_left_out,
     a_policy_in_use_is_not_replaced,
     settings_count_by_their_changes,
@@ -344,6 +345,7 @@ async fn what_was_placed_anew_has_other_names(catalog: Catalog) {
     let house = rebuilt(catalog, found(true, vec![version("a", 1)])).await;
     let mut moved = version("a", 1);
     moved.is_moved = true;
+    (moved.manifest, moved.placed) = (version_id(50), 50);
     moved.policy = "other".to_owned();
     moved.segments[0].id = SegmentId([8; 32]);
     for fragment in &mut moved.segments[0].fragments {
@@ -360,6 +362,32 @@ async fn what_was_placed_anew_has_other_names(catalog: Catalog) {
     let (version, _, segments) = house.open("a", None, 0..9).await.unwrap();
     assert_eq!((&*version.policy, segments.len()), ("other", 1));
     assert!(segments[0].fragments[0].name.starts_with("new-"));
+    let placing = house.catalog.placing(version.id).await.unwrap().unwrap();
+    assert_eq!((placing.manifest, placing.number), (version_id(50), 50));
+    assert_eq!(house.garbage().await, [segment(version.id, 0, 0, 0).id]);
+}
+
+async fn a_move_that_the_catalogue_saw_begin_is_the_versions(catalog: Catalog) {
+    let house = rebuilt(catalog, found(true, vec![version("a", 1)])).await;
+    let placing = version_id(50);
+    let placed = segment(placing, 0, 0, 0);
+    let intent = house.intent("a", placing);
+    let segments = std::slice::from_ref(&placed);
+    house.catalog.begin(intent, segments).await.unwrap();
+    let mut moved = version("a", 1);
+    moved.is_moved = true;
+    (moved.manifest, moved.placed) = (placing, 50);
+    moved.segments[0].id = placed.id;
+
+    let merged = house.catalog.merge_versions(found(true, vec![moved]));
+    assert_eq!(merged.await.unwrap().moved, 1);
+
+    assert_eq!(house.catalog.intent(placing).await.unwrap(), None);
+    let expired = house.catalog.expire_intent(placing, u64::MAX >> 1, DUE);
+    assert!(!expired.await.unwrap());
+    let (_, _, segments) = house.open("a", None, 0..9).await.unwrap();
+    assert_eq!(segments[0].id, placed.id);
+    assert!(!house.garbage().await.contains(&placed.id));
 }
 
 async fn another_version_of_a_number_is_left_out(catalog: Catalog) {
