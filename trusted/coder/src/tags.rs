@@ -132,3 +132,90 @@ pub(crate) fn combine(kernel: Kernel, scalars: &Matrix, rows: &[u8], made: &mut 
     let mut made: Vec<&mut [u8]> = made.chunks_exact_mut(row_bytes).collect();
     Recoder::new(kernel, scalars.clone()).recode(&held, &mut made);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sc_erasure::{BLOCK_BYTES, Redundancy};
+
+    fn shape(plain_bytes: usize, dense: bool) -> Shape {
+        let redundancy = Redundancy::rlnc(4, 6, 2, dense).unwrap();
+        Shape::new(plain_bytes, redundancy).unwrap()
+    }
+
+    fn tagger(shape: Shape, segment: u8) -> Tagger {
+        let version = Secret::from_bytes([5; 32]);
+        Tagger::new(&version, &[segment; 32], shape, Kernel::PORTABLE).unwrap()
+    }
+
+    /// Blocks of a segment, as they would be sealed.
+    fn blocks(shape: Shape) -> Vec<Vec<u8>> {
+        let block = |block| (0..shape.sealed_of(block)).map(|at| (at * 13 + block) as u8);
+        let blocks = 0..shape.blocks();
+        blocks.map(|number| block(number).collect()).collect()
+    }
+
+    fn tags_of(tagger: &Tagger, blocks: &[Vec<u8>]) -> Vec<u8> {
+        let mut tags = Tagger::room(tagger.shape);
+        for (number, block) in blocks.iter().enumerate() {
+            tagger.tag(number, block, &mut tags);
+        }
+        tags
+    }
+
+    #[test]
+    fn the_tags_of_every_fragment_are_those_that_its_packets_should_have() {
+        for (bytes, dense) in [(1, false), (900, true), (BLOCK_BYTES + 5, false)] {
+            let shape = shape(bytes, dense);
+            let (tagger, blocks) = (tagger(shape, 1), blocks(shape));
+            let code = Code::new(shape.redundancy(), Kernel::PORTABLE);
+            let all = of_fragments(&code, &tags_of(&tagger, &blocks));
+            let pieces = blocks.iter().map(|block| {
+                let mut pieces = vec![vec![0; shape.redundancy().piece_bytes(block.len())]; 6];
+                let mut rows: Vec<&mut [u8]> = pieces.iter_mut().map(Vec::as_mut_slice).collect();
+                code.encode(block, &mut rows);
+                pieces
+            });
+            let pieces: Vec<_> = pieces.collect();
+
+            for (index, tags) in all.iter().enumerate() {
+                let coefficients = Matrix::new(8, code.coefficients(index as u8));
+                let expected = tagger.expected(&coefficients, |block| {
+                    let piece = &pieces[block][index];
+                    piece.chunks(piece.len() / 2).collect()
+                });
+                assert_eq!(*tags, *expected, "fragment {index} of {bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn equal_packets_have_other_tags_in_another_place_block_or_segment() {
+        let shape = shape(2 * BLOCK_BYTES, false);
+        let block = vec![7; shape.sealed_of(0)];
+        let tags = tags_of(&tagger(shape, 1), &[block.clone(), block.clone()]);
+        let others = tags_of(&tagger(shape, 2), &[block.clone(), block]);
+
+        let mut all: Vec<&[u8]> = tags
+            .chunks(TAG_BYTES)
+            .chain(others.chunks(TAG_BYTES))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+
+        assert_eq!(all.len(), 2 * 2 * 8);
+    }
+
+    #[test]
+    fn codes_whose_packets_are_not_recoded_have_no_tags() {
+        let version = Secret::from_bytes([5; 32]);
+        for redundancy in [
+            Redundancy::reed_solomon(4, 2),
+            Redundancy::rlnc(4, 6, 1, false),
+        ] {
+            let shape = Shape::new(100, redundancy.unwrap()).unwrap();
+
+            assert!(Tagger::new(&version, &[1; 32], shape, Kernel::PORTABLE).is_none());
+        }
+    }
+}

@@ -230,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_what_zeros_are_encrypted_to() {
+        // The ciphertext of 16 zeros in appendix B, test case 14.
+        let key = AeadKey::from_key_bytes(&[0; 32]);
+
+        let stream = key.stream(Nonce::ONCE, 40);
+
+        assert_eq!(stream[..16], decode("cea7403d4d606b6e074ec5d3baf39d18"));
+        assert_eq!(stream.len(), 40);
+        assert_ne!(stream, key.stream(Nonce::counter(1), 40));
+    }
+
+    #[test]
     fn all_ways_to_open_agree() {
         let nonce = Nonce::counter(5);
         let mut message = sealed(nonce, b"aad", b"plaintext");
