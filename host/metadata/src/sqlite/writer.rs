@@ -17,20 +17,37 @@ const WAITING_MAX: usize = 1024;
 /// Operations that share a commit, so that the first does not wait for too many others.
 const GROUP_MAX: usize = 256;
 
-/// The way to the thread that writes. It ends when this is dropped and what waited is done.
+/// The way to the thread that writes. When this is dropped, what waited is done and the file is closed: whoever comes after may have another in
+/// its place.
 #[derive(Debug)]
 pub(super) struct Writer {
-    waiting: mpsc::Sender<Box<dyn Work>>,
+    /// There until it is dropped.
+    waiting: Option<mpsc::Sender<Box<dyn Work>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.waiting = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the catalogue's writer broke down");
+        }
+    }
 }
 
 impl Writer {
     pub(super) fn start(statements: Statements) -> Result<Self, CatalogError> {
         let (waiting, arriving) = mpsc::channel(WAITING_MAX);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("catalogue".to_owned())
             .spawn(move || write(statements, arriving))
             .map_err(|error| CatalogError::Unavailable(error.to_string()))?;
-        Ok(Self { waiting })
+        Ok(Self {
+            waiting: Some(waiting),
+            thread: Some(thread),
+        })
     }
 
     /// Has an operation run; answers when it is committed.
@@ -51,7 +68,8 @@ impl Writer {
             reply,
         });
         let ended = || CatalogError::Unavailable("the catalogue's writer has ended".to_owned());
-        self.waiting.send(work).await.map_err(|_| ended())?;
+        let waiting = self.waiting.as_ref().ok_or_else(ended)?;
+        waiting.send(work).await.map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 }
