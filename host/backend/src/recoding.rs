@@ -4,6 +4,8 @@
 //! fragment is authentic: whoever asked finds out by the tags that come along.
 //! Source: docs/FORMATS.md, "Storage: repair".
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use sc_erasure::{Features, FragmentHeader, Kernel, Matrix, Recoder};
 
@@ -11,6 +13,9 @@ use crate::BackendError;
 
 /// Scalars of one request, at most: those of a fragment with the most packets, all of which are asked for.
 pub(crate) const SCALARS_MAX: usize = 256;
+
+/// What does the arithmetic. To ask the processor takes long on a virtual machine: once is enough.
+static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel::fastest(Features::ALL));
 
 /// The combinations of a fragment's packets by `scalars`, a row for each: their tags, for each of them one for each block, and then for each
 /// block the packets.
@@ -36,7 +41,7 @@ pub(crate) fn recode(fragment: &[u8], scalars: &[u8]) -> Result<Bytes, BackendEr
         return Err(unsupported("the scalars are not those of such a fragment"));
     }
     let scalars = Matrix::new(subpackets, scalars.to_vec());
-    let recoder = Recoder::new(Kernel::fastest(Features::ALL), scalars);
+    let recoder = Recoder::new(*KERNEL, scalars);
     let row_of = |bytes: usize| bytes / subpackets * rows;
     let packets_bytes = row_of(fragment.len() - header_bytes);
     let mut made = vec![0; row_of(header.tags.len()) + packets_bytes];

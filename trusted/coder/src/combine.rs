@@ -1,11 +1,11 @@
 //! Recoded packets, looked at and combined to the fragment that was lost. No client asks for it.
 //!
-//! Invariant: a fragment is made only where every packet is the combination that the plan wants of what a coder of the tenant has made; who
-//! has sent another is named. No segment's key is used.
+//! Invariant: a fragment is made only where its packets are the combinations that the plan wants of what a coder of the tenant has made; who
+//! has sent others is named. No segment's key is used.
 //! Source: `docs/FORMATS.md`, "Storage: repair".
 
 use sc_crypto::kdf::same_tag;
-use sc_erasure::{Kernel, Recoder, RepairPlan, Shape, TAG_BYTES, hash_piece};
+use sc_erasure::{Kernel, Matrix, Recoder, RepairPlan, Shape, TAG_BYTES, hash_piece};
 use sc_proto::coder;
 
 use crate::message::HEAD_ROOM;
@@ -33,9 +33,10 @@ pub(crate) fn combine(
         let sent = Sent::split(shape, &plan, packets)?;
         let segment = &patient.record.segment;
         let tagger = Tagger::new(&patient.secret, segment, shape, codes.kernel());
-        bad = sent.liars(&tagger.ok_or(Refused::MALFORMED)?);
-        if bad.is_empty() {
-            sent.make(&patient.fragments, codes, bulk);
+        let tagger = tagger.ok_or(Refused::MALFORMED)?;
+        if !sent.make(&patient.fragments, &tagger, codes, bulk) {
+            bulk.clear();
+            bad = sent.liars(&tagger);
         }
     }
     Ok(coder::PacketsCombined {
@@ -97,7 +98,16 @@ impl<'s> Sent<'s> {
         liars.map(|(index, _)| u32::from(*index)).collect()
     }
 
-    fn make(&self, fragments: &Fragments, codes: &Codes, bulk: &mut Vec<u8>) {
+    /// Makes the fragment; `false` if it is not what it should be, because of whoever has sent something else.
+    ///
+    /// It has fewer packets than were sent: to look at these alone takes less, and what they come to is all that counts.
+    fn make(
+        &self,
+        fragments: &Fragments,
+        tagger: &Tagger,
+        codes: &Codes,
+        bulk: &mut Vec<u8>,
+    ) -> bool {
         let shape = self.shape;
         let code = codes.prepare(shape.redundancy());
         bulk.clear();
@@ -108,15 +118,27 @@ impl<'s> Sent<'s> {
         header.tags = self.combined_tags(codes.kernel());
         let recoder = Recoder::new(codes.kernel(), self.plan.combining().clone());
         let (head, mut body) = bulk.split_at_mut(shape.header_bytes());
+        let mut made: Vec<Vec<&[u8]>> = Vec::with_capacity(shape.blocks());
         for block in 0..shape.blocks() {
             let (piece, rest) = body.split_at_mut(shape.piece_of(block));
-            let mut rows: Vec<&mut [u8]> =
-                piece.chunks_exact_mut(packet_bytes(shape, block)).collect();
+            let packet_bytes = packet_bytes(shape, block);
+            let mut rows: Vec<&mut [u8]> = piece.chunks_exact_mut(packet_bytes).collect();
             recoder.recode(&self.packets(block), &mut rows);
             header.hashes.push(hash_piece(piece));
+            let piece: &[u8] = piece;
+            made.push(piece.chunks_exact(packet_bytes).collect());
             body = rest;
         }
-        head.copy_from_slice(&fragments.authenticate(&mut header));
+        let coefficients = Matrix::new(
+            shape.redundancy().packets(),
+            self.plan.coefficients().to_vec(),
+        );
+        let expected = tagger.expected(&coefficients, |block| made[block].clone());
+        let is_right = same_tag(&expected, &header.tags);
+        if is_right {
+            head.copy_from_slice(&fragments.authenticate(&mut header));
+        }
+        is_right
     }
 
     /// The tags of the new fragment's packets.

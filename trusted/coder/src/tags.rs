@@ -150,7 +150,7 @@ mod tests {
 
     /// Blocks of a segment, as they would be sealed.
     fn blocks(shape: Shape) -> Vec<Vec<u8>> {
-        let block = |block| (0..shape.sealed_of(block)).map(|at| (at * 13 + block) as u8);
+        let block = |block| (0..shape.sealed_of(block)).map(move |at| (at * 13 + block) as u8);
         let blocks = 0..shape.blocks();
         blocks.map(|number| block(number).collect()).collect()
     }

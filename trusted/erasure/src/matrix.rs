@@ -241,7 +241,7 @@ impl Matrix {
     }
 
     /// Whether [`Self::invert`] gives something, of a square matrix.
-    pub(crate) fn is_invertible(mut self) -> bool {
+    pub(crate) fn has_inverse(mut self) -> bool {
         for column in 0..self.columns {
             let Some(pivot) = (column..self.columns).find(|&row| self.row(row)[column] != 0) else {
                 return false;
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn every_square_selection_of_a_generator_is_invertible() {
+    fn every_square_selection_of_a_generator_has_inverse() {
         for generator in [Matrix::reed_solomon(3, 4), Matrix::vandermonde(7, 3)] {
             for rows in
                 (0..7).flat_map(|a| (0..a).flat_map(move |b| (0..b).map(move |c| [a, b, c])))

@@ -171,7 +171,7 @@ impl Condition {
         for (at, rest) in &self.rests {
             sum.add_product(&effects[*at], rest);
         }
-        sum.is_invertible()
+        sum.has_inverse()
     }
 }
 

@@ -19,8 +19,8 @@ pub const SUBSETS_MAX: u64 = 10_000;
 const PACKETS_MAX: usize = 255;
 
 /// Sets of k - 1 fragments beside a lost one, at most, where it is made of recoded packets: each set is
-/// a condition on what is drawn, and beyond this many no draw meets all.
-const CONDITIONS_MAX: u64 = 4000;
+/// a condition on what is drawn, and some way beyond this many no draw meets all.
+const CONDITIONS_MAX: u64 = 2500;
 
 /// Which code, of how many fragments, of which any k are enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -48,14 +48,17 @@ pub(super) fn table_of_halves(coefficient: u8) -> Table {
 /// The product with the coefficient as a matrix of bits: bit i of a product is the parity of those
 /// bits of the byte that byte 7 - i of the word names.
 pub(super) fn table_of_bits(coefficient: u8) -> Table {
-    let products = field::bits(coefficient);
-    let mut rows = [0; 8];
-    for (bit, product) in products.into_iter().enumerate() {
-        for (row, mask) in rows.iter_mut().rev().enumerate() {
-            *mask |= (product >> row & 1) << bit;
-        }
+    // Byte i is the product with bit i: rows and columns are exchanged, by halves of halves.
+    let mut rows = u64::from_le_bytes(field::bits(coefficient));
+    for (shift, mask) in [
+        (7, 0x00aa_00aa_00aa_00aa),
+        (14, 0x0000_cccc_0000_cccc),
+        (28, 0x0000_0000_f0f0_f0f0),
+    ] {
+        let exchanged = (rows ^ rows >> shift) & mask;
+        rows ^= exchanged ^ exchanged << shift;
     }
-    [u64::from_le_bytes(rows), 0, 0, 0]
+    [rows.swap_bytes(), 0, 0, 0]
 }
 
 /// Asks for a line of the caches.
