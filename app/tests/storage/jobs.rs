@@ -14,7 +14,7 @@ const LARGE: usize = 600_000;
 fn begin(folder: &Path, arguments: &[&str]) -> System {
     let system = System::start(folder, arguments);
     let kv = Kv::through(&system, folder);
-    let content: Vec<u8> = (0..LARGE).map(|at| (at * 7 ^ (at >> 8)) as u8).collect();
+    let content: Vec<u8> = (0..LARGE).map(|at| ((at * 7) ^ (at >> 8)) as u8).collect();
     std::fs::write(folder.join("large"), content).unwrap();
     kv.run(&["datastore", "create", "photos", "--policy", "cold"]);
     kv.run(&["put", "large", "photos/large"]);
