@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl Catalog {
-    /// At most `limit` segments whose fragments may be deleted now, the longest due first. They are handed out until they are forgotten.
+    /// At most `limit` segments whose fragments may be deleted now, the longest due first; those of before a move only once the locations hold
+    /// what the move made. They are handed out until they are forgotten.
     pub async fn garbage(&self, now_ms: u64, limit: usize) -> Result<Vec<Segment>, CatalogError> {
         self.read(Reach::Scan, (now_ms, limit), |tx, (now_ms, limit)| {
             Box::pin(garbage(tx, *now_ms, *limit))
@@ -97,7 +98,10 @@ async fn garbage(
     let sql = concat!(
         "SELECT ",
         segment_columns!(),
-        " FROM segment s WHERE s.due_ms IS NOT NULL AND s.due_ms <= $1 ORDER BY s.due_ms, s.id LIMIT $2"
+        " FROM segment s WHERE s.due_ms IS NOT NULL AND s.due_ms <= $1 \
+            AND NOT EXISTS (SELECT 1 FROM manifest_debt d JOIN version v ON v.id = d.version \
+                WHERE d.version = s.version AND v.placed > 0) \
+            ORDER BY s.due_ms, s.id LIMIT $2"
     );
     Segment::from_rows(tx.query(sql, &[now_ms.into(), limit.into()]).await?)
 }

@@ -139,8 +139,8 @@ impl JobPart {
 }
 
 impl Catalog {
-    /// Makes a job and returns its id. With `only_one`, if a job of the same kind and definition is running, that one's is returned and none
-    /// is made.
+    /// Makes a job and returns its id. With `only_one`, if a job of the same kind and definition waits of which nothing was begun, that one's is
+    /// returned and none is made: what has begun may have passed what this one is made for.
     pub async fn add_job(
         &self,
         kind: &str,
@@ -172,7 +172,8 @@ impl Catalog {
         .await
     }
 
-    /// Gives `owner` a part, of the oldest running job that has one which nobody works on: its number, and the job as it is now.
+    /// Gives `owner` a part that nobody works on, of a repair before a drain and of that before others, the oldest first: its number, and the job
+    /// as it is now.
     pub async fn claim_part(
         &self,
         owner: &str,
@@ -266,7 +267,7 @@ async fn add_job(
     let id = draw_id(tx).await?;
     if only_one {
         let sql = "SELECT id FROM job WHERE state = 'running' AND kind = $1 AND definition = $2 \
-            ORDER BY id LIMIT 1";
+            AND NOT EXISTS (SELECT 1 FROM job_part p WHERE p.job = job.id AND p.owner IS NOT NULL) ORDER BY id LIMIT 1";
         let mut rows = tx.query(sql, &[kind.into(), definition.into()]).await?;
         if let Some(mut row) = rows.pop() {
             return row.take();
@@ -337,9 +338,9 @@ async fn claim_part(
     lease_until_ms: u64,
     now_ms: u64,
 ) -> Result<Option<(Job, u8)>, CatalogError> {
-    let free = "SELECT p.job, p.number FROM job_part p WHERE p.is_done = 0 AND p.lease_until_ms <= $1 \
-        AND EXISTS (SELECT 1 FROM job j WHERE j.id = p.job AND j.state = 'running') \
-        ORDER BY p.job, p.number LIMIT 1";
+    let free = "SELECT p.job, p.number FROM job_part p JOIN job j ON j.id = p.job \
+        WHERE p.is_done = 0 AND p.lease_until_ms <= $1 AND j.state = 'running' \
+        ORDER BY CASE j.kind WHEN 'repair' THEN 0 WHEN 'drain' THEN 1 ELSE 2 END, p.job, p.number LIMIT 1";
     let mut rows = tx.query(free, &[now_ms.into()]).await?;
     let Some(mut row) = rows.pop() else {
         return Ok(None);

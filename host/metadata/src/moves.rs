@@ -13,7 +13,7 @@ use crate::transaction::{Param, Transaction};
 use crate::versions::version_columns;
 use crate::{
     Catalog, CatalogError, DatastoreId, Segment, SegmentId, Version, VersionId, catalog::Reach,
-    datastores, garbage, removals, spent,
+    datastores, garbage, removals, spent, versions,
 };
 
 /// How a version's content came to lie where it does, and whether it is read.
@@ -36,8 +36,8 @@ pub struct Move {
     pub version: VersionId,
     /// The placing: an intent, under which the new segments were stored.
     pub placing: VersionId,
-    /// The policy, with its version, that it was coded by before.
-    pub before: (String, u32),
+    /// The placing that it had when the move began.
+    pub before: VersionId,
     /// The policy to which it goes back when it is read again.
     pub home: Option<String>,
     /// The manifest's head, sealed.
@@ -52,7 +52,31 @@ pub struct Move {
     pub garbage_due_ms: u64,
 }
 
+/// All that the copies of a version's manifest say, as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// The version, or marker.
+    pub version: Version,
+    /// The body of its manifest; empty for a marker.
+    pub body: Bytes,
+    /// How it lies.
+    pub placing: Placing,
+    /// Its segments, in object order.
+    pub segments: Vec<SegmentId>,
+}
+
 impl Catalog {
+    /// All that the copies of a version's manifest say; `None` if there is no such version.
+    pub async fn describe_version(
+        &self,
+        version: VersionId,
+    ) -> Result<Option<Described>, CatalogError> {
+        self.read(Reach::Scan, version, |tx, version| {
+            Box::pin(describe_version(tx, version))
+        })
+        .await
+    }
+
     /// How a version's content lies; `None` if there is no such version.
     pub async fn placing(&self, version: VersionId) -> Result<Option<Placing>, CatalogError> {
         self.read(Reach::Point, version, |tx, version| {
@@ -62,7 +86,7 @@ impl Catalog {
     }
 
     /// Gives a version the segments of a placing, and the policy that these were coded by, and ends the placing's intent. Returns `false`,
-    /// and makes garbage of the segments, if the version is gone or another policy's by now.
+    /// and makes garbage of the segments, if the version is gone or was placed otherwise by now.
     ///
     /// # Errors
     /// `IntentGone` if the intent has ended or its lease has passed; `SegmentsChanged`.
@@ -70,7 +94,7 @@ impl Catalog {
         self.write(it, |tx, it| Box::pin(commit_move(tx, it))).await
     }
 
-    /// At most `limit` committed versions with ids within `range`, by id, markers left out; with the bodies of their manifests.
+    /// At most `limit` committed versions and markers with ids within `range`, by id; with the bodies of their manifests.
     pub async fn versions_within(
         &self,
         range: Range<Vec<u8>>,
@@ -82,7 +106,7 @@ impl Catalog {
         .await
     }
 
-    /// At most `limit` segments of committed versions with ids within `range`, by id.
+    /// At most `limit` segments of committed versions, and of uploads that are under way, with ids within `range`, by id.
     pub async fn segments_within(
         &self,
         range: Range<Vec<u8>>,
@@ -141,6 +165,28 @@ async fn placing(
     }))
 }
 
+async fn describe_version(
+    tx: &mut dyn Transaction,
+    id: &VersionId,
+) -> Result<Option<Described>, CatalogError> {
+    let Some((version, body)) = versions::version_by_id(tx, id).await? else {
+        return Ok(None);
+    };
+    let Some(placing) = placing(tx, id).await? else {
+        return Ok(None);
+    };
+    let sql =
+        "SELECT id FROM segment WHERE version = $1 AND position IS NOT NULL ORDER BY position";
+    let rows = tx.query(sql, &[id.into()]).await?;
+    let segments = rows.into_iter().map(|mut row| row.take());
+    Ok(Some(Described {
+        version,
+        body,
+        placing,
+        segments: segments.collect::<Result<_, _>>()?,
+    }))
+}
+
 /// A placing that has just ended since it is being committed.
 struct Ended {
     datastore: DatastoreId,
@@ -169,7 +215,7 @@ async fn end(tx: &mut dyn Transaction, it: &Move) -> Result<Ended, CatalogError>
 
 async fn commit_move(tx: &mut dyn Transaction, it: &Move) -> Result<bool, CatalogError> {
     let ended = end(tx, it).await?;
-    let sql = "SELECT key, policy, policy_version, stored_bytes, coalesce(manifest, id) FROM version \
+    let sql = "SELECT key, stored_bytes, coalesce(manifest, id) FROM version \
         WHERE id = $1 AND datastore = $2 /* FOR UPDATE */";
     let params = [(&it.version).into(), (&ended.datastore).into()];
     let found = tx.query(sql, &params).await?.pop();
@@ -178,10 +224,9 @@ async fn commit_move(tx: &mut dyn Transaction, it: &Move) -> Result<bool, Catalo
         return Ok(false);
     };
     let key: Bytes = row.take()?;
-    let policy: (String, u32) = (row.take()?, row.take()?);
     let stored_before: i64 = row.take()?;
     let manifest_before: VersionId = row.take()?;
-    if policy != it.before {
+    if manifest_before != it.before {
         garbage::discard(tx, &it.placing, it.garbage_due_ms).await?;
         return Ok(false);
     }
@@ -246,7 +291,7 @@ async fn versions_within(
     let sql = concat!(
         "SELECT ",
         version_columns!(),
-        ", v.body FROM version v WHERE v.id > $1 AND v.id < $2 AND v.is_marker = 0 ORDER BY v.id LIMIT $3"
+        ", v.body FROM version v WHERE v.id > $1 AND v.id < $2 ORDER BY v.id LIMIT $3"
     );
     let params = [(&*range.start).into(), (&*range.end).into(), limit.into()];
     let rows = tx.query(sql, &params).await?.into_iter();
@@ -263,7 +308,9 @@ async fn segments_within(
         "SELECT ",
         segment_columns!(),
         " FROM segment s WHERE s.id > $1 AND s.id < $2 AND s.due_ms IS NULL \
-            AND EXISTS (SELECT 1 FROM version v WHERE v.id = s.version) ORDER BY s.id LIMIT $3"
+            AND s.position IS NOT NULL AND (EXISTS (SELECT 1 FROM version v WHERE v.id = s.version) \
+                OR EXISTS (SELECT 1 FROM intent i WHERE i.version = s.version AND i.upload IS NOT NULL)) \
+            ORDER BY s.id LIMIT $3"
     );
     let params = [(&*range.start).into(), (&*range.end).into(), limit.into()];
     Segment::from_rows(tx.query(sql, &params).await?)

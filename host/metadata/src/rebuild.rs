@@ -100,6 +100,8 @@ pub struct Found {
     pub locations: Vec<String>,
     /// Which of them have told all that they hold.
     pub listed: Vec<bool>,
+    /// Which of them hold nothing any more, as the operator says.
+    pub lost: Vec<bool>,
     /// The versions, in any order.
     pub versions: Vec<FoundVersion>,
     /// When what is gone may be deleted.
@@ -215,6 +217,10 @@ impl FoundSegment {
                 let is_there = at.is_some_and(|at| it.at.iter().any(|it| usize::from(*it) == at));
                 let is_unseen = at.is_none_or(|at| !found.listed[at]);
                 let is_stored = known.state == FragmentState::Stored;
+                let is_away = at.is_some_and(|at| !found.listed[at] && !found.lost[at]);
+                if is_stored && is_away {
+                    return known.clone();
+                }
                 if known.name == it.name && is_stored && (is_there || is_unseen && it.at.is_empty())
                 {
                     return known.clone();
@@ -424,7 +430,7 @@ async fn merge_version(
 ) -> Result<(), CatalogError> {
     keys::check(&version.key)?;
     let id = &version.id;
-    let sql = "SELECT 1 FROM version WHERE id = $1 UNION ALL SELECT 2 FROM spent WHERE id = $1";
+    let sql = "SELECT 1 FROM version WHERE id = $1 UNION ALL SELECT 2 FROM spent WHERE id = $1 ORDER BY 1";
     let rows = tx.query(sql, &[id.into()]).await?;
     match rows.first() {
         Some(row) if row.is_integer(1) => {
@@ -529,11 +535,11 @@ async fn take_placing(
     if !version.is_moved {
         return Ok(());
     }
-    for sql in [
-        "DELETE FROM intent WHERE version = $1",
-        "DELETE FROM segment WHERE version = $1",
-    ] {
-        tx.execute(sql, &[(&version.manifest).into()]).await?;
+    let sql = "DELETE FROM intent WHERE version = $1";
+    let placing = [(&version.manifest).into()];
+    if tx.execute(sql, &placing).await? > 0 {
+        tx.execute("DELETE FROM segment WHERE version = $1", &placing)
+            .await?;
     }
     Ok(())
 }

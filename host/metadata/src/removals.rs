@@ -28,7 +28,8 @@ pub struct Removal {
 }
 
 impl Catalog {
-    /// The oldest removal records that are due, at most `limit`, by id.
+    /// The oldest removal records that are due, at most `limit`, by id; those of manifests that a move has replaced only once the locations hold
+    /// the new one.
     pub async fn removals(&self, now_ms: u64, limit: usize) -> Result<Vec<Removal>, CatalogError> {
         self.read(Reach::Scan, (now_ms, limit), |tx, (now_ms, limit)| {
             Box::pin(removals(tx, *now_ms, *limit))
@@ -121,7 +122,9 @@ async fn removals(
     limit: usize,
 ) -> Result<Vec<Removal>, CatalogError> {
     let sql = "SELECT id, datastore, key, number, record, due_ms, words FROM removal \
-        WHERE due_ms <= $1 ORDER BY id LIMIT $2";
+        WHERE due_ms <= $1 AND (number > 0 OR NOT EXISTS (SELECT 1 FROM manifest_debt d JOIN version v ON v.id = d.version \
+            WHERE v.datastore = removal.datastore AND v.key = removal.key AND v.placed > 0)) \
+        ORDER BY id LIMIT $2";
     let rows = tx.query(sql, &[now_ms.into(), limit.into()]).await?;
     rows.into_iter().map(from_row).collect()
 }

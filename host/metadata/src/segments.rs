@@ -52,7 +52,7 @@ impl Catalog {
     }
 
     /// The same, if the fragments are still what they were `before`; `false`, and nothing is changed, if somebody else has changed them.
-    /// Names that were stored or coming and are not there any more are garbage, due at `due_ms`.
+    /// Names that are not there any more are garbage, due at `due_ms`.
     ///
     /// # Errors
     /// As for [`Self::set_fragments`].
@@ -157,13 +157,11 @@ impl Segment {
     }
 }
 
-/// The fragments of `before` whose names are not among the others.
+/// The fragments of `before` whose names are not among the others; also those that were owed, since a write that was not answered may have been
+/// done all the same.
 fn dropped(before: &[Fragment], fragments: &[Fragment]) -> Vec<Fragment> {
     let is_kept = |it: &Fragment| fragments.iter().any(|kept| kept.name == it.name);
-    let dropped = before
-        .iter()
-        .filter(|it| it.state != FragmentState::Owed && !is_kept(it));
-    dropped.cloned().collect()
+    before.iter().filter(|it| !is_kept(it)).cloned().collect()
 }
 
 /// Whether any fragment has still to be stored.

@@ -201,7 +201,7 @@ async fn version(
     Ok(Version::from_rows(rows)?.pop())
 }
 
-async fn version_by_id(
+pub(crate) async fn version_by_id(
     tx: &mut dyn Transaction,
     id: &VersionId,
 ) -> Result<Option<(Version, Bytes)>, CatalogError> {

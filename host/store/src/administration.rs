@@ -203,22 +203,10 @@ impl Store {
                 .set_location_state(&operation.name, state)
                 .await?;
             self.locations.set_state(&operation.name, state);
-            // What lies there is to lie elsewhere.
-            match state {
-                LocationState::Lost => {
-                    let work = Work::Repair {
-                        bytes_per_second: None,
-                    };
-                    self.add_job(&work).await?;
-                }
-                LocationState::Draining => {
-                    let work = Work::Drain {
-                        location: operation.name.clone(),
-                        bytes_per_second: None,
-                    };
-                    self.add_job(&work).await?;
-                }
-                LocationState::Active | LocationState::ReadOnly => {}
+            // What lies there is to lie elsewhere. A store that stops here is made up for: see `Chores::appoint`.
+            if let Some(work) = Work::for_state(&operation.name, state) {
+                self.catalog.keep_notes_again().await?;
+                self.add_job(&work).await?;
             }
         } else {
             let settings = LocationSettings::parse(&operation.settings)

@@ -33,6 +33,8 @@ const TOGETHER: usize = 1024;
 /// Things looked at in one round of each kind.
 const ROUND: usize = 256;
 const DAY_MS: u64 = 24 * 3600 * 1000;
+/// So often locations that are lost or draining are looked after again.
+const AGAIN_MS: u64 = 6 * 3600 * 1000;
 /// So long jobs that have ended are shown.
 const KEPT_MS: u64 = 30 * DAY_MS;
 /// So long small chores gather.
@@ -195,6 +197,16 @@ impl Chores {
                 store.add_job(&work).await?;
             }
         }
+        // What a job has passed over, or nobody has begun since a store stopped: writes and uploads that were under way, and what failed.
+        for site in store.locations.now().values() {
+            let Some(work) = Work::for_state(&site.name, site.state) else {
+                continue;
+            };
+            let name = format!("{} {}", work.kind(), site.name);
+            if store.catalog.is_turn(&name, AGAIN_MS, now_ms).await? {
+                store.add_job(&work).await?;
+            }
+        }
         Ok(store
             .catalog
             .forget_jobs(now_ms.saturating_sub(KEPT_MS))
@@ -222,11 +234,18 @@ impl Chores {
     /// Whether every location has said that a segment's fragments are gone. Each is asked for each, whatever the catalogue says of where they
     /// lie: a write that was not answered may have been done, and its store may have stopped before it could note where.
     async fn delete_fragments(&self, segment: &Segment) -> bool {
-        let names: Vec<_> = segment
+        let names = segment
             .fragments
             .iter()
-            .filter_map(|fragment| FragmentName::new(&fragment.name).ok())
-            .collect();
+            .filter_map(|fragment| FragmentName::new(&fragment.name).ok());
+        // A catalogue that was made again may have taken up a name that was to go.
+        let Ok(names) = self
+            .store
+            .without_those_in_use(segment.id, names.collect())
+            .await
+        else {
+            return false;
+        };
         let is_known = {
             let sites = self.store.locations.now();
             move |fragment: &Fragment| sites.contains_key(&fragment.location)

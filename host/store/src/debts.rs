@@ -88,6 +88,9 @@ impl Debts {
         loop {
             let owed = store.catalog.owed(after, ROUND).await?;
             for segment in &owed {
+                if store.rebuilding.is_due() {
+                    return Ok(());
+                }
                 if store.may_repair(segment) && !self.resting.rests(segment.id, Instant::now()) {
                     let healed = store
                         .heal(segment, &BTreeSet::new(), &mut unprovisioned)

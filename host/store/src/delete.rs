@@ -13,7 +13,7 @@ use sc_proto::store::Done;
 
 use crate::error::Problem;
 use crate::get::optional_version;
-use crate::manifests::{manifest_name, removal_name, seed_of};
+use crate::manifests::{manifest_name, marker_copy, removal_name, seed_of};
 use crate::policy::Policy;
 use crate::put::{check_key, condition, unexpected};
 use crate::store::{Store, for_coder, id};
@@ -149,22 +149,10 @@ impl Store {
             return Ok(true);
         };
         let policy = self.policy(&datastore.policy).await?;
-        let manifest = storage::StoredManifest {
-            tenant: Bytes::copy_from_slice(&deletion.tenant.0),
-            datastore: Bytes::copy_from_slice(&datastore.id.0),
-            datastore_name: datastore.name.clone(),
-            root_number: datastore.root_number,
-            wrapped_key: datastore.wrapped_key.clone(),
-            key: stored.key,
-            version: Bytes::copy_from_slice(&id.0),
-            number: stored.number,
-            created_ms: stored.created_ms,
-            head: stored.head,
-            marker: true,
-            ..Default::default()
-        };
+        let copy = marker_copy(datastore, &stored);
         let name = manifest_name(id);
-        Ok(self.keep_word(&policy.policy, &id, &name, &manifest).await)
+        let seed = seed_of(&id);
+        Ok(self.keep_copies(&policy.policy, &seed, &name, &copy).await)
     }
 
     /// Has the coder say that versions are gone, and keeps that at the locations, for as long as anything of them may be there; whether

@@ -97,6 +97,12 @@ impl Store {
     ) -> Result<(), Problem> {
         // After the names were listed: what is in the catalogue now was there before it was written.
         let segments = self.segments_of(names).await?;
+        if self.rebuilding.is_due() {
+            return Err(Problem::new(
+                Code::InUse,
+                "the catalogue is being made again: collect garbage when it is",
+            ));
+        }
         let mut strays = Vec::new();
         for name in names {
             outcome.seen += 1;
@@ -105,12 +111,17 @@ impl Store {
             };
             match segments.get(&id).map(|it| standing(it, site, name)) {
                 None | Some(Standing::Elsewhere) => delete(self, site, name, outcome).await,
-                Some(Standing::Stray) => strays.push(Fragment {
-                    index: 0,
-                    location: site.name.clone(),
-                    name: name.as_str().to_owned(),
-                    state: FragmentState::Stored,
-                }),
+                Some(Standing::Stray) => {
+                    // A catalogue that is older than what it is about has names that are nowhere any more.
+                    if self.has_another(&segments[&id].0, name).await {
+                        strays.push(Fragment {
+                            index: 0,
+                            location: site.name.clone(),
+                            name: name.as_str().to_owned(),
+                            state: FragmentState::Stored,
+                        });
+                    }
+                }
                 Some(Standing::Kept) => {}
             }
         }
@@ -120,6 +131,55 @@ impl Store {
             self.catalog.discard_fragments(strays, due_ms).await?;
         }
         Ok(())
+    }
+
+    /// Those of the names of garbage that no version's segment has.
+    ///
+    /// # Errors
+    /// The catalogue does not answer.
+    pub(crate) async fn without_those_in_use(
+        &self,
+        garbage: SegmentId,
+        mut names: Vec<FragmentName>,
+    ) -> Result<Vec<FragmentName>, Problem> {
+        let is_own =
+            |name: &FragmentName| matches!(named(name), Named::Fragment(id) if id == garbage);
+        if names.iter().all(is_own) {
+            return Ok(names);
+        }
+        let segments = self.segments_of(&names).await?;
+        names.retain(|name| {
+            let Named::Fragment(id) = named(name) else {
+                return true;
+            };
+            let is_in_use = |(segment, is_committed): &(Segment, bool)| {
+                *is_committed && segment.fragments.iter().any(|it| it.name == name.as_str())
+            };
+            !segments.get(&id).is_some_and(is_in_use)
+        });
+        Ok(names)
+    }
+
+    /// Whether the fragment that a segment has in the place of a stray one is where the catalogue says.
+    async fn has_another(&self, segment: &Segment, stray: &FragmentName) -> bool {
+        let index = stray
+            .as_str()
+            .split('.')
+            .nth(1)
+            .and_then(|it| it.parse().ok());
+        let sites = self.locations.now();
+        for it in &segment.fragments {
+            if Some(it.index) == index
+                && it.state == FragmentState::Stored
+                && let Some(site) = sites.get(&it.location)
+                && site.state != LocationState::Lost
+                && let Ok(name) = FragmentName::new(&it.name)
+            {
+                let patience = self.settings.location_patience;
+                return site.read(&name, Some(0..0), patience).await.is_ok();
+            }
+        }
+        false
     }
 
     /// The segments that the catalogue has of those that names belong to; for each, whether a version has it.

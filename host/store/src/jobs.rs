@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_metadata::{JOB_PARTS, Job, JobPart, JobReport, SegmentId, TenantId, Then, VersionId};
+use sc_metadata::{
+    JOB_PARTS, Job, JobPart, JobReport, LocationState, SegmentId, TenantId, Then, VersionId,
+};
 use sc_proto::coder;
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -124,6 +126,20 @@ impl Work {
         Ok(work)
     }
 
+    /// What is to be done about a location in this state.
+    pub(crate) fn for_state(location: &str, state: LocationState) -> Option<Self> {
+        match state {
+            LocationState::Lost => Some(Self::Repair {
+                bytes_per_second: None,
+            }),
+            LocationState::Draining => Some(Self::Drain {
+                location: location.to_owned(),
+                bytes_per_second: None,
+            }),
+            LocationState::Active | LocationState::ReadOnly => None,
+        }
+    }
+
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Repair { .. } => "repair",
@@ -202,6 +218,9 @@ pub struct Outcome {
     pub bytes_read: u64,
     /// Bytes that locations were sent.
     pub bytes_written: u64,
+    /// So many of these bytes have been waited for already.
+    #[serde(skip)]
+    pub(crate) bytes_paced: u64,
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -235,7 +254,7 @@ impl Outcome {
 
 /// What is written down of a part.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Progress {
+pub(crate) struct Progress {
     stage: usize,
     #[serde(flatten)]
     done: Outcome,
@@ -243,32 +262,64 @@ struct Progress {
 
 /// A part of a job, being done.
 pub(crate) struct Part<'s> {
-    pub(crate) store: &'s Arc<Store>,
-    job: u64,
-    number: u8,
+    store: &'s Arc<Store>,
     work: Work,
-    progress: Progress,
-    cursor: Bytes,
     unprovisioned: BTreeSet<TenantId>,
-    reported: Instant,
-    pace: Pace,
+    beat: Beat<'s>,
 }
 
-/// How quickly a job may go.
-struct Pace {
+/// What keeps a part: reports, and the rate at which it goes.
+pub(crate) struct Beat<'s> {
+    store: &'s Arc<Store>,
+    job: u64,
+    number: u8,
+    progress: Progress,
+    cursor: Bytes,
+    reported: Instant,
     bytes_per_second: u64,
     /// When the next step may begin.
     next: Instant,
 }
 
-impl Pace {
-    async fn spend(&mut self, bytes: u64) {
-        if self.bytes_per_second == 0 {
-            return;
+impl Beat<'_> {
+    /// Waits as long as so many bytes take, and reports meanwhile; whether the part is this store's still.
+    pub(crate) async fn spend(&mut self, bytes: u64) -> Result<bool, Problem> {
+        if self.bytes_per_second > 0 {
+            let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+            self.next = self.next.max(Instant::now()) + time;
         }
-        let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        self.next = self.next.max(Instant::now()) + time;
-        tokio::time::sleep_until(self.next).await;
+        loop {
+            let now = Instant::now();
+            if self.store.rebuilding.is_due() {
+                self.report(Then::LetGo).await?;
+                return Ok(false);
+            }
+            if now >= self.reported + REPORT && !self.go_on().await? {
+                return Ok(false);
+            }
+            if now >= self.next {
+                return Ok(true);
+            }
+            tokio::time::sleep_until(self.next.min(now + REPORT)).await;
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<bool, Problem> {
+        self.report(Then::GoOn(self.store.in_ms(LEASE))).await
+    }
+
+    async fn report(&mut self, then: Then) -> Result<bool, Problem> {
+        self.reported = Instant::now();
+        let report = JobReport {
+            job: self.job,
+            part: self.number,
+            owner: self.store.settings.owner.clone(),
+            cursor: self.cursor.clone(),
+            progress: serde_json::to_string(&self.progress).expect("plain data"),
+            then,
+            now_ms: self.store.now_ms(),
+        };
+        Ok(self.store.catalog.report_part(report).await?)
     }
 }
 
@@ -405,26 +456,26 @@ impl<'s> Part<'s> {
         let work = Work::parse(&job.definition).map_err(|problem| (job.id, problem))?;
         let part = job.parts.into_iter().find(|it| it.number == number);
         let part = part.ok_or((job.id, Problem::malformed("the job has no such part")))?;
-        let progress: Progress = serde_json::from_str(&part.progress).unwrap_or_default();
         let rate = work.bytes_per_second();
         Ok(Self {
             store,
-            job: job.id,
-            number,
-            progress,
-            cursor: part.cursor,
-            unprovisioned: BTreeSet::new(),
-            reported: Instant::now(),
-            pace: Pace {
+            beat: Beat {
+                store,
+                job: job.id,
+                number,
+                progress: serde_json::from_str(&part.progress).unwrap_or_default(),
+                cursor: part.cursor,
+                reported: Instant::now(),
                 bytes_per_second: rate.unwrap_or(store.settings.job_bytes_per_second),
                 next: Instant::now(),
             },
+            unprovisioned: BTreeSet::new(),
             work,
         })
     }
 
     async fn run(mut self) -> Result<(), Problem> {
-        while let Some(stage) = self.work.stages().get(self.progress.stage).copied() {
+        while let Some(stage) = self.work.stages().get(self.beat.progress.stage).copied() {
             let is_over = match stage {
                 Stage::Segments => self.segments().await?,
                 Stage::Versions => self.versions().await?,
@@ -433,16 +484,16 @@ impl<'s> Part<'s> {
             if !is_over {
                 return Ok(());
             }
-            self.progress.stage += 1;
-            self.cursor = JobPart::range(self.number).start.into();
+            self.beat.progress.stage += 1;
+            self.beat.cursor = JobPart::range(self.beat.number).start.into();
         }
-        self.report(Then::Done).await?;
+        self.beat.report(Then::Done).await?;
         Ok(())
     }
 
     /// The ids that are left of this part.
     fn left(&self) -> std::ops::Range<Vec<u8>> {
-        self.cursor.to_vec()..JobPart::range(self.number).end
+        self.beat.cursor.to_vec()..JobPart::range(self.beat.number).end
     }
 
     async fn segments(&mut self) -> Result<bool, Problem> {
@@ -456,7 +507,7 @@ impl<'s> Part<'s> {
                 let mut step = self.segment(segment).await;
                 while self.is_too_early(&step) {
                     tokio::time::sleep(REPORT).await;
-                    if !self.report(Then::GoOn(self.store.in_ms(LEASE))).await? {
+                    if !self.beat.go_on().await? {
                         return Ok(false);
                     }
                     self.unprovisioned.clear();
@@ -490,7 +541,7 @@ impl<'s> Part<'s> {
             Work::Scrub { sample, day, .. } => {
                 let is_chosen = match (sample, day) {
                     (_, Some(day)) => store.is_due(segment, *day).await?,
-                    (Some(sample), None) => is_sampled(self.job, segment.id, *sample),
+                    (Some(sample), None) => is_sampled(self.beat.job, segment.id, *sample),
                     (None, None) => true,
                 };
                 if !is_chosen {
@@ -518,7 +569,7 @@ impl<'s> Part<'s> {
                 let mut step = self.version(version, body).await;
                 while self.is_too_early(&step) {
                     tokio::time::sleep(REPORT).await;
-                    if !self.report(Then::GoOn(self.store.in_ms(LEASE))).await? {
+                    if !self.beat.go_on().await? {
                         return Ok(false);
                     }
                     step = self.version(version, body).await;
@@ -534,36 +585,25 @@ impl<'s> Part<'s> {
     }
 
     async fn version(
-        &self,
+        &mut self,
         version: &sc_metadata::Version,
         body: &Bytes,
     ) -> Result<Outcome, Problem> {
         let store = self.store;
-        match &self.work {
-            Work::Repair { .. } | Work::Drain { .. } => store.recopy_manifest(version.id).await,
-            Work::Migrate { policy, .. } => {
-                if !self.concerns(version).await? {
-                    return Ok(Outcome::default());
-                }
-                let to = Tiering {
-                    policy: policy.clone(),
-                    home: None,
-                };
-                store.move_version(version, body, &to).await
+        let to = match &self.work {
+            Work::Repair { .. } | Work::Drain { .. } => {
+                return store.recopy_manifest(version.id).await;
             }
-            Work::Tier { .. } => {
-                let policy = store
-                    .policy_version(&version.policy, version.policy_version)
-                    .await?;
-                let Some(placing) = store.catalog.placing(version.id).await? else {
-                    return Ok(Outcome::default());
-                };
-                match tiering(version, &placing, &policy.policy, store.now_ms()) {
-                    Some(to) => store.move_version(version, body, &to).await,
-                    None => Ok(Outcome::default()),
-                }
-            }
-            _ => Ok(Outcome::default()),
+            Work::Migrate { policy, .. } if self.concerns(version).await? => Some(Tiering {
+                policy: policy.clone(),
+                home: None,
+            }),
+            Work::Tier { .. } if !version.is_marker => store.tiering_of(version).await?,
+            _ => None,
+        };
+        match to {
+            Some(to) => store.move_version(version, body, &to, &mut self.beat).await,
+            None => Ok(Outcome::default()),
         }
     }
 
@@ -591,7 +631,7 @@ impl<'s> Part<'s> {
             Some(key) => version.key == key.as_bytes(),
             None => version.key.starts_with(prefix.as_bytes()),
         };
-        if !is_named {
+        if !is_named || version.is_marker {
             return Ok(false);
         }
         let found = self
@@ -604,60 +644,31 @@ impl<'s> Part<'s> {
 
     async fn names(&mut self) -> Result<bool, Problem> {
         let store = self.store;
-        let digit = format!("{:x}", self.number);
+        let job = self.beat.job;
+        let digit = format!("{:x}", self.beat.number);
         let collected = async {
-            if store.gc_checked.load(Relaxed) != self.job {
+            if store.gc_checked.load(Relaxed) != job {
                 store.check_manifests().await?;
-                store.gc_checked.store(self.job, Relaxed);
+                store.gc_checked.store(job, Relaxed);
             }
             store.collect_garbage(&digit).await
         };
         let done = collected.await.unwrap_or_else(failed);
-        self.progress.done.seen += done.seen;
-        self.progress.done.sum(done);
+        self.beat.progress.done.seen += done.seen;
+        self.beat.progress.done.sum(done);
         Ok(true)
     }
 
     /// Counts a step; whether the part is this store's still.
     async fn note(&mut self, id: &[u8], step: Result<Outcome, Problem>) -> Result<bool, Problem> {
-        let step = match step {
-            Ok(step) => step,
-            // The catalogue or all coders are gone: what is not done is come to when they are back.
-            Err(problem) if problem.code == Code::Unavailable => {
-                tracing::warn!(job = self.job, %problem, "a step of a job failed");
-                failed(problem)
-            }
-            Err(problem) => {
-                tracing::error!(job = self.job, %problem, "a step of a job failed");
-                failed(problem)
-            }
-        };
-        let bytes = step.bytes_read + step.bytes_written;
-        self.progress.done.add(step);
-        self.cursor = Bytes::copy_from_slice(id);
-        self.pace.spend(bytes).await;
-        if self.store.rebuilding.is_due() {
-            self.report(Then::LetGo).await?;
-            return Ok(false);
-        }
-        if self.reported.elapsed() < REPORT {
-            return Ok(true);
-        }
-        self.report(Then::GoOn(self.store.in_ms(LEASE))).await
-    }
-
-    async fn report(&mut self, then: Then) -> Result<bool, Problem> {
-        self.reported = Instant::now();
-        let report = JobReport {
-            job: self.job,
-            part: self.number,
-            owner: self.store.settings.owner.clone(),
-            cursor: self.cursor.clone(),
-            progress: serde_json::to_string(&self.progress).expect("plain data"),
-            then,
-            now_ms: self.store.now_ms(),
-        };
-        Ok(self.store.catalog.report_part(report).await?)
+        let step = step.unwrap_or_else(|problem| {
+            tracing::warn!(job = self.beat.job, %problem, "a step of a job failed");
+            failed(problem)
+        });
+        let bytes = step.bytes_read + step.bytes_written - step.bytes_paced;
+        self.beat.progress.done.add(step);
+        self.beat.cursor = Bytes::copy_from_slice(id);
+        self.beat.spend(bytes).await
     }
 }
 
@@ -696,6 +707,15 @@ impl Store {
             .await?;
         let days = u64::from(policy.policy.scrub_days);
         Ok(days > 0 && mix(0, segment.id) % days == day % days)
+    }
+
+    /// Where a version should go now, if anywhere.
+    async fn tiering_of(&self, version: &sc_metadata::Version) -> Result<Option<Tiering>, Problem> {
+        let policy = self
+            .policy_version(&version.policy, version.policy_version)
+            .await?;
+        let placing = self.catalog.placing(version.id).await?;
+        Ok(placing.and_then(|it| tiering(version, &it, &policy.policy, self.now_ms())))
     }
 
     /// Sees to it that a version's manifest has its copies, after a location is lost or left.

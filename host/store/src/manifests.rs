@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use prost::Message as _;
 use sc_backend::{BackendError, FragmentName};
-use sc_metadata::{Datastore, Placing, Version, VersionId};
+use sc_metadata::{Datastore, Described, Placing, Version, VersionId};
 use sc_proto::storage;
 use tokio::time::timeout;
 
@@ -38,6 +38,25 @@ pub(crate) fn seed_of(version: &VersionId) -> [u8; 32] {
     let mut seed = [0; 32];
     seed[..16].copy_from_slice(&version.0);
     seed
+}
+
+/// A delete marker's manifest as locations keep it.
+pub(crate) fn marker_copy(datastore: &Datastore, marker: &Version) -> Bytes {
+    let copy = storage::StoredManifest {
+        tenant: Bytes::copy_from_slice(&datastore.tenant.0),
+        datastore: Bytes::copy_from_slice(&datastore.id.0),
+        datastore_name: datastore.name.clone(),
+        root_number: datastore.root_number,
+        wrapped_key: datastore.wrapped_key.clone(),
+        key: marker.key.clone(),
+        version: Bytes::copy_from_slice(&marker.id.0),
+        number: marker.number,
+        created_ms: marker.created_ms,
+        head: marker.head.clone(),
+        marker: true,
+        ..Default::default()
+    };
+    copy.encode_to_vec().into()
 }
 
 /// The manifest of a version that was begun less than this ago, in milliseconds, is most likely on its way: its debt can wait.
@@ -80,33 +99,40 @@ impl Store {
         copy.encode_to_vec().into()
     }
 
-    /// The manifest of a version that is stored, as its copies are, with the name that these have; none where it is a marker or gone.
+    /// The manifest of a version that is stored, as its copies are, with the name that these have, and the policy that says where they lie; none
+    /// where it is gone.
     async fn stored_manifest(
         &self,
         version: VersionId,
     ) -> Result<Option<(FragmentName, Bytes, Arc<StoredPolicy>)>, Problem> {
-        let Some((stored, body)) = self.catalog.version_by_id(version).await? else {
+        // All of one moment: a mixture of before and after a move would say what never was.
+        let Some(described) = self.catalog.describe_version(version).await? else {
             return Ok(None);
         };
-        let Some(placing) = self.catalog.placing(version).await? else {
-            return Ok(None);
-        };
+        let Described {
+            version: stored,
+            body,
+            placing,
+            segments,
+        } = described;
         let Some(datastore) = self.catalog.datastore_by_id(stored.datastore).await? else {
             return Ok(None);
         };
+        let name = manifest_name(placing.manifest);
         if stored.is_marker {
-            return Ok(None);
+            let policy = self.policy(&datastore.policy).await?;
+            return Ok(Some((name, marker_copy(&datastore, &stored), policy)));
         }
         let policy = self
             .policy_version(&stored.policy, stored.policy_version)
             .await?;
-        let mut segments = Vec::new();
-        if placing.manifest != version {
-            let placed = self.catalog.segments(version, 0..u32::MAX).await?;
-            segments.extend(placed.iter().map(|it| Bytes::copy_from_slice(&it.id.0)));
-        }
-        let copy = Self::manifest_copy(&datastore, &stored, body, &placing, &policy, segments);
-        Ok(Some((manifest_name(placing.manifest), copy, policy)))
+        let names = segments.iter().map(|it| Bytes::copy_from_slice(&it.0));
+        let names = match placing.manifest == version {
+            true => Vec::new(),
+            false => names.collect(),
+        };
+        let copy = Self::manifest_copy(&datastore, &stored, body, &placing, &policy, names);
+        Ok(Some((name, copy, policy)))
     }
 
     /// Writes the copies that a version's manifest lacks, unless its PUT may still be at it.

@@ -4,13 +4,13 @@
 //! which the version takes them over; a move that stops before leaves garbage and no change.
 
 use bytes::Bytes;
-use sc_metadata::{Datastore, Move, NewIntent, Segment, Version, VersionId};
+use sc_metadata::{Datastore, Move, NewIntent, Segment, SegmentId, Version, VersionId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
 use crate::get::shape_of;
-use crate::jobs::Outcome;
+use crate::jobs::{Beat, Outcome};
 use crate::manifests::manifest_name;
 use crate::put::unexpected;
 use crate::reading::Read;
@@ -24,6 +24,8 @@ struct Moving<'m> {
     before: &'m StoredPolicy,
     after: &'m StoredPolicy,
     placing: VersionId,
+    /// The placing that it has until then.
+    placed_before: VersionId,
 }
 
 impl Store {
@@ -33,6 +35,7 @@ impl Store {
         version: &Version,
         body: &Bytes,
         to: &Tiering,
+        beat: &mut Beat<'_>,
     ) -> Result<Outcome, Problem> {
         let after = self.policy(&to.policy).await?;
         if (&version.policy, version.policy_version) == (&after.name, after.version) {
@@ -44,6 +47,13 @@ impl Store {
         let before = self
             .policy_version(&version.policy, version.policy_version)
             .await?;
+        let Some(described) = self.catalog.describe_version(version.id).await? else {
+            return Ok(Outcome::default());
+        };
+        if (&described.version.head, &described.body) != (&version.head, body) {
+            // It was moved since it was found.
+            return Ok(Outcome::default());
+        }
         let mut placing = [0; 16];
         placing[..8].copy_from_slice(&self.draw().to_be_bytes());
         placing[8..].copy_from_slice(&self.draw().to_be_bytes());
@@ -53,8 +63,9 @@ impl Store {
             before: &before,
             after: &after,
             placing: VersionId(placing),
+            placed_before: described.placing.manifest,
         };
-        let moved = self.carry(&moving, body, to.home.clone()).await;
+        let moved = self.carry(&moving, body, to.home.clone(), beat).await;
         if moved.is_err() {
             self.give_up(moving.placing).await;
         }
@@ -66,6 +77,7 @@ impl Store {
         moving: &Moving<'_>,
         body: &Bytes,
         home: Option<String>,
+        beat: &mut Beat<'_>,
     ) -> Result<Outcome, Problem> {
         let version = moving.version;
         let intent = NewIntent {
@@ -78,7 +90,7 @@ impl Store {
             policy_version: moving.after.version,
             created_ms: self.now_ms(),
         };
-        self.catalog.begin(intent, &[]).await?;
+        let number = self.catalog.begin(intent, &[]).await?;
         let mut outcome = Outcome {
             changed: 1,
             ..Outcome::default()
@@ -88,6 +100,14 @@ impl Store {
         for (position, segment) in (0..).zip(&segments) {
             let moved = self.carry_segment(moving, segment, position, &mut outcome);
             let moved = moved.await?;
+            let bytes = outcome.bytes_read + outcome.bytes_written - outcome.bytes_paced;
+            outcome.bytes_paced += bytes;
+            if !beat.spend(bytes).await? {
+                return Err(Problem::new(
+                    Code::Unavailable,
+                    "the job has ended, or another store goes on with it",
+                ));
+            }
             placed.push(moved.id);
             records.push(moved.record);
         }
@@ -100,6 +120,12 @@ impl Store {
             body: body.clone(),
             records,
             policy: moving.after.name.clone(),
+            manifest: Bytes::copy_from_slice(&moving.placing.0),
+            placed: number,
+            segments: placed
+                .iter()
+                .map(|it: &SegmentId| Bytes::copy_from_slice(&it.0))
+                .collect(),
         });
         let tenant = moving.datastore.tenant;
         let Reply::ManifestMoved(manifest) = self.coders.call(tenant, call, &[]).await?.0 else {
@@ -112,7 +138,7 @@ impl Store {
             .commit_move(Move {
                 version: version.id,
                 placing: moving.placing,
-                before: (moving.before.name.clone(), moving.before.version),
+                before: moving.placed_before,
                 home,
                 head: manifest.head.clone(),
                 body: manifest.body.clone(),

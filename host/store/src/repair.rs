@@ -11,7 +11,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use sc_backend::{BackendError, FragmentName};
 use sc_metadata::{
-    CatalogError, Datastore, Fragment, FragmentState, LocationState, Segment, SegmentId, TenantId,
+    CatalogError, Datastore, DatastoreId, Fragment, FragmentState, LocationState, Segment,
+    SegmentId, TenantId,
 };
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::store::problem::Code;
@@ -129,9 +130,7 @@ impl Store {
         if missing.is_empty() {
             return Ok(Healed::nothing(State::Partly));
         }
-        if !self.note(segment.id, &segment.fragments, &planned).await? {
-            return Ok(Healed::nothing(State::Changed));
-        }
+        // Made first: until what takes its place is in hand, nothing that may still be of use is forgotten.
         let made = match self.remake(&patient, &missing).await {
             Err(problem) if problem.code == Code::NotProvisioned => {
                 unprovisioned.insert(tenant);
@@ -139,6 +138,9 @@ impl Store {
             }
             made => made?,
         };
+        if !self.note(segment.id, &segment.fragments, &planned).await? {
+            return Ok(Healed::nothing(State::Changed));
+        }
         let (fragments, bytes_written) = self.put_missing(&planned, &missing, &made).await;
         let bytes_read = made.traffic.bytes_read;
         let traffic = Traffic {
@@ -149,7 +151,7 @@ impl Store {
         tracing::info!(segment = ?segment.id, bytes_read, bytes_written, "a segment was repaired");
         if !self.note(segment.id, &planned, &fragments).await? {
             // It was changed or deleted meanwhile, and may have been swept before this was written.
-            if self.catalog.version_by_id(segment.version).await?.is_none() {
+            if !self.is_alive(segment).await? {
                 self.unwrite(&planned, &missing).await;
             }
             return Ok(Healed::nothing(State::Changed));
@@ -226,15 +228,13 @@ impl Store {
         segment: &Segment,
         damaged: &BTreeSet<u8>,
     ) -> Result<Option<Patient>, Problem> {
-        let Some((version, _)) = self.catalog.version_by_id(segment.version).await? else {
+        let Some((datastore, policy)) = self.belongs_to(segment).await? else {
             return Ok(None);
         };
-        let Some(datastore) = self.catalog.datastore_by_id(version.datastore).await? else {
+        let Some(datastore) = self.catalog.datastore_by_id(datastore).await? else {
             return Ok(None);
         };
-        let policy = self
-            .policy_version(&version.policy, version.policy_version)
-            .await?;
+        let policy = self.policy_version(&policy.0, policy.1).await?;
         Ok(Some(Patient {
             segment: Segment {
                 fragments: self.counting(&segment.fragments, damaged),
@@ -243,6 +243,24 @@ impl Store {
             datastore,
             policy,
         }))
+    }
+
+    /// The datastore and the policy of what a segment is of: a version, or an upload that is under way.
+    async fn belongs_to(
+        &self,
+        segment: &Segment,
+    ) -> Result<Option<(DatastoreId, (String, u32))>, Problem> {
+        if let Some((version, _)) = self.catalog.version_by_id(segment.version).await? {
+            let policy = (version.policy, version.policy_version);
+            return Ok(Some((version.datastore, policy)));
+        }
+        let intent = self.catalog.intent(segment.version).await?;
+        let upload = intent.filter(|intent| intent.upload.is_some());
+        Ok(upload.map(|it| (it.datastore, (it.policy, it.policy_version))))
+    }
+
+    async fn is_alive(&self, segment: &Segment) -> Result<bool, Problem> {
+        Ok(self.belongs_to(segment).await?.is_some())
     }
 
     /// The fragments that count: copies that were begun do not, and what is damaged or lies at a lost location is owed.

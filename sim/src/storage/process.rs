@@ -48,6 +48,8 @@ pub(crate) struct Process {
 
 #[derive(Default)]
 struct State {
+    /// How often a store was made.
+    starts: u64,
     store: Option<Arc<Store>>,
     tasks: Vec<AbortHandle>,
     /// How many steps of which journey are left; of any where none is named.
@@ -94,12 +96,22 @@ impl Process {
             locations.set(Site::new(place.name.clone(), settings, state, backend));
         }
         let clock = outside.surroundings.clone();
+        let starts = {
+            let mut state = self.state();
+            state.starts += 1;
+            state.starts
+        };
+        let settings = StoreSettings {
+            // The same in each run.
+            owner: format!("store{}-{starts}", self.number),
+            ..outside.settings.clone()
+        };
         Store::new(
             outside.catalog.clone(),
             Coders::new(vec![("coder".into(), CoderWay::Local(coder))]),
             locations,
             Box::new(NoOpener),
-            outside.settings.clone(),
+            settings,
             Arc::new(move || clock.wall_ms() + ahead_ms),
         )
     }

@@ -33,6 +33,9 @@ fn found(stored: &StoredManifest) -> coder::FoundManifest {
         version: stored.version.clone(),
         head: stored.head.clone(),
         body: stored.body.clone(),
+        manifest: stored.manifest.clone(),
+        placed: stored.placed,
+        segments: stored.segments.clone(),
     }
 }
 
@@ -117,6 +120,19 @@ async fn a_manifest_is_known_again_and_a_forged_one_is_not() {
         },
         coder::FoundManifest {
             version: Bytes::new(),
+            ..one.clone()
+        },
+        // Where a version lies is sealed, too.
+        coder::FoundManifest {
+            manifest: Bytes::from_static(&[7; 16]),
+            ..one.clone()
+        },
+        coder::FoundManifest {
+            placed: 1 << 40,
+            ..one.clone()
+        },
+        coder::FoundManifest {
+            segments: vec![Bytes::from_static(&[7; 32])],
             ..one.clone()
         },
         coder::FoundManifest {

@@ -172,6 +172,9 @@ async fn a_manifest_is_moved_with_records_of_its_own_segments_alone() {
         body,
         records: vec![segment.record.clone()],
         policy: "hot".into(),
+        manifest: Bytes::from_static(&[9; 16]),
+        placed: 77,
+        segments: vec![Bytes::from_static(&[5; 32])],
     };
     let moved = |call: coder::MoveManifest| match world.door(Call::MoveManifest(call), &[]).0 {
         Reply::ManifestMoved(moved) => Some(moved),
@@ -182,7 +185,9 @@ async fn a_manifest_is_moved_with_records_of_its_own_segments_alone() {
     assert!(made.head != call.head && made.body != call.body);
 
     type Change<'c> = &'c dyn Fn(&mut coder::MoveManifest);
-    let changes: [Change<'_>; 9] = [
+    let changes: [Change<'_>; 11] = [
+        &|call| call.manifest = Bytes::new(),
+        &|call| call.segments.clear(),
         &|call| call.records = vec![of_other.2.record.clone()],
         &|call| call.records.clear(),
         &|call| call.records = [&call.records[..], &call.records[..]].concat(),
@@ -202,6 +207,48 @@ async fn a_manifest_is_moved_with_records_of_its_own_segments_alone() {
         change(&mut changed);
         assert!(moved(changed).is_none(), "change {number}");
     }
+    // What is sealed so says where it lies, and that alone is authentic.
+    let found = coder::FoundManifest {
+        key: call.key.clone(),
+        version: call.version.clone(),
+        head: made.head,
+        body: made.body,
+        manifest: call.manifest.clone(),
+        placed: call.placed,
+        segments: call.segments.clone(),
+    };
+    let elsewhere = [
+        found.clone(),
+        coder::FoundManifest {
+            placed: 78,
+            ..found.clone()
+        },
+        coder::FoundManifest {
+            manifest: Bytes::copy_from_slice(&version),
+            ..found.clone()
+        },
+        coder::FoundManifest {
+            segments: vec![Bytes::from_static(&[6; 32])],
+            ..found.clone()
+        },
+        coder::FoundManifest {
+            manifest: Bytes::new(),
+            placed: 0,
+            segments: Vec::new(),
+            ..found
+        },
+    ];
+    let verify = coder::VerifyManifests {
+        tenant: call.tenant.clone(),
+        datastore: call.datastore.clone(),
+        manifests: elsewhere.to_vec(),
+    };
+    let Reply::ManifestsVerified(verified) = world.door(Call::VerifyManifests(verify), &[]).0
+    else {
+        panic!("it is answered");
+    };
+    let authentic: Vec<bool> = verified.manifests.iter().map(|it| it.authentic).collect();
+    assert_eq!(authentic, [true, false, false, false, false]);
     let whole = read(&world.client, ("data", "a"), None).await.unwrap();
     assert_eq!(whole, content(1, SMALL));
 }

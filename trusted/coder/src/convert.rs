@@ -4,7 +4,7 @@
 //! Source: `docs/FORMATS.md`, "Storage: moves".
 
 use bytes::Bytes;
-use sc_crypto::{Entropy, wipe};
+use sc_crypto::{Entropy, Transcript, wipe};
 use sc_erasure::Shape;
 use sc_proto::coder;
 
@@ -93,6 +93,18 @@ pub(crate) fn convert(
     })
 }
 
+/// What a head says of where its version lies: no location can say otherwise. Empty for one that was never moved.
+pub(crate) fn placing(manifest: &[u8], placed: u64, segments: &[Bytes]) -> Bytes {
+    if manifest.is_empty() && placed == 0 && segments.is_empty() {
+        return Bytes::new();
+    }
+    let begin = Transcript::new("storage placing")
+        .bytes(manifest)
+        .u64(placed);
+    let said = segments.iter().fold(begin, |said, it| said.bytes(it));
+    Bytes::copy_from_slice(&said.hash256())
+}
+
 /// Seals a version's manifest anew, with other records of the same segments.
 pub(crate) fn move_manifest(
     tenant: &Tenant,
@@ -121,6 +133,11 @@ pub(crate) fn move_manifest(
             return Err(Refused::STORED);
         }
     }
+    let _: [u8; 16] = array(&call.manifest)?;
+    if call.segments.len() != call.records.len() {
+        return Err(Refused::MALFORMED);
+    }
+    head.placing = placing(&call.manifest, call.placed, &call.segments);
     head.policy.clone_from(&call.policy);
     let mut body = Body::encode(&version, head.number, &call.records);
     let sealed_body = datastore.seal(BODY, &call.key, &version, &body, entropy);

@@ -208,6 +208,7 @@ fn finish(
         marker: false,
         policy: call.policy.clone(),
         parts: content.parts,
+        placing: Bytes::new(),
     };
     let mut body = Body::encode(version, call.number, &call.records);
     let sealed_body = datastore.seal(BODY, target.key, version, &body, entropy);

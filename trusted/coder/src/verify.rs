@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use sc_proto::coder;
 
+use crate::convert::placing;
 use crate::datastore::Datastore;
 use crate::manifest::{Body, open_head, verify_removal};
 use crate::record::Record;
@@ -50,6 +51,9 @@ fn manifest(
 ) -> Result<coder::VerifiedManifest, Refused> {
     let _: [u8; 16] = array(&found.version)?;
     let head = open_head(datastore, &found.key, &found.version, &found.head)?;
+    if head.placing != placing(&found.manifest, found.placed, &found.segments) {
+        return Err(Refused::STORED);
+    }
     let segments = if head.marker {
         Vec::new()
     } else {

@@ -7,7 +7,7 @@ use crate::engines::on_every_engine;
 use crate::house::NOW;
 
 on_every_engine!(
-    parts_of_the_oldest_job_are_claimed_first,
+    parts_of_repairs_and_of_the_oldest_job_are_claimed_first,
     a_part_is_claimed_again_when_its_lease_has_passed_or_it_was_let_go,
     whoever_lost_a_part_learns_it_from_its_report,
     a_job_is_done_with_the_last_of_its_parts,
@@ -39,15 +39,16 @@ fn report(job: u64, part: u8, owner: &str, then: Then) -> JobReport {
     }
 }
 
-async fn parts_of_the_oldest_job_are_claimed_first(catalog: Catalog) {
-    let (one, other) = (add(&catalog, "scrub").await, add(&catalog, "repair").await);
+async fn parts_of_repairs_and_of_the_oldest_job_are_claimed_first(catalog: Catalog) {
+    let (one, last) = (add(&catalog, "scrub").await, add(&catalog, "scrub").await);
+    let repair = add(&catalog, "repair").await;
     let mut claimed = Vec::new();
     while let Some(part) = claim(&catalog, "me", NOW).await {
         claimed.push(part);
     }
 
     let parts = |job| (0..JOB_PARTS).map(move |part| (job, part));
-    let expected: Vec<_> = parts(one).chain(parts(other)).collect();
+    let expected: Vec<_> = parts(repair).chain(parts(one)).chain(parts(last)).collect();
     assert_eq!(claimed, expected);
     let job = catalog.job(one).await.unwrap().unwrap();
     assert_eq!(
@@ -138,6 +139,9 @@ async fn the_same_job_is_not_made_twice_while_it_runs(catalog: Catalog) {
     assert_eq!(add("drain", "here").await, first);
     assert_ne!(add("drain", "there").await, first);
     assert_ne!(add("repair", "here").await, first);
+    // What has begun may have passed what is to be done now.
+    let (begun, _) = claim(&catalog, "me", NOW).await.unwrap();
+    assert_ne!(add("repair", "here").await, begun);
     catalog.cancel_job(first, NOW).await.unwrap();
     assert_ne!(add("drain", "here").await, first);
 }

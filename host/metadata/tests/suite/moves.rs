@@ -39,7 +39,7 @@ fn move_of(version: VersionId, placing: VersionId, segments: &[SegmentId]) -> Mo
     Move {
         version,
         placing,
-        before: ("standard".to_owned(), 3),
+        before: version,
         home: Some("standard".to_owned()),
         head: Bytes::from_static(b"new head"),
         body: Bytes::from_static(b"new body"),
@@ -68,7 +68,6 @@ async fn a_moved_version_has_the_new_segments_and_the_old_are_garbage(catalog: C
     );
     let expected = Segment { version, ..placed };
     assert_eq!(segments, [expected]);
-    assert_eq!(house.garbage().await, [segment(version, 0, 0, 0).id]);
     let usage = catalog.usage(crate::house::TENANT).await.unwrap();
     assert_eq!(usage.stored_bytes, SEGMENT_STORED / 50 * 80);
     assert_eq!((usage.objects, usage.versions, usage.bytes), (1, 1, 100));
@@ -80,7 +79,12 @@ async fn a_moved_version_has_the_new_segments_and_the_old_are_garbage(catalog: C
         read_ms: 0,
     };
     assert_eq!(placing_of, expected);
+    // Nothing of before goes until the locations hold what the move has made.
     assert_eq!(catalog.manifest_debts(None, 9).await.unwrap(), [version]);
+    assert_eq!(house.garbage().await, []);
+    assert_eq!(catalog.removals(DUE, 9).await.unwrap(), []);
+    catalog.settle_manifests(&[version]).await.unwrap();
+    assert_eq!(house.garbage().await, [segment(version, 0, 0, 0).id]);
     assert_eq!(catalog.intent(placing).await.unwrap(), None);
     // The manifest before is to go; nothing of the key is removed.
     let removals = catalog.removals(DUE, 9).await.unwrap();
@@ -194,6 +198,7 @@ async fn versions_and_segments_are_found_part_by_part(catalog: Catalog) {
         segments.extend(page.unwrap().into_iter().map(|it| it.version));
     }
 
+    found.retain(|id| *id != version_id(1));
     versions.sort_unstable();
     segments.sort_unstable();
     assert_eq!(found, versions);

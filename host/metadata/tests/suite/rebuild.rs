@@ -95,6 +95,7 @@ fn found(versioning: bool, versions: Vec<FoundVersion>) -> Found {
         switches: Vec::new(),
         locations: (0..3).map(|at| format!("site-{at}")).collect(),
         listed: vec![true; 3],
+        lost: vec![false; 3],
         versions,
         due_ms: DUE,
     }

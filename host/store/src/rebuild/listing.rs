@@ -86,6 +86,12 @@ impl Listing {
         files.entry(name.to_owned()).or_default().push(site);
     }
 
+    /// Which locations are lost, as the operator says.
+    pub(super) fn is_lost(&self) -> Vec<bool> {
+        let each = self.sites.iter();
+        each.map(|site| site.state == LocationState::Lost).collect()
+    }
+
     /// Whether every location that is not lost has told what it holds.
     pub(super) fn is_whole(&self) -> bool {
         self.away.is_empty()

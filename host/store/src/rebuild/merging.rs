@@ -22,6 +22,7 @@ use super::listing::{Files, Listing, parse_fragment, unhex};
 use super::reading::{File, Wrap, Wraps, next_copies};
 use crate::error::Problem;
 use crate::locations::candidates;
+use crate::manifests::manifest_name;
 use crate::notes::stem;
 use crate::placement::place;
 use crate::policy::Policy;
@@ -361,7 +362,7 @@ impl Store {
                 break;
             }
         }
-        if !work.listing.is_whole() {
+        if !work.listing.is_whole() || work.listing.lost > 0 {
             return Ok(());
         }
         // What was kept and lies nowhere was deleted, and no location needed to know that any more.
@@ -557,6 +558,7 @@ impl Store {
             switches: target.switches.clone(),
             locations: names.collect(),
             listed: work.listing.listed.clone(),
+            lost: work.listing.is_lost(),
             versions,
             due_ms: self.in_ms(self.settings.grace),
         };
@@ -726,6 +728,9 @@ impl Work {
                     .map_err(|_| "what it is named by is no id")?,
             ),
         };
+        if file.name != manifest_name(manifest).as_str() {
+            return Err("it is named otherwise than it says");
+        }
         if let Some((seen, _)) = self.seen.get(&version)
             && *seen >= placed
         {
@@ -894,7 +899,12 @@ impl Work {
             let at = pieces.entry((piece.index, piece.attempt)).or_default();
             at.push(piece.site);
         }
-        for ((index, attempt), at) in pieces {
+        // Those with fewest others of their location come first, so that no location stands for more than its own.
+        let mut taken: BTreeMap<u16, usize> = BTreeMap::new();
+        let most = policy.placement.per_location.map_or(1, usize::from);
+        let mut pieces: Vec<_> = pieces.into_iter().collect();
+        pieces.sort_by_key(|((index, attempt), _)| (*index, std::cmp::Reverse(*attempt)));
+        for ((index, attempt), mut at) in pieces {
             let Some(fragment) = fragments.get_mut(usize::from(index)) else {
                 continue;
             };
@@ -902,12 +912,23 @@ impl Work {
                 0 => format!("{stem}.{index}"),
                 attempt => format!("{stem}.{index}.{attempt:016x}"),
             };
+            at.sort_by_key(|site| taken.get(site).copied().unwrap_or(0));
+            let has_room = |site: &u16| taken.get(site).copied().unwrap_or(0) < most;
+            let is_better = fragment.at.is_empty()
+                || at.first().is_some_and(has_room) && !fragment.at.first().is_some_and(has_room);
+            if !is_better {
+                fragment.others.push((name, at));
+                continue;
+            }
             if !fragment.at.is_empty() {
                 let before = (fragment.name.clone(), std::mem::take(&mut fragment.at));
                 fragment.others.push(before);
             }
             fragment.name = name;
             fragment.at = at;
+            if let Some(site) = fragment.at.first() {
+                *taken.entry(*site).or_default() += 1;
+            }
         }
         if fragments.iter().any(|it| it.at.is_empty()) {
             let sites = self.listing.sites.iter();

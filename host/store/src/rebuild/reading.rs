@@ -163,6 +163,9 @@ impl Store {
                 version: it.version.clone(),
                 head: it.head.clone(),
                 body: it.body.clone(),
+                manifest: it.manifest.clone(),
+                placed: it.placed,
+                segments: it.segments.clone(),
             });
             let call = Call::VerifyManifests(coder::VerifyManifests {
                 tenant: Bytes::copy_from_slice(&wrap.tenant),
