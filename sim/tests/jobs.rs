@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_backend::{Backend as _, FragmentName};
-use sc_client::kv::{Condition, DatastoreOptions, PutOptions, RANGE_WHOLE};
+use sc_client::kv::{Condition, DatastoreOptions, Metadata, ObjectBody, PutOptions, RANGE_WHOLE};
 use sc_metadata::{FragmentState, Segment};
 use sc_sim::storage::{World, WorldSettings};
 use sc_store::StoreSettings;
@@ -258,6 +258,95 @@ async fn a_scrub_finds_what_is_damaged_or_gone_and_heals_it() {
     let again = run(&world, json!({ "kind": "scrub" })).await;
     assert_eq!(again["done"]["damaged"], 0);
     assert_eq!(again["done"]["changed"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_again_is_not_given_up() {
+    let world = world(8).await;
+    put(&world, "a", "cold", 5000).await;
+    let held: Vec<usize> = (0..8)
+        .filter(|site| fragments_at(&world, *site) > 0)
+        .collect();
+    let (lost, away) = (held[0], &held[1..4]);
+    away.iter()
+        .for_each(|site| world.sites[*site].faults.set_down(true));
+
+    // Two are left: too few to make a third of.
+    set_state(&world, lost, "lost").await;
+    world.chores.round().await.unwrap();
+    let jobs: Value = serde_json::from_str(&world.client.jobs(0, 1).await.unwrap()).unwrap();
+    assert_eq!(jobs[0]["done"]["failed"], 1, "{jobs}");
+    // It was not lost after all, and all but one of the others come back.
+    set_state(&world, lost, "active").await;
+    away[1..]
+        .iter()
+        .for_each(|site| world.sites[*site].faults.set_down(false));
+    rest().await;
+    for _ in 0..3 {
+        world.pass(GRACE);
+        world.chores.round().await.unwrap();
+    }
+
+    assert!(reads_back(&world, "a", 5000).await);
+    assert!(fragments_at(&world, lost) > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_beyond_repair_is_told_and_nothing_is_deleted() {
+    let world = world(6).await;
+    put(&world, "a", "cold", 5000).await;
+    let segment = segments(&world).await.remove(0);
+    for fragment in &segment.fragments[..3] {
+        let site = world.sites.iter().find(|it| it.name == fragment.location);
+        let name = FragmentName::new(&fragment.name).unwrap();
+        let faults = &site.unwrap().faults;
+        let last = faults.stored(&name).unwrap().len() - 1;
+        assert!(faults.corrupt(&name, last));
+    }
+    let held: usize = (0..6).map(|site| fragments_at(&world, site)).sum();
+
+    let scrub = run(&world, json!({ "kind": "scrub" })).await;
+    assert_eq!(scrub["done"]["failed"], 1, "{scrub}");
+    for _ in 0..3 {
+        world.pass(GRACE);
+        world.chores.round().await.unwrap();
+    }
+
+    let left: usize = (0..6).map(|site| fragments_at(&world, site)).sum();
+    assert_eq!(left, held);
+    assert_eq!(segments(&world).await, [segment]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_an_upload_under_way_leave_a_drained_location_too() {
+    let world = world(8).await;
+    let client = &world.client;
+    let metadata = Metadata::default();
+    let upload = client
+        .create_upload("data", b"a", "cold", &metadata)
+        .await
+        .unwrap();
+    let body: ObjectBody = {
+        let content = content("a", 70_000);
+        Box::pin(futures_util::stream::once(async { Ok(content) }))
+    };
+    let part = client.put_part(&upload, 1, "", body).await.unwrap();
+    let held: Vec<usize> = (0..8)
+        .filter(|site| fragments_at(&world, *site) > 0)
+        .collect();
+
+    set_state(&world, held[0], "draining").await;
+    world.chores.round().await.unwrap();
+    set_state(&world, held[1], "lost").await;
+    world.chores.round().await.unwrap();
+
+    let parts = [(part.part, part.etag)];
+    let done = client.complete_upload(&upload, &parts, "", &Condition::None);
+    done.await.unwrap();
+    assert!(are_whole_without(&world, held[0]).await);
+    assert!(are_whole_without(&world, held[1]).await);
+    let objects = [("a".to_owned(), 70_000)];
+    assert!(read_back_without(&world, &objects, &[held[0], held[1], held[2]]).await);
 }
 
 #[tokio::test(start_paused = true)]
