@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sc_backend::FragmentName;
 use sc_client::kv::{DatastoreOptions, PutOptions, RANGE_WHOLE};
 use sc_sim::storage::{World, WorldSettings};
 use sc_store::{Policy, Traffic};
@@ -72,6 +73,14 @@ async fn repair(world: &World, back: usize) -> Traffic {
     }
 }
 
+/// Whether a name is that of a fragment, and not of a manifest or of settings.
+fn is_fragment(name: &&FragmentName) -> bool {
+    name.as_str()
+        .split('.')
+        .next()
+        .is_some_and(|it| it.len() == 64)
+}
+
 async fn owed(world: &World) -> usize {
     world.catalog.owed(None, 1000).await.unwrap().len()
 }
@@ -130,7 +139,7 @@ async fn a_helper_that_lies_is_left_out_and_the_fragment_made_all_the_same() {
     // A bit of a packet: the location notices nothing of it.
     let faults = &world.sites[1].faults;
     let names = faults.names();
-    let fragment = names.iter().find(|it| !it.as_str().ends_with("manifest"));
+    let fragment = names.iter().find(is_fragment);
     faults.corrupt(fragment.unwrap(), 100_000);
 
     let traffic = repair(&world, 3).await;
@@ -153,7 +162,7 @@ async fn a_header_that_was_altered_is_left_out_before_packets_are_asked_for() {
     put_without(&world, 3, bytes).await;
     let faults = &world.sites[1].faults;
     let names = faults.names();
-    let fragment = names.iter().find(|it| !it.as_str().ends_with("manifest"));
+    let fragment = names.iter().find(is_fragment);
     faults.corrupt(fragment.unwrap(), 80);
 
     let traffic = repair(&world, 3).await;
