@@ -45,12 +45,33 @@ pub(super) async fn migrate(
     begin(kv, definition, work).await
 }
 
+/// Follows the job that has begun since a location is draining; or begins one of another rate.
+pub(super) async fn follow_drain(kv: &Kv, location: &str, work: WorkArgs) -> anyhow::Result<()> {
+    let definition = json!({ "kind": "drain", "location": location });
+    if work.rate.is_none() {
+        let jobs = kv.remote.jobs(None).await?;
+        let begun = jobs.into_iter().map(Value::from);
+        if let Some(job) = begun
+            .into_iter()
+            .find(|job| job["definition"] == definition)
+        {
+            return told(kv, job, work).await;
+        }
+    }
+    begin(kv, definition, work).await
+}
+
 /// Begins a job, and waits for its end unless told otherwise.
 pub(super) async fn begin(kv: &Kv, mut definition: Value, work: WorkArgs) -> anyhow::Result<()> {
     if let Some(rate) = work.rate {
         definition["bytes_per_second"] = rate.into();
     }
     let job = kv.remote.put_job(&definition).await?;
+    told(kv, job, work).await
+}
+
+/// Waits for a job's end unless told otherwise.
+async fn told(kv: &Kv, job: Value, work: WorkArgs) -> anyhow::Result<()> {
     if work.wait.detach {
         let id = id_of(&job);
         kv.result(

@@ -23,8 +23,7 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
         LocationCommand::Drain { name, work } => {
             let state = LocationState::Draining.word();
             kv.remote.put_location(&name, None, Some(state)).await?;
-            let definition = json!({ "kind": "drain", "location": name });
-            jobs::begin(kv, definition, work).await?;
+            jobs::follow_drain(kv, &name, work).await?;
         }
         LocationCommand::Set { name, state } => {
             let state = state.word();

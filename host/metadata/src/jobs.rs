@@ -44,6 +44,17 @@ pub enum JobState {
     Cancelled,
 }
 
+/// Which job that is there is taken for a new one of the same kind and definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// None.
+    None,
+    /// One of which nothing was begun: what has begun may have passed what the new one is made for.
+    Unbegun,
+    /// The newest that is running.
+    Running,
+}
+
 /// A share of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobPart {
@@ -139,20 +150,19 @@ impl JobPart {
 }
 
 impl Catalog {
-    /// Makes a job and returns its id. With `only_one`, if a job of the same kind and definition waits of which nothing was begun, that one's is
-    /// returned and none is made: what has begun may have passed what this one is made for.
+    /// Makes a job and returns its id; or that of one of the same kind and definition which may be joined.
     pub async fn add_job(
         &self,
         kind: &str,
         definition: &str,
-        only_one: bool,
+        join: Join,
         now_ms: u64,
     ) -> Result<u64, CatalogError> {
         let words = (kind.to_owned(), definition.to_owned());
         self.write(
-            (words, only_one, now_ms),
-            |tx, ((kind, definition), only_one, now_ms)| {
-                Box::pin(add_job(tx, kind, definition, *only_one, *now_ms))
+            (words, join, now_ms),
+            |tx, ((kind, definition), join, now_ms)| {
+                Box::pin(add_job(tx, kind, definition, *join, *now_ms))
             },
         )
         .await
@@ -260,18 +270,21 @@ async fn add_job(
     tx: &mut dyn Transaction,
     kind: &str,
     definition: &str,
-    only_one: bool,
+    join: Join,
     now_ms: u64,
 ) -> Result<u64, CatalogError> {
     // Whoever makes a job waits here for whoever is making another, so that of two alike one is made.
     let id = draw_id(tx).await?;
-    if only_one {
-        let sql = "SELECT id FROM job WHERE state = 'running' AND kind = $1 AND definition = $2 \
-            AND NOT EXISTS (SELECT 1 FROM job_part p WHERE p.job = job.id AND p.owner IS NOT NULL) ORDER BY id LIMIT 1";
-        let mut rows = tx.query(sql, &[kind.into(), definition.into()]).await?;
-        if let Some(mut row) = rows.pop() {
-            return row.take();
-        }
+    let running = "SELECT id FROM job WHERE state = 'running' AND kind = $1 AND definition = $2 ORDER BY id DESC LIMIT 1";
+    let unbegun = "SELECT id FROM job WHERE state = 'running' AND kind = $1 AND definition = $2 \
+        AND NOT EXISTS (SELECT 1 FROM job_part p WHERE p.job = job.id AND p.owner IS NOT NULL) ORDER BY id DESC LIMIT 1";
+    let found = match join {
+        Join::None => Vec::new(),
+        Join::Unbegun => tx.query(unbegun, &[kind.into(), definition.into()]).await?,
+        Join::Running => tx.query(running, &[kind.into(), definition.into()]).await?,
+    };
+    if let Some(mut row) = found.into_iter().next() {
+        return row.take();
     }
     let sql = "INSERT INTO job (id, kind, state, definition, created_ms, updated_ms) \
         VALUES ($1, $2, 'running', $3, $4, $4)";

@@ -1,7 +1,7 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
 use futures_util::future::join_all;
-use sc_metadata::{Datastore, DatastoreId, LocationState, Subject, TenantId};
+use sc_metadata::{Datastore, DatastoreId, Join, LocationState, Subject, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -206,7 +206,8 @@ impl Store {
             // What lies there is to lie elsewhere. A store that stops here is made up for: see `Chores::appoint`.
             if let Some(work) = Work::for_state(&operation.name, state) {
                 self.catalog.keep_notes_again().await?;
-                self.add_job(&work).await?;
+                // One that has begun may have passed what lies there.
+                self.add_job(&work, Join::Unbegun).await?;
             }
         } else {
             let settings = LocationSettings::parse(&operation.settings)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sc_backend::FragmentName;
-use sc_metadata::{Fragment, LocationState, Removal, Segment, VersionId};
+use sc_metadata::{Fragment, Join, LocationState, Removal, Segment, VersionId};
 use tokio::sync::mpsc;
 
 use crate::debts::Debts;
@@ -194,7 +194,7 @@ impl Chores {
         for (work, days) in [(scrub, 1), (tier, 1), (Work::Gc {}, 7)] {
             let turn = store.catalog.is_turn(work.kind(), days * DAY_MS, now_ms);
             if turn.await? {
-                store.add_job(&work).await?;
+                store.add_job(&work, Join::Unbegun).await?;
             }
         }
         // What a job has passed over, or nobody has begun since a store stopped: writes and uploads that were under way, and what failed.
@@ -204,7 +204,7 @@ impl Chores {
             };
             let name = format!("{} {}", work.kind(), site.name);
             if store.catalog.is_turn(&name, AGAIN_MS, now_ms).await? {
-                store.add_job(&work).await?;
+                store.add_job(&work, Join::Unbegun).await?;
             }
         }
         Ok(store

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sc_metadata::{
-    JOB_PARTS, Job, JobPart, JobReport, LocationState, SegmentId, TenantId, Then, VersionId,
+    JOB_PARTS, Job, JobPart, JobReport, Join, LocationState, SegmentId, TenantId, Then, VersionId,
 };
 use sc_proto::coder;
 use sc_proto::storage;
@@ -353,10 +353,10 @@ impl Store {
         Ok(true)
     }
 
-    /// Makes a job, or finds the one that is the same and running.
-    pub(crate) async fn add_job(&self, work: &Work) -> Result<u64, Problem> {
+    /// Makes a job, or finds one that is the same and may be joined.
+    pub(crate) async fn add_job(&self, work: &Work, join: Join) -> Result<u64, Problem> {
         let (kind, definition) = (work.kind(), work.definition());
-        let added = self.catalog.add_job(kind, &definition, true, self.now_ms());
+        let added = self.catalog.add_job(kind, &definition, join, self.now_ms());
         let id = added.await?;
         self.job_made.notify_one();
         Ok(id)
@@ -395,7 +395,7 @@ impl Store {
             }
             _ => {}
         }
-        let id = self.add_job(&work).await?;
+        let id = self.add_job(&work, Join::Running).await?;
         let job = self.catalog.job(id).await?;
         let job = job.ok_or_else(|| Problem::new(Code::NotFound, "there is no such job"))?;
         Ok(with_document(sealed, document(&job)))

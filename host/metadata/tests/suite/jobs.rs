@@ -1,7 +1,7 @@
 //! Jobs: their parts are claimed by one at a time, until the lease passes, and leases of other things.
 
 use bytes::Bytes;
-use sc_metadata::{Catalog, CatalogError, JOB_PARTS, JobPart, JobReport, JobState, Then};
+use sc_metadata::{Catalog, CatalogError, JOB_PARTS, JobPart, JobReport, JobState, Join, Then};
 
 use crate::engines::on_every_engine;
 use crate::house::NOW;
@@ -19,7 +19,7 @@ on_every_engine!(
 );
 
 async fn add(catalog: &Catalog, kind: &str) -> u64 {
-    catalog.add_job(kind, "{}", false, NOW).await.unwrap()
+    catalog.add_job(kind, "{}", Join::None, NOW).await.unwrap()
 }
 
 async fn claim(catalog: &Catalog, owner: &str, now_ms: u64) -> Option<(u64, u8)> {
@@ -131,9 +131,11 @@ async fn a_job_that_is_cancelled_ends_for_its_workers(catalog: Catalog) {
 }
 
 async fn the_same_job_is_not_made_twice_while_it_runs(catalog: Catalog) {
-    let add = async |kind: &str, definition: &str| {
-        catalog.add_job(kind, definition, true, NOW).await.unwrap()
+    let join = async |kind: &str, definition: &str, join| {
+        let added = catalog.add_job(kind, definition, join, NOW);
+        added.await.unwrap()
     };
+    let add = async |kind: &str, definition: &str| join(kind, definition, Join::Unbegun).await;
     let first = add("drain", "here").await;
 
     assert_eq!(add("drain", "here").await, first);
@@ -141,7 +143,10 @@ async fn the_same_job_is_not_made_twice_while_it_runs(catalog: Catalog) {
     assert_ne!(add("repair", "here").await, first);
     // What has begun may have passed what is to be done now.
     let (begun, _) = claim(&catalog, "me", NOW).await.unwrap();
-    assert_ne!(add("repair", "here").await, begun);
+    assert_eq!(join("repair", "here", Join::Running).await, begun);
+    let newer = add("repair", "here").await;
+    assert_ne!(newer, begun);
+    assert_eq!(join("repair", "here", Join::Running).await, newer);
     catalog.cancel_job(first, NOW).await.unwrap();
     assert_ne!(add("drain", "here").await, first);
 }

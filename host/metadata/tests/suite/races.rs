@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sc_metadata::{Catalog, CatalogError, Commit, Condition, JOB_PARTS};
+use sc_metadata::{Catalog, CatalogError, Commit, Condition, JOB_PARTS, Join};
 use tokio::task::JoinHandle;
 
 use crate::engines::on_every_engine;
@@ -191,7 +191,12 @@ async fn sums_are_exact_after_many_operations_at_once(catalog: Catalog) {
 async fn each_part_of_a_job_is_claimed_once(catalog: Catalog) {
     let jobs = at_once(6, |_| {
         let catalog = catalog.clone();
-        async move { catalog.add_job("scrub", "{}", true, 0).await.unwrap() }
+        async move {
+            catalog
+                .add_job("scrub", "{}", Join::Running, 0)
+                .await
+                .unwrap()
+        }
     })
     .await;
     assert!(jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");

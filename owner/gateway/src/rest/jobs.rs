@@ -121,12 +121,14 @@ pub(super) async fn drain(
         .client
         .put_location(&location, "", "draining")
         .await?;
-    begin(
-        &shared,
-        "",
-        json!({ "kind": "drain", "location": location }),
-    )
-    .await
+    // It has begun by itself.
+    let drain = json!({ "kind": "drain", "location": location });
+    let jobs = document::parse(&shared.client.jobs(0, PAGE).await?)?;
+    let mut jobs = jobs.as_array().into_iter().flatten();
+    if let Some(job) = jobs.find(|job| job["definition"] == drain) {
+        return Ok((StatusCode::ACCEPTED, Json(job.clone())));
+    }
+    begin(&shared, "", drain).await
 }
 
 async fn begin(
