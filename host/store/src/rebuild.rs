@@ -8,6 +8,7 @@
 mod listing;
 mod merging;
 mod reading;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

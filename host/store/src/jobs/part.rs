@@ -1,0 +1,394 @@
+//! A part of a job is done: step by step over the ids that begin with its digit, at a bounded rate, with reports on the way.
+//!
+//! Invariant: what is done twice is done once: each step finds what is left to do in the catalogue. A part that its store has lost, or whose
+//! job has ended, is left at its next report, after [`REPORT`] at most.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sc_metadata::{Job, JobPart, JobReport, SegmentId, TenantId, Then, VersionId};
+use sc_proto::store::problem::Code;
+use tokio::time::Instant;
+
+use super::work::{Outcome, Progress, Stage, Work};
+use crate::error::Problem;
+use crate::store::{Store, hex};
+use crate::tier::{Tiering, tiering};
+
+/// Things looked at together.
+const ROUND: usize = 64;
+/// So long the owner of a part has it without a report.
+pub(super) const LEASE: Duration = Duration::from_secs(120);
+/// So often it reports.
+const REPORT: Duration = Duration::from_secs(5);
+/// So long a store's coders may be without roots after it was started.
+const START: Duration = Duration::from_secs(120);
+/// A part of a job, being done.
+pub(super) struct Part<'s> {
+    store: &'s Arc<Store>,
+    work: Work,
+    unprovisioned: BTreeSet<TenantId>,
+    beat: Beat<'s>,
+}
+
+/// What keeps a part: reports, and the rate at which it goes.
+pub(crate) struct Beat<'s> {
+    store: &'s Arc<Store>,
+    job: u64,
+    number: u8,
+    progress: Progress,
+    cursor: Bytes,
+    reported: Instant,
+    bytes_per_second: u64,
+    /// When the next step may begin.
+    next: Instant,
+}
+
+impl Beat<'_> {
+    /// Waits as long as so many bytes take, and reports meanwhile; whether the part is this store's still.
+    pub(crate) async fn spend(&mut self, bytes: u64) -> Result<bool, Problem> {
+        if self.bytes_per_second > 0 {
+            let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+            self.next = self.next.max(Instant::now()) + time;
+        }
+        loop {
+            let now = Instant::now();
+            if self.store.rebuilding.is_due() {
+                self.report(Then::LetGo).await?;
+                return Ok(false);
+            }
+            if now >= self.reported + REPORT && !self.go_on().await? {
+                return Ok(false);
+            }
+            if now >= self.next {
+                return Ok(true);
+            }
+            tokio::time::sleep_until(self.next.min(now + REPORT)).await;
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<bool, Problem> {
+        self.report(Then::GoOn(self.store.in_ms(LEASE))).await
+    }
+
+    async fn report(&mut self, then: Then) -> Result<bool, Problem> {
+        self.reported = Instant::now();
+        let report = JobReport {
+            job: self.job,
+            part: self.number,
+            owner: self.store.settings.owner.clone(),
+            cursor: self.cursor.clone(),
+            progress: serde_json::to_string(&self.progress).expect("plain data"),
+            then,
+            now_ms: self.store.now_ms(),
+        };
+        Ok(self.store.catalog.report_part(report).await?)
+    }
+}
+
+impl<'s> Part<'s> {
+    pub(super) fn new(store: &'s Arc<Store>, job: Job, number: u8) -> Result<Self, (u64, Problem)> {
+        let work = Work::parse(&job.definition).map_err(|problem| (job.id, problem))?;
+        let part = job.parts.into_iter().find(|it| it.number == number);
+        let part = part.ok_or((job.id, Problem::malformed("the job has no such part")))?;
+        let rate = work.bytes_per_second();
+        Ok(Self {
+            store,
+            beat: Beat {
+                store,
+                job: job.id,
+                number,
+                progress: serde_json::from_str(&part.progress).unwrap_or_default(),
+                cursor: part.cursor,
+                reported: Instant::now(),
+                bytes_per_second: rate.unwrap_or(store.settings.job_bytes_per_second),
+                next: Instant::now(),
+            },
+            unprovisioned: BTreeSet::new(),
+            work,
+        })
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), Problem> {
+        while let Some(stage) = self.work.stages().get(self.beat.progress.stage).copied() {
+            let is_over = match stage {
+                Stage::Segments => self.segments().await?,
+                Stage::Versions => self.versions().await?,
+                Stage::Names => self.names().await?,
+            };
+            if !is_over {
+                return Ok(());
+            }
+            self.beat.progress.stage += 1;
+            self.beat.cursor = JobPart::range(self.beat.number).start.into();
+        }
+        self.beat.report(Then::Done).await?;
+        Ok(())
+    }
+
+    /// The ids that are left of this part.
+    fn left(&self) -> std::ops::Range<Vec<u8>> {
+        self.beat.cursor.to_vec()..JobPart::range(self.beat.number).end
+    }
+
+    async fn segments(&mut self) -> Result<bool, Problem> {
+        loop {
+            let found = self
+                .store
+                .catalog
+                .segments_within(self.left(), ROUND)
+                .await?;
+            for segment in &found {
+                let mut step = self.segment(segment).await;
+                while self.is_too_early(&step) {
+                    tokio::time::sleep(REPORT).await;
+                    if !self.beat.go_on().await? {
+                        return Ok(false);
+                    }
+                    self.unprovisioned.clear();
+                    step = self.segment(segment).await;
+                }
+                if !self.note(&segment.id.0, step).await? {
+                    return Ok(false);
+                }
+            }
+            if found.len() < ROUND {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn segment(&mut self, segment: &sc_metadata::Segment) -> Result<Outcome, Problem> {
+        let store = self.store;
+        match &self.work {
+            Work::Repair { .. } => {
+                let healed = store
+                    .heal(segment, &BTreeSet::new(), &mut self.unprovisioned)
+                    .await?;
+                let mut outcome = Outcome::default();
+                outcome.add_healed(&healed);
+                if healed.state == crate::repair::State::Partly {
+                    outcome.problem =
+                        Some("a segment misses fragments that no location takes".into());
+                }
+                Ok(outcome)
+            }
+            Work::Scrub { sample, day, .. } => {
+                let is_chosen = match (sample, day) {
+                    (_, Some(day)) => store.is_due(segment, *day).await?,
+                    (Some(sample), None) => is_sampled(self.beat.job, segment.id, *sample),
+                    (None, None) => true,
+                };
+                if !is_chosen {
+                    return Ok(Outcome::default());
+                }
+                store.scrub_segment(segment, &mut self.unprovisioned).await
+            }
+            Work::Drain { location, .. } => {
+                store
+                    .drain_segment(segment, location, &mut self.unprovisioned)
+                    .await
+            }
+            _ => Ok(Outcome::default()),
+        }
+    }
+
+    async fn versions(&mut self) -> Result<bool, Problem> {
+        loop {
+            let found = self
+                .store
+                .catalog
+                .versions_within(self.left(), ROUND)
+                .await?;
+            for (version, body) in &found {
+                let mut step = self.version(version, body).await;
+                while self.is_too_early(&step) {
+                    tokio::time::sleep(REPORT).await;
+                    if !self.beat.go_on().await? {
+                        return Ok(false);
+                    }
+                    step = self.version(version, body).await;
+                }
+                if !self.note(&version.id.0, step).await? {
+                    return Ok(false);
+                }
+            }
+            if found.len() < ROUND {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn version(
+        &mut self,
+        version: &sc_metadata::Version,
+        body: &Bytes,
+    ) -> Result<Outcome, Problem> {
+        let store = self.store;
+        let to = match &self.work {
+            Work::Repair { .. } | Work::Drain { .. } => {
+                return store.recopy_manifest(version.id).await;
+            }
+            Work::Migrate { policy, .. } if self.concerns(version).await? => Some(Tiering {
+                policy: policy.clone(),
+                home: None,
+            }),
+            Work::Tier { .. } if !version.is_marker => store.tiering_of(version).await?,
+            _ => None,
+        };
+        match to {
+            Some(to) => store.move_version(version, body, &to, &mut self.beat).await,
+            None => Ok(Outcome::default()),
+        }
+    }
+
+    /// Whether a step failed since the store has just been started, and its coders have no roots yet.
+    fn is_too_early(&self, step: &Result<Outcome, Problem>) -> bool {
+        let is_without = step
+            .as_ref()
+            .is_err_and(|it| matches!(it.code, Code::NotProvisioned | Code::Unavailable));
+        is_without && self.store.began.elapsed() < START
+    }
+
+    /// Whether a migration is about a version.
+    async fn concerns(&self, version: &sc_metadata::Version) -> Result<bool, Problem> {
+        let Work::Migrate {
+            tenant,
+            datastore,
+            prefix,
+            key,
+            ..
+        } = &self.work
+        else {
+            return Ok(false);
+        };
+        let is_named = match key {
+            Some(key) => version.key == key.as_bytes(),
+            None => version.key.starts_with(prefix.as_bytes()),
+        };
+        if !is_named || version.is_marker {
+            return Ok(false);
+        }
+        let found = self
+            .store
+            .catalog
+            .datastore_by_id(version.datastore)
+            .await?;
+        Ok(found.is_some_and(|it| it.name == *datastore && hex(&it.tenant.0) == *tenant))
+    }
+
+    async fn names(&mut self) -> Result<bool, Problem> {
+        let store = self.store;
+        let job = self.beat.job;
+        let digit = format!("{:x}", self.beat.number);
+        let collected = async {
+            if store.gc_checked.load(Relaxed) != job {
+                store.check_manifests().await?;
+                store.gc_checked.store(job, Relaxed);
+            }
+            store.collect_garbage(&digit).await
+        };
+        let done = collected.await.unwrap_or_else(failed);
+        self.beat.progress.done.seen += done.seen;
+        self.beat.progress.done.sum(done);
+        Ok(true)
+    }
+
+    /// Counts a step; whether the part is this store's still.
+    async fn note(&mut self, id: &[u8], step: Result<Outcome, Problem>) -> Result<bool, Problem> {
+        let step = step.unwrap_or_else(|problem| {
+            tracing::warn!(job = self.beat.job, %problem, "a step of a job failed");
+            failed(problem)
+        });
+        let bytes = step.bytes_read + step.bytes_written - step.bytes_paced;
+        self.beat.progress.done.add(step);
+        self.beat.cursor = Bytes::copy_from_slice(id);
+        self.beat.spend(bytes).await
+    }
+}
+
+fn failed(problem: Problem) -> Outcome {
+    Outcome {
+        failed: 1,
+        problem: Some(problem.message),
+        ..Outcome::default()
+    }
+}
+
+/// Whether a segment belongs to a sample: by its id, so that a job that goes on chooses as before.
+fn is_sampled(job: u64, segment: SegmentId, sample: f64) -> bool {
+    let share = mix(job, segment) as f64 / 2.0_f64.powi(64);
+    share < sample
+}
+
+/// A number of a segment for a purpose.
+fn mix(purpose: u64, segment: SegmentId) -> u64 {
+    let id = segment.0.first_chunk().expect("an id is longer");
+    // The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+    let mut mixed = u64::from_be_bytes(*id) ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+impl Store {
+    /// Whether it is a segment's turn to be scrubbed on a day: once in as many days as its policy says.
+    async fn is_due(&self, segment: &sc_metadata::Segment, day: u64) -> Result<bool, Problem> {
+        let Some((version, _)) = self.catalog.version_by_id(segment.version).await? else {
+            return Ok(false);
+        };
+        let policy = self
+            .policy_version(&version.policy, version.policy_version)
+            .await?;
+        let days = u64::from(policy.policy.scrub_days);
+        Ok(days > 0 && mix(0, segment.id) % days == day % days)
+    }
+
+    /// Where a version should go now, if anywhere.
+    async fn tiering_of(&self, version: &sc_metadata::Version) -> Result<Option<Tiering>, Problem> {
+        let policy = self
+            .policy_version(&version.policy, version.policy_version)
+            .await?;
+        let placing = self.catalog.placing(version.id).await?;
+        Ok(placing.and_then(|it| tiering(version, &it, &policy.policy, self.now_ms())))
+    }
+
+    /// Sees to it that a version's manifest has its copies, after a location is lost or left.
+    async fn recopy_manifest(&self, version: VersionId) -> Result<Outcome, Problem> {
+        let problem = match self.copy_manifest(version).await? {
+            Some(false) => Some("a manifest has too few copies".to_owned()),
+            _ => None,
+        };
+        Ok(Outcome {
+            problem,
+            ..Outcome::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_about_as_large_as_was_asked_for_and_the_same_again() {
+        let chosen = |job: u64| {
+            let ids = (0..4000_u64).map(|number| {
+                let mut id = [7; 32];
+                id[..8].copy_from_slice(&number.wrapping_mul(0x0123_4567_89ab_cdef).to_be_bytes());
+                SegmentId(id)
+            });
+            ids.filter(move |id| is_sampled(job, *id, 0.25))
+                .collect::<Vec<_>>()
+        };
+
+        let (one, other) = (chosen(1), chosen(2));
+
+        assert!((900..1100).contains(&one.len()), "{}", one.len());
+        assert_eq!(chosen(1), one);
+        assert_ne!(other, one);
+    }
+}
