@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sc_backend::Backend as _;
 use sc_client::kv::{
     Condition, DatastoreChange, DatastoreOptions, KvClient, ListOptions, Metadata, ObjectBody,
     PutOptions, RANGE_WHOLE,
@@ -633,5 +634,46 @@ async fn what_was_moved_mended_and_copied_comes_back_where_it_is_now() {
         assert_eq!(seen(&again).await, expected);
         let report = rebuilt(&again).await;
         assert_eq!((report.added, report.moved), (0, 0), "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_location_that_puts_files_under_the_names_of_others_fragments_costs_no_more_than_its_own()
+{
+    let world = World::new(settings(None)).await;
+    live(&world).await;
+    rounds(&world, LATER).await;
+    let expected = seen(&world).await;
+    let liar = &world.sites[2];
+    let all: Vec<_> = world
+        .sites
+        .iter()
+        .flat_map(|it| it.faults.names())
+        .collect();
+    for name in all {
+        let words: Vec<_> = name.as_str().split('.').collect();
+        if words[0].len() == 64 {
+            let name = format!("{}.{}.ffffffffffffffff", words[0], words[1]);
+            let name = sc_backend::FragmentName::new(&name).unwrap();
+            let put = liar.memory.put(&name, Bytes::from_static(b"nothing"));
+            put.await.unwrap();
+        }
+    }
+
+    let after = world.after_loss(settings(None)).await;
+    rebuilt(&after).await;
+
+    assert_eq!(seen(&after).await, expected);
+    rounds(&after, GRACE).await;
+    job(&after, serde_json::json!({ "kind": "scrub" })).await;
+    let gc = job(&after, serde_json::json!({ "kind": "gc" })).await;
+    assert_eq!(gc["done"]["failed"], 0, "{gc}");
+    rounds(&after, GRACE).await;
+    assert_eq!(seen(&after).await, expected);
+    for pair in [[0, 1], [3, 4], [2, 5]] {
+        pair.iter().for_each(|site| set_down(&after, *site, true));
+        assert_eq!(seen(&after).await.1, expected.1, "{pair:?}");
+        pair.iter().for_each(|site| set_down(&after, *site, false));
+        tokio::time::sleep(LATER).await;
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use sc_metadata::{Placing, Version, VersionId};
 
@@ -17,9 +18,12 @@ const READS_MAX: usize = 65_536;
 const SAME_MS: u64 = 6 * 3600 * 1000;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// Versions that were read, and when, until the catalogue knows.
+/// Versions that were read, and when, until the catalogue knows; nothing, as long as no policy wants to know.
 #[derive(Default)]
-pub(crate) struct Reads(Mutex<Held>);
+pub(crate) struct Reads {
+    is_wanted: AtomicBool,
+    held: Mutex<Held>,
+}
 
 #[derive(Default)]
 struct Held {
@@ -30,8 +34,16 @@ struct Held {
 }
 
 impl Reads {
+    /// From now on reads are noted, or not.
+    pub(crate) fn want(&self, is_wanted: bool) {
+        self.is_wanted.store(is_wanted, Relaxed);
+    }
+
     pub(crate) fn note(&self, version: VersionId, now_ms: u64) {
-        let mut held = self.0.lock().expect("no holder of this lock panics");
+        if !self.is_wanted.load(Relaxed) {
+            return;
+        }
+        let mut held = self.held.lock().expect("no holder of this lock panics");
         let is_known = held
             .noted
             .get(&version)
@@ -43,7 +55,7 @@ impl Reads {
 
     /// What has still to be noted; taken, it counts as noted.
     pub(crate) fn take(&self) -> Vec<(VersionId, u64)> {
-        let mut held = self.0.lock().expect("no holder of this lock panics");
+        let mut held = self.held.lock().expect("no holder of this lock panics");
         let waiting = std::mem::take(&mut held.waiting);
         if held.noted.len() + waiting.len() > READS_MAX {
             held.noted.clear();
@@ -90,11 +102,16 @@ pub(crate) fn tiering(
 }
 
 impl Store {
-    /// Writes down which versions were read.
+    /// Writes down which versions were read, if some policy moves what is not.
     ///
     /// # Errors
     /// The catalogue does not answer.
     pub(crate) async fn note_reads(&self) -> Result<(), Problem> {
+        let policies = self.catalog.policies().await?;
+        let tiers = |it: &sc_metadata::Policy| {
+            Policy::parse(&it.definition).is_ok_and(|policy| policy.tier.is_some())
+        };
+        self.reads.want(policies.iter().any(tiers));
         let reads = self.reads.take();
         if reads.is_empty() {
             return Ok(());
@@ -186,6 +203,9 @@ mod tests {
     fn a_read_is_noted_once_in_a_while() {
         let reads = Reads::default();
         let id = VersionId([3; 16]);
+        reads.note(id, NOW);
+        assert_eq!(reads.take(), [], "nobody wants to know");
+        reads.want(true);
         reads.note(id, NOW);
         reads.note(id, NOW + 1);
         assert_eq!(reads.take(), [(id, NOW + 1)]);
