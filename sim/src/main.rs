@@ -41,8 +41,11 @@ struct Storage {
     /// Let nothing go wrong.
     #[arg(long)]
     calm: bool,
+    /// Let nothing go wrong, while jobs move and mend and collect.
+    #[arg(long, conflicts_with = "calm")]
+    busy: bool,
     /// Let nothing go wrong but that a store ends in such a journey, at the step that is as great as the seed.
-    #[arg(long, value_enum, conflicts_with = "calm")]
+    #[arg(long, value_enum, conflicts_with_all = ["calm", "busy"])]
     crash_in: Option<storage::Journey>,
 }
 
@@ -117,10 +120,12 @@ fn replay(arguments: &Routing, seed: u64, out: &mut impl io::Write) -> io::Resul
 /// The same for the storage system.
 fn run_storage(arguments: &Storage, out: &mut impl io::Write) -> io::Result<bool> {
     let (mut faults, mut failed) = (storage::Faults::default(), 0u64);
+    let mut upkeep = storage::Upkeep::default();
     for seed in (arguments.seed..).take(arguments.seeds as usize) {
         let drawn = match arguments.crash_in {
             Some(journey) => storage::Scenario::crash(journey, seed),
             None if arguments.calm => storage::Scenario::calm(),
+            None if arguments.busy => storage::Scenario::busy(),
             None => storage::Scenario::draw(seed),
         };
         let scenario = storage::Scenario {
@@ -139,13 +144,18 @@ fn run_storage(arguments: &Storage, out: &mut impl io::Write) -> io::Result<bool
             writeln!(out, "{line}")?;
         }
         faults.add(&report.faults);
+        upkeep.add(&report.upkeep);
         failed += u64::from(!report.violations.is_empty());
         if arguments.verbose || arguments.seeds == 1 || !report.violations.is_empty() {
             writeln!(out, "{report}")?;
         }
     }
     if arguments.seeds > 1 {
-        writeln!(out, "{} runs, {failed} failed\n{faults}", arguments.seeds)?;
+        writeln!(
+            out,
+            "{} runs, {failed} failed\n{faults}\n{upkeep}",
+            arguments.seeds
+        )?;
     }
     Ok(failed == 0)
 }

@@ -5,19 +5,26 @@
 
 mod chaos;
 mod clients;
+mod disaster;
+mod ending;
 mod fault;
 mod history;
+mod links;
+mod operator;
 mod oracle;
 mod place;
 mod plant;
 mod process;
 mod report;
+mod route;
 mod scenario;
 mod session;
 mod simulation;
 mod surroundings;
 mod tap;
 mod trusted;
+mod upkeep;
+mod vitals;
 mod world;
 
 pub use fault::{Fault, Faults};
@@ -28,4 +35,5 @@ pub use scenario::{Journey, Scenario};
 pub use session::Session;
 pub use simulation::Simulation;
 pub use tap::Tap;
+pub use upkeep::{Kind, Upkeep};
 pub use world::{Direct, Site, Tenant, World, WorldSettings};

@@ -677,3 +677,45 @@ async fn a_location_that_puts_files_under_the_names_of_others_fragments_costs_no
         tokio::time::sleep(LATER).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deleted_while_a_location_was_lost_does_not_come_back_with_it() {
+    let world = World::new(settings(None)).await;
+    make(&world.client, "data", false).await;
+    make(&world.client, "gone", false).await;
+    put(&world, "data", "stays", "hot", 5000).await;
+    for key in ["one", "two", "three"] {
+        put(&world, "data", key, "hot", 5000).await;
+        put(&world, "gone", key, "hot", 5000).await;
+    }
+    let name = world.sites[2].name.clone();
+    let kept = world.sites[2].faults.names();
+    let state = |state: &'static str| world.client.put_location(&name, "", state);
+    state("lost").await.unwrap();
+    for key in ["one", "two", "three"] {
+        delete(&world, "data", key).await;
+        delete(&world, "gone", key).await;
+    }
+    world.client.delete_datastore("gone").await.unwrap();
+    // Long enough for nobody to remember.
+    world.pass(Duration::from_secs(30 * 24 * 3600));
+    later(&world).await;
+    assert_eq!(world.sites[2].faults.names(), kept);
+
+    state("active").await.unwrap();
+    let locations = world.client.locations().await.unwrap();
+    assert!(locations.contains(r#""state":"returning""#), "{locations}");
+    later(&world).await;
+
+    let locations = world.client.locations().await.unwrap();
+    assert!(!locations.contains("returning"), "{locations}");
+    let gc = world.client.put_job("", r#"{"kind":"gc"}"#).await.unwrap();
+    world.chores.round().await.unwrap();
+    let gc: serde_json::Value = serde_json::from_str(&gc).unwrap();
+    let gc = world.client.job(gc["id"].as_u64().unwrap()).await.unwrap();
+    assert!(gc.contains(r#""failed":0"#), "{gc}");
+    let expected = seen(&world).await;
+    let after = world.after_loss(settings(None)).await;
+    rebuilt(&after).await;
+    assert_eq!(seen(&after).await, expected);
+}

@@ -1,13 +1,13 @@
-//! The storage system in storms: whatever ends, hangs, rots or jumps, what was acknowledged reads back, what was deleted stays deleted, and
-//! nothing is left over. And the checks themselves: planted bugs are found.
+//! The storage system in storms: whatever ends, hangs, lies, rots, jumps or is cut off while jobs move and mend everything, what was
+//! acknowledged reads back, what was deleted stays deleted, and nothing is left over; also when the catalogue is lost in the end. And the checks themselves: planted bugs are found.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sc_sim::storage::{Fault, Faults, Journey, Plant, Report, Scenario, Simulation};
+use sc_sim::storage::{Fault, Faults, Journey, Kind, Plant, Report, Scenario, Simulation, Upkeep};
 
 /// Seeds that are run unless `SC_SIM_STORAGE_SEEDS` asks for more.
-const SEEDS: u64 = 80;
+const SEEDS: u64 = 1000;
 
 fn seeds() -> u64 {
     match std::env::var("SC_SIM_STORAGE_SEEDS") {
@@ -24,6 +24,7 @@ fn run(seed: u64) -> Report {
 #[derive(Default)]
 struct Outcome {
     faults: Faults,
+    upkeep: Upkeep,
     acknowledged: u64,
     attempts: u64,
     failed: Vec<String>,
@@ -45,6 +46,7 @@ fn run_all() -> Outcome {
                     let report = run(seed);
                     let mut outcome = outcome.lock().expect("no holder of this lock panics");
                     outcome.faults.add(&report.faults);
+                    outcome.upkeep.add(&report.upkeep);
                     outcome.acknowledged += report.acknowledged;
                     outcome.attempts += report.attempts;
                     if !report.violations.is_empty() {
@@ -63,6 +65,7 @@ fn every_seed_keeps_every_promise_and_together_they_inject_every_fault() {
 
     let Outcome {
         faults,
+        upkeep,
         acknowledged,
         attempts,
         failed,
@@ -75,18 +78,25 @@ fn every_seed_keeps_every_promise_and_together_they_inject_every_fault() {
             seeds()
         );
     }
+    for kind in Kind::ALL {
+        assert!(
+            upkeep.changed(kind) > 0,
+            "{kind:?} has done nothing:\n{upkeep}"
+        );
+    }
     // Most of what was tried came through all the same.
     assert!(
         acknowledged * 10 > attempts * 7,
         "{acknowledged} of {attempts}"
     );
-    let printed = std::io::Write::write_all(&mut std::io::stdout(), faults.to_string().as_bytes());
+    let table = format!("{faults}\n{upkeep}");
+    let printed = std::io::Write::write_all(&mut std::io::stdout(), table.as_bytes());
     assert!(printed.is_ok());
 }
 
 #[test]
 fn the_same_seed_gives_the_same_trace_and_the_same_words() {
-    for seed in 0..8 {
+    for seed in 0..16 {
         let report = || {
             let simulation = Simulation::new(seed, Scenario::draw(seed));
             simulation.with_text().run()
@@ -107,8 +117,22 @@ fn in_calm_everything_is_done() {
         let report = Simulation::new(seed, Scenario::calm()).run();
 
         assert_eq!(report.violations, []);
-        assert_eq!(report.faults, Faults::default());
+        assert_eq!(report.faults.total(), report.faults.of(Fault::SlowGet));
         assert!(report.acknowledged > 0 && report.reads > 0);
+    }
+}
+
+#[test]
+fn while_jobs_move_and_collect_nobody_notices_anything() {
+    let mut upkeep = Upkeep::default();
+    for seed in 0..20 {
+        let report = Simulation::new(seed, Scenario::busy()).run();
+
+        assert_eq!(report.violations, [], "seed {seed}");
+        upkeep.add(&report.upkeep);
+    }
+    for kind in [Kind::Migrate, Kind::Tier, Kind::Drain] {
+        assert!(upkeep.changed(kind) > 0, "{upkeep}");
     }
 }
 
@@ -138,6 +162,19 @@ fn a_store_may_end_at_every_step_of_a_get() {
 }
 
 #[test]
+fn a_store_may_end_at_any_step_of_a_chore() {
+    // How many there are is another number in each run: chance begins jobs.
+    let steps = (1..300).step_by(3);
+    let mut crashed = 0;
+    for step in steps.clone() {
+        let report = Simulation::new(step, Scenario::crash(Journey::Chore, step)).run();
+        assert_eq!(report.violations, [], "step {step}");
+        crashed += usize::from(report.faults.of(Fault::CrashInChore) > 0);
+    }
+    assert!(crashed * 2 > steps.count(), "{crashed} ended");
+}
+
+#[test]
 fn a_store_may_end_at_every_step_of_a_deletion() {
     every_step(Journey::Delete, Fault::CrashInDelete);
 }
@@ -154,9 +191,9 @@ fn every_planted_bug_is_found() {
                 plant: Some(plant),
                 ..Scenario::draw(seed)
             };
-            // What is lost at a crash needs crashes.
+            // What is lost at a crash needs crashes, and what is not repaired needs harm.
             let scenario = match plant {
-                Plant::LoseAtCrash => storm,
+                Plant::LoseAtCrash | Plant::SpoilRepairs | Plant::NeverRepair => storm,
                 _ => calm,
             };
             let report = Simulation::new(seed, scenario).run();

@@ -1,5 +1,6 @@
 //! The catalogue as its callers hold it: an engine, and the way to have it run an operation.
 
+use core::fmt::Debug;
 use core::future::Future;
 use core::pin::Pin;
 use std::path::Path;
@@ -20,6 +21,16 @@ use crate::transaction::Transaction;
 #[derive(Clone, Debug)]
 pub struct Catalog {
     engine: Arc<Engine>,
+    link: Option<Arc<dyn Link>>,
+}
+
+/// What lies between a catalogue in memory and whoever holds it, where a simulation puts something there.
+pub trait Link: Debug + Send + Sync {
+    /// Whether a call reaches the catalogue.
+    fn carries_call(&self) -> bool;
+
+    /// Whether the answer to a call that was carried out comes back.
+    fn carries_answer(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -78,10 +89,35 @@ impl Catalog {
         Ok(Self::of(Engine::Memory(Memory::open()?)))
     }
 
+    /// The same catalogue, reached over `link`. Of a catalogue that is not in memory the link is not asked.
+    #[must_use]
+    pub fn over(&self, link: Arc<dyn Link>) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            link: Some(link),
+        }
+    }
+
     fn of(engine: Engine) -> Self {
         Self {
             engine: Arc::new(engine),
+            link: None,
         }
+    }
+
+    async fn in_memory<A, R>(
+        &self,
+        engine: &Memory,
+        args: &A,
+        operation: Operation<A, R>,
+    ) -> Result<R, CatalogError> {
+        let link = self.link.as_ref();
+        let is_reached = link.is_none_or(|it| it.carries_call());
+        let result = is_reached.then(|| engine.run(args, operation));
+        tokio::task::yield_now().await;
+        result
+            .filter(|_| link.is_none_or(|it| it.carries_answer()))
+            .unwrap_or_else(|| Err(CatalogError::Unavailable("it does not answer".to_owned())))
     }
 
     /// Runs an operation that changes something.
@@ -96,7 +132,7 @@ impl Catalog {
     {
         match &*self.engine {
             Engine::Sqlite(engine) => engine.write(args, operation).await,
-            Engine::Memory(engine) => in_memory(engine, &args, operation).await,
+            Engine::Memory(engine) => self.in_memory(engine, &args, operation).await,
             Engine::Postgres(engine) => engine.write(&args, operation).await,
         }
     }
@@ -114,18 +150,8 @@ impl Catalog {
     {
         match &*self.engine {
             Engine::Sqlite(engine) => engine.read(reach, args, operation).await,
-            Engine::Memory(engine) => in_memory(engine, &args, operation).await,
+            Engine::Memory(engine) => self.in_memory(engine, &args, operation).await,
             Engine::Postgres(engine) => engine.read(reach, &args, operation).await,
         }
     }
-}
-
-async fn in_memory<A, R>(
-    engine: &Memory,
-    args: &A,
-    operation: Operation<A, R>,
-) -> Result<R, CatalogError> {
-    let result = engine.run(args, operation);
-    tokio::task::yield_now().await;
-    result
 }

@@ -37,7 +37,7 @@ mod uploads;
 mod usage;
 mod versions;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Link};
 pub use commit::{Commit, Committed, Condition};
 pub use datastores::Datastore;
 pub use deletion::{NewMarker, Removed};

@@ -1,4 +1,7 @@
 //! Storage locations: where fragments may lie.
+//!
+//! Invariant: a location that was lost is active again only once it has nothing that was deleted or moved in the meantime; until then it is
+//! returning.
 
 use core::str::FromStr;
 
@@ -31,6 +34,8 @@ pub enum LocationState {
     ReadOnly,
     /// Nothing: its fragments are to be made again elsewhere.
     Lost,
+    /// Reading, after it was lost, while what it has and nobody knows any more is deleted.
+    Returning,
 }
 
 impl LocationState {
@@ -41,6 +46,7 @@ impl LocationState {
             Self::Draining => "draining",
             Self::ReadOnly => "read-only",
             Self::Lost => "lost",
+            Self::Returning => "returning",
         }
     }
 }
@@ -54,8 +60,9 @@ impl FromStr for LocationState {
             "draining" => Ok(Self::Draining),
             "read-only" => Ok(Self::ReadOnly),
             "lost" => Ok(Self::Lost),
+            "returning" => Ok(Self::Returning),
             _ => Err(CatalogError::Invalid(
-                "a location is active, draining, read-only or lost",
+                "a location is active, draining, read-only, lost or returning",
             )),
         }
     }
@@ -68,18 +75,18 @@ impl Catalog {
             .await
     }
 
-    /// Puts a location in place, or in the place of the one with its name.
+    /// Puts a location in place, or in the place of the one with its name; the state that it is in then, see [`Self::set_location_state`].
     ///
     /// # Errors
     /// `Exists` if another location has its identity.
-    pub async fn put_location(&self, location: &Location) -> Result<(), CatalogError> {
+    pub async fn put_location(&self, location: &Location) -> Result<LocationState, CatalogError> {
         self.write(location.clone(), |tx, location| {
             Box::pin(put_location(tx, location))
         })
         .await
     }
 
-    /// Changes what a location may be used for.
+    /// Changes what a location may be used for; the state that it is in then: one that was lost and is to be used again is returning first.
     ///
     /// # Errors
     /// `NoSuchLocation`.
@@ -87,9 +94,17 @@ impl Catalog {
         &self,
         name: &str,
         state: LocationState,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<LocationState, CatalogError> {
         self.write((name.to_owned(), state), |tx, (name, state)| {
             Box::pin(set_location_state(tx, name, *state))
+        })
+        .await
+    }
+
+    /// Makes a location that is returning active, if this job, which has seen to it, is done; whether it is active now.
+    pub async fn readmit_location(&self, name: &str, job: u64) -> Result<bool, CatalogError> {
+        self.write((name.to_owned(), job), |tx, (name, job)| {
+            Box::pin(readmit_location(tx, name, *job))
         })
         .await
     }
@@ -105,9 +120,7 @@ fn location(mut row: Row) -> Result<Location, CatalogError> {
     Ok(Location {
         name: row.take()?,
         settings: row.take()?,
-        state: row.take::<String>()?.parse().map_err(|_| {
-            CatalogError::Corrupt("a location is in a state that there is not".to_owned())
-        })?,
+        state: state(row.take::<String>()?)?,
         identity: row
             .optional::<Bytes>()?
             .map(|it| it[..].try_into())
@@ -116,7 +129,10 @@ fn location(mut row: Row) -> Result<Location, CatalogError> {
     })
 }
 
-async fn put_location(tx: &mut dyn Transaction, location: &Location) -> Result<(), CatalogError> {
+async fn put_location(
+    tx: &mut dyn Transaction,
+    location: &Location,
+) -> Result<LocationState, CatalogError> {
     if let Some(identity) = &location.identity {
         let sql = "SELECT 1 FROM location WHERE identity = $1 AND name <> $2";
         let params = [identity[..].into(), (&*location.name).into()];
@@ -126,7 +142,9 @@ async fn put_location(tx: &mut dyn Transaction, location: &Location) -> Result<(
     }
     let sql = "INSERT INTO location (name, settings, state, identity) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (name) DO UPDATE \
-        SET settings = excluded.settings, state = excluded.state, identity = excluded.identity";
+        SET settings = excluded.settings, identity = excluded.identity, \
+            state = CASE WHEN location.state IN ('lost', 'returning') AND excluded.state <> 'lost' \
+                THEN 'returning' ELSE excluded.state END";
     let params = [
         (&*location.name).into(),
         (&*location.settings).into(),
@@ -134,20 +152,47 @@ async fn put_location(tx: &mut dyn Transaction, location: &Location) -> Result<(
         location.identity.as_ref().map(|it| &it[..]).into(),
     ];
     tx.execute(sql, &params).await?;
-    Ok(())
+    state_of(tx, &location.name).await
 }
 
 async fn set_location_state(
     tx: &mut dyn Transaction,
     name: &str,
     state: LocationState,
-) -> Result<(), CatalogError> {
-    let sql = "UPDATE location SET state = $2 WHERE name = $1";
-    match tx
-        .execute(sql, &[name.into(), state.as_str().into()])
-        .await?
-    {
+) -> Result<LocationState, CatalogError> {
+    let sql = match state {
+        LocationState::Lost => "UPDATE location SET state = $2 WHERE name = $1",
+        _ => {
+            "UPDATE location SET state = CASE WHEN state IN ('lost', 'returning') THEN 'returning' \
+                ELSE $2 END WHERE name = $1"
+        }
+    };
+    let params = [name.into(), state.as_str().into()];
+    match tx.execute(sql, &params).await? {
         0 => Err(CatalogError::NoSuchLocation),
-        _ => Ok(()),
+        _ => state_of(tx, name).await,
     }
+}
+
+async fn readmit_location(
+    tx: &mut dyn Transaction,
+    name: &str,
+    job: u64,
+) -> Result<bool, CatalogError> {
+    let sql = "UPDATE location SET state = 'active' WHERE name = $1 AND state = 'returning' \
+        AND EXISTS (SELECT 1 FROM job j WHERE j.id = $2 AND j.state = 'done')";
+    let params = [name.into(), job.into()];
+    Ok(tx.execute(sql, &params).await? > 0)
+}
+
+async fn state_of(tx: &mut dyn Transaction, name: &str) -> Result<LocationState, CatalogError> {
+    let sql = "SELECT state FROM location WHERE name = $1";
+    let mut rows = tx.query(sql, &[name.into()]).await?;
+    let mut row = rows.pop().ok_or(CatalogError::NoSuchLocation)?;
+    state(row.take::<String>()?)
+}
+
+fn state(word: String) -> Result<LocationState, CatalogError> {
+    word.parse()
+        .map_err(|_| CatalogError::Corrupt("a location is in a state that there is not".to_owned()))
 }

@@ -140,6 +140,17 @@ impl Catalog {
         .await
     }
 
+    /// Those of these manifests that versions have now: neither of versions that are gone, nor of where some have lain before.
+    pub async fn manifests_in_use(
+        &self,
+        manifests: Vec<VersionId>,
+    ) -> Result<Vec<VersionId>, CatalogError> {
+        self.read(Reach::Scan, manifests, |tx, manifests| {
+            Box::pin(manifests_in_use(tx, manifests))
+        })
+        .await
+    }
+
     /// Notes when versions were read.
     pub async fn note_reads(&self, reads: Vec<(VersionId, u64)>) -> Result<(), CatalogError> {
         self.write(reads, |tx, reads| Box::pin(note_reads(tx, reads)))
@@ -356,6 +367,21 @@ async fn unknown_manifests(
         unknown.retain(|manifest| !record.as_chunks().0.contains(&manifest.0));
     }
     Ok(unknown)
+}
+
+async fn manifests_in_use(
+    tx: &mut dyn Transaction,
+    manifests: &[VersionId],
+) -> Result<Vec<VersionId>, CatalogError> {
+    let sql = "SELECT 1 FROM version WHERE id = $1 AND manifest IS NULL \
+        UNION ALL SELECT 1 FROM version WHERE manifest = $1";
+    let mut in_use = Vec::new();
+    for manifest in manifests {
+        if !tx.query(sql, &[manifest.into()]).await?.is_empty() {
+            in_use.push(*manifest);
+        }
+    }
+    Ok(in_use)
 }
 
 async fn note_reads(

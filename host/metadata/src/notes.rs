@@ -76,6 +76,17 @@ impl Catalog {
         .await
     }
 
+    /// Whether too few locations keep some note.
+    pub async fn is_note_owed(&self) -> Result<bool, CatalogError> {
+        self.read(Reach::Point, (), |tx, ()| {
+            Box::pin(async move {
+                let sql = "SELECT 1 FROM note WHERE kept < change LIMIT 1";
+                Ok(!tx.query(sql, &[]).await?.is_empty())
+            })
+        })
+        .await
+    }
+
     /// At most `limit` notes about what was deleted, which no location needs any more: enough of them know, none has an older copy, and of a
     /// datastore there is no removal left.
     pub async fn notes_gone(&self, limit: usize) -> Result<Vec<Note>, CatalogError> {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a version is gone and its record there in one transaction.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::jobs::draw_id;
@@ -73,6 +75,12 @@ impl Catalog {
             Box::pin(are_words_spent(tx, removal))
         })
         .await
+    }
+
+    /// The ids of all files at the locations that say what is gone, and are to stay.
+    pub async fn words(&self) -> Result<BTreeSet<[u8; 16]>, CatalogError> {
+        self.read(Reach::Scan, (), |tx, ()| Box::pin(words(tx)))
+            .await
     }
 
     /// Forgets the files of a removal, which are gone everywhere; unless others have come to them.
@@ -214,6 +222,16 @@ async fn are_words_spent(
         }
     }
     Ok(true)
+}
+
+async fn words(tx: &mut dyn Transaction) -> Result<BTreeSet<[u8; 16]>, CatalogError> {
+    let sql = "SELECT words FROM removal WHERE words IS NOT NULL";
+    let mut all = BTreeSet::new();
+    for mut row in tx.query(sql, &[]).await? {
+        let words: Bytes = row.take()?;
+        all.extend(words.as_chunks().0);
+    }
+    Ok(all)
 }
 
 async fn forget_words(

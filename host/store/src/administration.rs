@@ -199,7 +199,8 @@ impl Store {
         check_name("location", &operation.name)?;
         let state = parse_state(&operation.state)?;
         if operation.settings.is_empty() {
-            self.catalog
+            let state = self
+                .catalog
                 .set_location_state(&operation.name, state)
                 .await?;
             self.locations.set_state(&operation.name, state);

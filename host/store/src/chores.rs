@@ -33,8 +33,10 @@ const TOGETHER: usize = 1024;
 /// Things looked at in one round of each kind.
 const ROUND: usize = 256;
 const DAY_MS: u64 = 24 * 3600 * 1000;
-/// So often locations that are lost or draining are looked after again.
+/// So often locations that are lost or draining are looked after again,
 const AGAIN_MS: u64 = 6 * 3600 * 1000;
+/// and those that are returning.
+const RETURN_MS: u64 = 60 * 1000;
 /// So long jobs that have ended are shown.
 const KEPT_MS: u64 = 30 * DAY_MS;
 /// So long small chores gather.
@@ -57,6 +59,8 @@ impl Chores {
         let store = Arc::clone(&self.store);
         let jobs = Self::work(&store);
         tokio::select! {
+            // In this order, so that a run of a simulation can be had again.
+            biased;
             () = self.keep_house(stop) => {}
             () = debts => unreachable!("it never ends"),
             () = jobs => unreachable!("it never ends"),
@@ -73,6 +77,7 @@ impl Chores {
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 _ = rounds.tick() => {}
                 // One that was made here need not wait for a round.
                 () = store.job_made.notified() => {}
@@ -203,7 +208,11 @@ impl Chores {
                 continue;
             };
             let name = format!("{} {}", work.kind(), site.name);
-            if store.catalog.is_turn(&name, AGAIN_MS, now_ms).await? {
+            let often_ms = match site.state {
+                LocationState::Returning => RETURN_MS,
+                _ => AGAIN_MS,
+            };
+            if store.catalog.is_turn(&name, often_ms, now_ms).await? {
                 store.add_job(&work, Join::Unbegun).await?;
             }
         }

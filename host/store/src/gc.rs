@@ -25,7 +25,11 @@ const ROUND: usize = 256;
 enum Named {
     Fragment(SegmentId),
     Manifest(VersionId),
-    /// Something that is not judged: a removal, or what somebody else has put there.
+    /// A file that says what is gone.
+    Removal([u8; 16]),
+    /// How a datastore or a record is.
+    Note,
+    /// What somebody else has put there.
     Other,
 }
 
@@ -35,10 +39,12 @@ impl Store {
     /// # Errors
     /// One does, or does not say what it holds; the catalogue does not answer.
     pub(crate) async fn check_manifests(&self) -> Result<(), Problem> {
-        for site in self.open_sites() {
+        let sites = self.open_sites();
+        let settled = sites.iter();
+        for site in settled.filter(|it| it.state != LocationState::Returning) {
             let mut after = None;
             loop {
-                let page = list(self, &site, after.as_ref(), "").await?;
+                let page = list(self, site, after.as_ref(), "").await?;
                 let manifests = page.iter().filter_map(|name| match named(name) {
                     Named::Manifest(id) => Some(id),
                     _ => None,
@@ -79,6 +85,85 @@ impl Store {
             }
         }
         Ok(outcome)
+    }
+
+    /// Deletes what a location that was lost has and nobody knows any more, of the names that begin with `digit`: it was deleted elsewhere when
+    /// it could not be here. Nothing, if it is not returning.
+    pub(crate) async fn collect_returning(
+        &self,
+        location: &str,
+        digit: &str,
+    ) -> Result<Outcome, Problem> {
+        let mut outcome = Outcome::default();
+        let is_it = |it: &Arc<Site>| it.name == location && it.state == LocationState::Returning;
+        let Some(site) = self.open_sites().into_iter().find(is_it) else {
+            return Err(Problem::new(
+                Code::Unavailable,
+                format!("location {location} is not returning, or not open"),
+            ));
+        };
+        let mut after = FragmentName::new(digit).ok();
+        loop {
+            let page = list(self, &site, after.as_ref(), digit).await?;
+            for names in page.chunks(ROUND) {
+                self.collect(&site, names, &mut outcome).await?;
+                self.collect_words(&site, names, &mut outcome).await?;
+            }
+            match page.last() {
+                Some(last) => after = Some(last.clone()),
+                None => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Deletes those of the names that are manifests, or say what is gone, or how datastores and records are, and are not in use.
+    async fn collect_words(
+        &self,
+        site: &Site,
+        names: &[FragmentName],
+        outcome: &mut Outcome,
+    ) -> Result<(), Problem> {
+        let id_of = |name: &FragmentName| match named(name) {
+            Named::Manifest(id) => Some(id),
+            _ => None,
+        };
+        let manifests = names.iter().filter_map(id_of).collect();
+        let manifests = self.catalog.manifests_in_use(manifests).await?;
+        let mut words = None;
+        for name in names {
+            let is_in_use = match named(name) {
+                Named::Manifest(id) => manifests.contains(&id),
+                Named::Removal(id) => {
+                    if words.is_none() {
+                        words = Some(self.catalog.words().await?);
+                    }
+                    words.as_ref().is_some_and(|it| it.contains(&id))
+                }
+                // All of them have copies elsewhere since the location was lost.
+                Named::Note => self.catalog.is_note_owed().await?,
+                Named::Fragment(_) | Named::Other => true,
+            };
+            if !is_in_use {
+                delete(self, site, name, outcome).await;
+            } else if named(name) == Named::Note {
+                outcome.failed += 1;
+                outcome.problem = Some("settings have too few copies yet".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a location active that a job has seen to without a failure.
+    pub(crate) async fn readmit(&self, location: &str, job: u64) -> Result<(), Problem> {
+        let Some(done) = self.catalog.job(job).await? else {
+            return Ok(());
+        };
+        if crate::jobs::failed_steps(&done) == 0
+            && self.catalog.readmit_location(location, job).await?
+        {
+            self.locations.set_state(location, LocationState::Active);
+        }
+        Ok(())
     }
 
     fn open_sites(&self) -> Vec<Arc<Site>> {
@@ -278,6 +363,8 @@ fn named(name: &FragmentName) -> Named {
         (32, Some("manifest")) => {
             bytes(id).map_or(Named::Other, |id| Named::Manifest(VersionId(id)))
         }
+        (32, Some("removal")) => bytes(id).map_or(Named::Other, Named::Removal),
+        (34.., Some("datastore" | "record")) if id.as_bytes()[32] == b'-' => Named::Note,
         _ => Named::Other,
     }
 }
@@ -306,8 +393,15 @@ mod tests {
         assert_eq!(name(&format!("{segment}.5.00ff")), fragment);
         let manifest = Named::Manifest(VersionId([0xcd; 16]));
         assert_eq!(name(&format!("{version}.manifest")), manifest);
+        let removal = Named::Removal([0xcd; 16]);
+        assert_eq!(name(&format!("{version}.removal")), removal);
+        for note in [
+            format!("{version}-7.datastore"),
+            format!("{version}-12.record"),
+        ] {
+            assert_eq!(name(&note), Named::Note, "{note}");
+        }
         for other in [
-            format!("{version}.removal"),
             format!("{segment}.256"),
             format!("{version}.5"),
             "readme.txt".into(),

@@ -89,6 +89,11 @@ impl Store {
                 self.policy(policy).await?;
                 *named = hex(&tenant.0);
             }
+            Work::Return { .. } => {
+                return Err(Problem::malformed(
+                    "a location that was lost returns when its state is set: see `kv location set`",
+                ));
+            }
             Work::Drain { location, .. } if !self.locations.now().contains_key(location) => {
                 return Err(Problem::new(
                     Code::NotFound,
@@ -151,6 +156,13 @@ fn is_for(tenant: TenantId, job: &Job) -> bool {
         Ok(Work::Migrate { tenant: named, .. }) => named == hex(&tenant.0),
         _ => true,
     }
+}
+
+/// How many steps of a job have failed.
+pub(crate) fn failed_steps(job: &Job) -> u64 {
+    let parts = job.parts.iter();
+    let progress = parts.map(|it| serde_json::from_str(&it.progress).unwrap_or_default());
+    progress.map(|it: Progress| it.done.failed).sum()
 }
 
 /// A job as it is shown.

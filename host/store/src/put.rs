@@ -8,7 +8,7 @@ use sc_metadata::{
     Commit, Condition, Datastore, FragmentState, NewIntent, Placing, Segment, TenantId, Version,
     VersionId,
 };
-use sc_proto::coder::{self, call::Call, reply::Reply};
+use sc_proto::coder::{self, call::Call, refusal::Reason, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
 use sc_proto::store::problem::Code;
@@ -191,7 +191,17 @@ impl Store {
             policy: policy.name.clone(),
             ..Default::default()
         };
-        let manifest = self.seal_manifest(tenant, manifest).await?;
+        let sealed = self.seal_manifest(tenant, manifest).await;
+        let manifest = sealed.map_err(|problem| {
+            // Of two tries at one segment that were under way at once the one that nobody has heard of came last.
+            match problem == Problem::refused(Reason::Stored) {
+                true => Problem::new(
+                    Code::UploadGone,
+                    "a segment was stored once more than it was answered: put the object again",
+                ),
+                false => problem,
+            }
+        })?;
         let named = segments.iter().map(|segment| segment.id).collect();
         let commit = self.commit_of(&writing, condition, &manifest, None, Some(named));
         self.commit(&writing, &policy, commit, intent.created_ms, manifest)

@@ -4,21 +4,28 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_client::kv::{Condition, KvClient, KvError, ListOptions, Metadata, PutOptions, RANGE_WHOLE};
+use futures_util::StreamExt as _;
+use sc_client::kv::{
+    Condition, KvClient, KvError, ListOptions, Metadata, ObjectBody, PutOptions, RANGE_WHOLE,
+};
 use sc_proto::store::problem::Code;
 
+use super::fault::Fault;
 use super::history::{
     Change, History, Object, Outcome, Read, Seen, VersionId, content, label, labelled,
 };
 use super::oracle::Violation;
+use super::scenario::LEASE;
 use super::surroundings::{Surroundings, note};
 use crate::random::Random;
 
-const POLICIES: [&str; 3] = ["hot", "cold", "coded"];
+const POLICIES: [&str; 4] = ["hot", "cold", "coded", "tiered"];
 /// Lengths of content: nothing, a little, a block or so, more than a segment.
 const SIZES: [std::ops::Range<usize>; 4] = [0..1, 1..6000, 6000..120_000, 4_194_305..4_200_000];
 /// How often each of these is drawn, in parts of a hundred.
-const SIZE_CHANCES: [usize; 4] = [4, 76, 16, 4];
+const SIZE_CHANCES: [usize; 4] = [4, 79, 16, 1];
+/// Content of two segments.
+const LARGE: usize = 4_194_304 + 5_000;
 /// Between two operations of a client.
 const PAUSE: Duration = Duration::from_millis(600);
 
@@ -67,8 +74,10 @@ impl Worker {
             tokio::time::sleep(pause).await;
             let object = self.random.pick(&self.objects).clone();
             match self.random.below(100) {
-                0..40 => self.put(&object).await,
-                40..48 => self.upload(&object).await,
+                0..38 => self.put(&object).await,
+                38 if !self.is_calm => self.put_slowly(&object).await,
+                39 => self.read_slowly(&object).await,
+                38..48 => self.upload(&object).await,
                 48..76 => self.read(&object).await,
                 76..82 => self.list(&object).await,
                 82..94 => self.delete(&object).await,
@@ -93,6 +102,12 @@ impl Worker {
             self.delete_version(object).await;
             self.put(object).await;
         }
+    }
+
+    /// One object of the policy that moves what nobody reads.
+    pub(crate) async fn put_idle(&mut self, object: &Object) {
+        let bytes = self.random.within(1..6000);
+        self.put_as(object, bytes, "tiered", Condition::None).await;
     }
 
     fn begin(&self, object: &Object, change: Change) -> usize {
@@ -145,6 +160,7 @@ impl Worker {
                 | Code::NotProvisioned
                 | Code::Exists
                 | Code::Session => !self.is_calm,
+                Code::Lost => self.surroundings.is_misled(),
                 _ => false,
             },
             _ => !self.is_calm,
@@ -182,23 +198,59 @@ impl Worker {
             1 => Condition::Exists,
             _ => Condition::None,
         };
-        let policy = (*self.random.pick(&POLICIES)).to_owned();
+        let policy = *self.random.pick(&POLICIES);
+        self.put_as(object, bytes, policy, condition).await;
+    }
+
+    async fn put_as(&self, object: &Object, bytes: usize, policy: &str, condition: Condition) {
         let attempt = self.begin(object, Change::Put { bytes });
+        let body = futures_util::stream::iter([Ok(content(self.seed, attempt, bytes))]);
+        let body = Box::pin(body);
+        self.put_stream(object, attempt, (bytes, policy, condition), body)
+            .await;
+    }
+
+    async fn put_stream(
+        &self,
+        object: &Object,
+        attempt: usize,
+        (bytes, policy, condition): (usize, &str, Condition),
+        body: ObjectBody,
+    ) {
         let options = PutOptions {
-            policy,
+            policy: policy.to_owned(),
             condition,
             metadata: Self::metadata(attempt),
             length: Some(bytes as u64),
         };
-        let content = content(self.seed, attempt, bytes);
         let key = object.key.as_bytes();
-        let put = self
-            .client
-            .put_bytes(object.datastore, key, &options, content);
+        let put = self.client.put(object.datastore, key, &options, body);
         let result = put.await;
         self.end(attempt, &result, |receipt| {
             receipt.head.version[..].try_into().ok()
         });
+    }
+
+    /// A PUT whose second segment comes when its lease is over, and garbage is collected meanwhile.
+    async fn put_slowly(&mut self, object: &Object) {
+        let policy = *self.random.pick(&POLICIES);
+        let rest = self.random.time(LEASE, LEASE);
+        let attempt = self.begin(object, Change::Put { bytes: LARGE });
+        let mut content = content(self.seed, attempt, LARGE);
+        let first = content.split_to(LARGE - 1000);
+        let (client, surroundings) = (self.client.clone(), self.surroundings.clone());
+        let second = async move {
+            surroundings.count(Fault::SlowPut);
+            tokio::time::sleep(rest / 2).await;
+            // Whether it hears of it or not.
+            let _ = client.put_job("", r#"{"kind":"gc"}"#).await;
+            tokio::time::sleep(rest / 2).await;
+            Ok(content)
+        };
+        let body = futures_util::stream::iter([Ok(first)]);
+        let body = Box::pin(body.chain(futures_util::stream::once(second)));
+        self.put_stream(object, attempt, (LARGE, policy, Condition::None), body)
+            .await;
     }
 
     /// An upload in two parts, completed or given up.
@@ -281,18 +333,33 @@ impl Worker {
 
     async fn read(&mut self, object: &Object) {
         let began = self.surroundings.now();
-        let result = look(&self.client, self.seed, object, None).await;
-        let ended = self.surroundings.now();
-        let seen = match result {
-            Ok(seen) => seen,
-            Err(Trouble::Content(what)) => {
+        match look(&self.client, self.seed, object, None).await {
+            Ok(seen) => self.saw(object, began, seen),
+            Err(trouble) => self.came_to_nothing(object, began, trouble),
+        }
+    }
+
+    fn saw(&self, object: &Object, began: Duration, seen: Seen) {
+        note!(self.surroundings, self, "reads {seen:?} of {object}");
+        self.notes.history().reads.push(Read {
+            object: object.clone(),
+            began,
+            ended: self.surroundings.now(),
+            seen,
+        });
+    }
+
+    /// Judges why a read gave nothing.
+    fn came_to_nothing(&self, object: &Object, began: Duration, trouble: Trouble) {
+        match trouble {
+            Trouble::Content(what) => {
                 let object = object.to_string();
                 let violation = Violation::Content { object, what };
                 self.notes.violations().push(violation);
-                return;
             }
-            Err(Trouble::Gone) => {
+            Trouble::Gone => {
                 // It was replaced or deleted while it was read: then somebody else is at it.
+                let ended = self.surroundings.now();
                 let is_disturbed =
                     self.notes.history().of(object).any(|(_, attempt)| {
                         attempt.began < ended && !attempt.is_done_before(began)
@@ -303,21 +370,47 @@ impl Worker {
                     let violation = Violation::Refused { object, what };
                     self.notes.violations().push(violation);
                 }
-                return;
             }
-            Err(Trouble::Kv(error)) => {
+            Trouble::Kv(error) => {
                 note!(self.surroundings, self, "reading {object}: {error}");
                 self.told(object, &error);
-                return;
             }
+        }
+    }
+
+    /// A GET that rests before the second segment.
+    async fn read_slowly(&mut self, object: &Object) {
+        let policy = *self.random.pick(&POLICIES);
+        self.put_as(object, LARGE, policy, Condition::None).await;
+        let rest = self.random.time(Duration::from_secs(1), LEASE);
+        let began = self.surroundings.now();
+        let key = object.key.as_bytes();
+        let reader = self.client.get(object.datastore, key, None, RANGE_WHOLE);
+        let reader = match reader.await {
+            Ok(reader) => reader,
+            Err(error) if error.code() == Some(Code::NotFound) => {
+                return self.saw(object, began, Seen::Nothing);
+            }
+            Err(error) => return self.came_to_nothing(object, began, Trouble::Kv(error)),
         };
-        note!(self.surroundings, self, "reads {seen:?} of {object}");
-        self.notes.history().reads.push(Read {
-            object: object.clone(),
-            began,
-            ended,
-            seen,
-        });
+        let content_type = reader.head.object.as_ref().map(|it| &it.content_type[..]);
+        let attempt = labelled(content_type.unwrap_or_default());
+        let mut pieces = Box::pin(reader.into_stream());
+        let mut read = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => read.extend_from_slice(&piece),
+                Err(error) => return self.came_to_nothing(object, began, sort(error)),
+            }
+            if read.len() == LARGE - 5_000 {
+                self.surroundings.count(Fault::SlowGet);
+                tokio::time::sleep(rest).await;
+            }
+        }
+        match attempt.filter(|it| read == content(self.seed, *it, read.len())) {
+            Some(attempt) => self.saw(object, began, Seen::Content(attempt)),
+            None => self.came_to_nothing(object, began, Trouble::Content("other bytes".into())),
+        }
     }
 
     async fn list(&mut self, object: &Object) {
@@ -352,6 +445,14 @@ pub(crate) enum Trouble {
     Content(String),
 }
 
+/// What an error on the way means to a reader.
+fn sort(error: KvError) -> Trouble {
+    match error.code() {
+        Some(Code::NotFound) => Trouble::Gone,
+        _ => Trouble::Kv(error),
+    }
+}
+
 /// Reads an object, or a version of it, and looks up who has put what comes.
 pub(crate) async fn look(
     client: &KvClient,
@@ -369,8 +470,7 @@ pub(crate) async fn look(
     let head = reader.head.clone();
     let bytes = match reader.read_all().await {
         Ok(bytes) => bytes,
-        Err(error) if error.code() == Some(Code::NotFound) => return Err(Trouble::Gone),
-        Err(error) => return Err(Trouble::Kv(error)),
+        Err(error) => return Err(sort(error)),
     };
     let content_type = head.object.map(|it| it.content_type).unwrap_or_default();
     let number = labelled(&content_type)

@@ -16,6 +16,8 @@ pub enum Fault {
     CrashInDelete,
     /// The same in something else.
     CrashInOther,
+    /// The same in a chore: a debt, a job, what is tidied up.
+    CrashInChore,
     /// A location refuses every call for a while.
     LocationDown,
     /// A location does not answer for a while.
@@ -32,27 +34,54 @@ pub enum Fault {
     FailedPuts,
     /// A location does what it is asked and does not say so.
     Unanswered,
+    /// A location answers a read with other bytes.
+    LyingRead,
+    /// A location answers a request to recode with other bytes.
+    LyingRecode,
     /// A fragment is damaged.
     Rot,
     /// A fragment is lost.
     Loss,
+    /// A location loses all that it holds.
+    LocationLost,
+    /// Something between clients and a store is lost.
+    ClientCut,
+    /// The same between the owner's agent and a store.
+    OwnerCut,
+    /// The same between a store and the coder.
+    CoderCut,
+    /// The same between a store and the catalogue.
+    CatalogueCut,
+    /// The same between a store and a location.
+    LocationCut,
     /// The trusted program ends and is started again; it holds nothing then.
     CoderRestart,
     /// The trusted program does not answer for a while.
     CoderSilent,
-    /// The store's clock jumps by more than a lease.
+    /// The stores' clocks jump ahead by more than a lease.
     ClockJump,
+    /// The stores' clocks are set back.
+    ClockBack,
+    /// The clock of one store is set apart from the others'.
+    ClockApart,
+    /// A PUT takes longer than its lease, while garbage is collected.
+    SlowPut,
+    /// A GET rests between two segments.
+    SlowGet,
+    /// Two stores make fragments of one segment at the same time.
+    RepairTogether,
     /// Somebody hands the store every small PUT again that he has seen.
     Replay,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 32] = [
         Self::CrashInPut,
         Self::CrashInGet,
         Self::CrashInDelete,
         Self::CrashInOther,
+        Self::CrashInChore,
         Self::LocationDown,
         Self::LocationHangs,
         Self::LocationSlow,
@@ -61,11 +90,24 @@ impl Fault {
         Self::TornPut,
         Self::FailedPuts,
         Self::Unanswered,
+        Self::LyingRead,
+        Self::LyingRecode,
         Self::Rot,
         Self::Loss,
+        Self::LocationLost,
+        Self::ClientCut,
+        Self::OwnerCut,
+        Self::CoderCut,
+        Self::CatalogueCut,
+        Self::LocationCut,
         Self::CoderRestart,
         Self::CoderSilent,
         Self::ClockJump,
+        Self::ClockBack,
+        Self::ClockApart,
+        Self::SlowPut,
+        Self::SlowGet,
+        Self::RepairTogether,
         Self::Replay,
     ];
 }
@@ -77,6 +119,7 @@ impl fmt::Display for Fault {
             Self::CrashInGet => "crashes in a GET",
             Self::CrashInDelete => "crashes in a DELETE",
             Self::CrashInOther => "other crashes",
+            Self::CrashInChore => "crashes in a chore",
             Self::LocationDown => "locations down",
             Self::LocationHangs => "locations hanging",
             Self::LocationSlow => "locations slow",
@@ -85,11 +128,24 @@ impl fmt::Display for Fault {
             Self::TornPut => "torn puts",
             Self::FailedPuts => "failed puts",
             Self::Unanswered => "unanswered calls",
+            Self::LyingRead => "lies when read",
+            Self::LyingRecode => "lies when recoding",
             Self::Rot => "damaged fragments",
             Self::Loss => "lost fragments",
+            Self::LocationLost => "locations lost",
+            Self::ClientCut => "cut from clients",
+            Self::OwnerCut => "cut from the owner",
+            Self::CoderCut => "cut from the coder",
+            Self::CatalogueCut => "cut from the catalogue",
+            Self::LocationCut => "cut from a location",
             Self::CoderRestart => "coder restarts",
             Self::CoderSilent => "silent coders",
             Self::ClockJump => "jumps of the clock",
+            Self::ClockBack => "clocks set back",
+            Self::ClockApart => "clocks set apart",
+            Self::SlowPut => "PUTs beyond a lease",
+            Self::SlowGet => "GETs that rest",
+            Self::RepairTogether => "repairs by two stores",
             Self::Replay => "replayed PUTs",
         })
     }

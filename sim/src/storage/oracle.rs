@@ -46,6 +46,34 @@ pub enum Violation {
         /// Who was told that it is stored.
         attempt: usize,
     },
+    /// A version does not read back while as many locations are away as its policy bears.
+    #[error("{object}: attempt {attempt:?} does not read back without {without}")]
+    Unreadable {
+        /// Of what.
+        object: String,
+        /// Who has put it.
+        attempt: Option<usize>,
+        /// The locations that were away.
+        without: String,
+    },
+    /// A version lacks fragments, although nothing has been in the way of making them.
+    #[error("{object}: attempt {attempt:?} still owes {names:?}")]
+    Owed {
+        /// Of what.
+        object: String,
+        /// Who has put it.
+        attempt: Option<usize>,
+        /// The fragments.
+        names: Vec<String>,
+    },
+    /// After a rebuild something is other than it was before.
+    #[error("{object}: after the rebuild {what}")]
+    Rebuilt {
+        /// About what.
+        object: String,
+        /// How.
+        what: String,
+    },
     /// A client was told what no fault explains.
     #[error("{object}: {what}")]
     Refused {
@@ -157,6 +185,8 @@ impl History {
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
     pub(crate) id: [u8; 16],
+    /// What its manifest is called: another id once it was moved.
+    pub(crate) manifest: [u8; 16],
     pub(crate) number: u64,
     pub(crate) bytes: u64,
     pub(crate) is_marker: bool,
@@ -164,6 +194,10 @@ pub(crate) struct Version {
     pub(crate) attempt: Option<usize>,
     /// Location and name of each fragment that is stored.
     pub(crate) fragments: Vec<(String, String)>,
+    /// How many fragments of a segment its policy can do without.
+    pub(crate) losses: usize,
+    /// The most that one of its segments owes.
+    pub(crate) owed_most: usize,
     /// Names of those that are owed: they may have come after all.
     pub(crate) owed: Vec<String>,
     /// Bytes that all its fragments have, those that are owed, too.
@@ -183,13 +217,22 @@ pub(crate) struct Remains {
     pub(crate) listed: BTreeMap<Object, [u8; 16]>,
     /// Names at each location.
     pub(crate) names: BTreeMap<String, BTreeSet<String>>,
-    /// Fragments that faults have damaged or lost.
+    /// Fragments that faults have damaged or lost, and nobody has looked for.
     pub(crate) harmed: BTreeSet<String>,
+    /// Whether everything was mended and collected before.
+    pub(crate) is_tended: bool,
     /// What the counters say: objects, versions, bytes, stored bytes.
     pub(crate) usage: [u64; 4],
 }
 
 impl Remains {
+    /// The versions that have content.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (&Object, &Version)> {
+        let all = self.versions.iter();
+        let all = all.flat_map(|(object, versions)| versions.iter().map(move |it| (object, it)));
+        all.filter(|(_, version)| !version.is_marker)
+    }
+
     /// What is left over, missing or miscounted.
     pub(crate) fn judge(&self, history: &History) -> Vec<Violation> {
         let mut found = Vec::new();
@@ -197,6 +240,9 @@ impl Remains {
         self.judge_listing(&mut found);
         self.judge_locations(&mut found);
         self.judge_usage(&mut found);
+        if self.is_tended {
+            self.judge_debts(&mut found);
+        }
         found
     }
 
@@ -279,7 +325,7 @@ impl Remains {
             })
             .collect();
         let manifests: BTreeMap<String, &Version> = all()
-            .map(|version| (format!("{}.manifest", hex(&version.id)), version))
+            .map(|version| (format!("{}.manifest", hex(&version.manifest)), version))
             .collect();
         for (location, names) in &self.names {
             for name in names {
@@ -312,6 +358,18 @@ impl Remains {
                 found.push(Violation::Removed {
                     location: "too many a location".into(),
                     name,
+                });
+            }
+        }
+    }
+
+    fn judge_debts(&self, found: &mut Vec<Violation>) {
+        for (object, versions) in &self.versions {
+            for version in versions.iter().filter(|it| !it.owed.is_empty()) {
+                found.push(Violation::Owed {
+                    object: object.to_string(),
+                    attempt: version.attempt,
+                    names: version.owed.clone(),
                 });
             }
         }

@@ -12,8 +12,11 @@ use sc_backend::{
     Backend, BackendError, Description, Faults, FragmentName, Listed, LocationId, Memory, Reply,
     Usage,
 };
+use sc_metadata::{Location, LocationState};
 
+use super::fault::Fault;
 use super::plant::Plant;
+use super::process::SETTINGS;
 use super::surroundings::{Surroundings, note};
 use crate::random::Random;
 
@@ -27,6 +30,7 @@ const RECENT: usize = 12;
 /// A location; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Place {
+    pub(crate) number: usize,
     pub(crate) name: String,
     memory: Memory,
     surroundings: Surroundings,
@@ -37,16 +41,26 @@ struct Shared {
     random: Random,
     puts: u64,
     recent: VecDeque<FragmentName>,
+    /// Answers to reads, and to requests to recode, that are not what they should be.
+    lies: Lies,
+}
+
+/// How many lies a location is still to tell.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lies {
+    pub(crate) reads: u64,
+    pub(crate) recodings: u64,
 }
 
 impl Place {
     pub(crate) fn new(number: usize, surroundings: &Surroundings) -> Self {
         let memory = Memory::posing_as(Description {
-            id: LocationId((number as u128 + 1).to_be_bytes()),
+            id: id_of(number),
             durable: true,
             computes: true,
         });
         Self {
+            number,
             name: format!("site{number}"),
             memory,
             surroundings: surroundings.clone(),
@@ -54,7 +68,18 @@ impl Place {
                 random: surroundings.random("storage location", number),
                 puts: 0,
                 recent: VecDeque::new(),
+                lies: Lies::default(),
             })),
+        }
+    }
+
+    /// It, as the catalogue has it.
+    pub(crate) fn known(&self) -> Location {
+        Location {
+            name: self.name.clone(),
+            settings: SETTINGS.to_owned(),
+            state: LocationState::Active,
+            identity: Some(id_of(self.number).0),
         }
     }
 
@@ -72,6 +97,33 @@ impl Place {
                 self.faults().lose(&name);
             }
         }
+    }
+
+    /// Has it tell so many lies from now on.
+    pub(crate) fn lie(&self, lies: Lies) {
+        self.shared().lies = lies;
+    }
+
+    /// What it answers to a read: what it holds, or something else of the same length.
+    fn read_out(&self, bytes: Bytes) -> Bytes {
+        let mut shared = self.shared();
+        if bytes.is_empty() || shared.lies.reads == 0 {
+            return bytes;
+        }
+        shared.lies.reads -= 1;
+        self.surroundings.count(Fault::LyingRead);
+        altered(bytes, &mut shared.random)
+    }
+
+    /// The same for what it has recoded.
+    fn recoded(&self, bytes: Bytes) -> Bytes {
+        let mut shared = self.shared();
+        if bytes.is_empty() || shared.lies.recodings == 0 {
+            return bytes;
+        }
+        shared.lies.recodings -= 1;
+        self.surroundings.count(Fault::LyingRecode);
+        altered(bytes, &mut shared.random)
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
@@ -155,7 +207,7 @@ impl Backend for Place {
             tokio::time::sleep(time).await;
             let result = self.memory.get(name).await;
             self.note("get", name, &result);
-            result
+            result.map(|bytes| self.read_out(bytes))
         })
     }
 
@@ -165,7 +217,7 @@ impl Backend for Place {
             tokio::time::sleep(time).await;
             let result = self.memory.read(name, range).await;
             self.note("read", name, &result);
-            result
+            result.map(|bytes| self.read_out(bytes))
         })
     }
 
@@ -175,7 +227,7 @@ impl Backend for Place {
             tokio::time::sleep(time).await;
             let result = self.memory.recode(name, scalars).await;
             self.note("recode", name, &result);
-            result
+            result.map(|bytes| self.recoded(bytes))
         })
     }
 
@@ -202,6 +254,18 @@ impl Backend for Place {
     fn usage<'a>(&'a self) -> Reply<'a, Usage> {
         self.memory.usage()
     }
+}
+
+fn id_of(number: usize) -> LocationId {
+    LocationId((number as u128 + 1).to_be_bytes())
+}
+
+/// The same with one bit another.
+fn altered(bytes: Bytes, random: &mut Random) -> Bytes {
+    let mut altered = bytes.to_vec();
+    let at = random.below(altered.len());
+    altered[at] ^= 1 << random.below(8);
+    altered.into()
 }
 
 fn ended() -> BackendError {

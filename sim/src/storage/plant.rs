@@ -15,7 +15,7 @@ pub enum Plant {
     SweepYoung,
     /// Locations say that fragments are deleted and keep them.
     KeepGarbage,
-    /// Chores go by a clock that is far ahead, so that no lease holds.
+    /// Chores go by a clock that is far ahead, so that no lease holds, and no time of grace.
     IgnoreLease,
     /// Versions that are gone are not remembered, so that replayed requests bring them back.
     ForgetSpent,
@@ -23,11 +23,15 @@ pub enum Plant {
     ForgetFragment,
     /// A location answers with a fragment that was altered, in the name of all: more than may be lost.
     RotEverywhere,
+    /// Fragments that repairs make are not what they should be.
+    SpoilRepairs,
+    /// What is owed, lost or damaged is never made again.
+    NeverRepair,
 }
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::AcknowledgeEarly,
         Self::LoseAtCrash,
         Self::SweepYoung,
@@ -36,6 +40,8 @@ impl Plant {
         Self::ForgetSpent,
         Self::ForgetFragment,
         Self::RotEverywhere,
+        Self::SpoilRepairs,
+        Self::NeverRepair,
     ];
 }
 
@@ -50,6 +56,8 @@ impl fmt::Display for Plant {
             Self::ForgetSpent => "forget-spent",
             Self::ForgetFragment => "forget-fragment",
             Self::RotEverywhere => "rot-everywhere",
+            Self::SpoilRepairs => "spoil-repairs",
+            Self::NeverRepair => "never-repair",
         })
     }
 }

@@ -4,6 +4,7 @@
 //! at which a request waits: for the catalogue, for a location, for the time.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,23 +18,33 @@ use sc_transport::{Frame, RpcError};
 use tokio::task::AbortHandle;
 
 use super::fault::Fault;
+use super::links::{Link, Links, Party, Reached};
 use super::place::Place;
 use super::plant::Plant;
+use super::route::{Menders, Route};
 use super::scenario::Journey;
 use super::surroundings::{Surroundings, entropy, note};
 use super::trusted::Trusted;
+use super::vitals::Harmed;
 use super::world::NoOpener;
 
 /// How far ahead the clock of chores is that respect no lease.
 const FAR_AHEAD_MS: u64 = 3_600_000;
+/// A store that cannot find out which locations there are tries again after so long.
+const RETRY: Duration = Duration::from_millis(200);
+/// So long it takes to notice that a link is dead.
+const UNHEARD: Duration = Duration::from_millis(700);
 /// What the locations are, besides their names.
-const SETTINGS: &str = r#"{"backend":{"kind":"memory"}}"#;
+pub(crate) const SETTINGS: &str = r#"{"backend":{"kind":"memory"}}"#;
 
 /// What every store of a run works with.
 pub(crate) struct Outside {
     pub(crate) catalog: Catalog,
     pub(crate) trusted: Arc<Trusted>,
     pub(crate) places: Vec<Place>,
+    pub(crate) links: Links,
+    pub(crate) menders: Arc<Menders>,
+    pub(crate) harmed: Harmed,
     pub(crate) settings: StoreSettings,
     pub(crate) surroundings: Surroundings,
 }
@@ -44,12 +55,16 @@ pub(crate) struct Process {
     pub(crate) number: usize,
     outside: Arc<Outside>,
     state: Arc<Mutex<State>>,
+    /// How far its clock is ahead of the others', in milliseconds.
+    ahead_ms: Arc<AtomicI64>,
 }
 
 #[derive(Default)]
 struct State {
     /// How often a store was made.
     starts: u64,
+    is_up: bool,
+    /// What serves, once it knows its locations.
     store: Option<Arc<Store>>,
     tasks: Vec<AbortHandle>,
     /// How many steps of which journey are left; of any where none is named.
@@ -63,6 +78,7 @@ impl Process {
             number,
             outside: Arc::clone(outside),
             state: Arc::default(),
+            ahead_ms: Arc::default(),
         };
         process.restart();
         process
@@ -70,7 +86,7 @@ impl Process {
 
     /// Starts it, unless it runs.
     pub(crate) fn restart(&self) {
-        if self.store().is_some() {
+        if std::mem::replace(&mut self.state().is_up, true) {
             return;
         }
         note!(self.outside.surroundings, self, "starts");
@@ -79,23 +95,74 @@ impl Process {
             true => self.make(FAR_AHEAD_MS).1,
             false => chores,
         };
-        let task = tokio::spawn(chores.run(std::future::pending()));
+        let process = self.clone();
+        let living = async move {
+            // It serves nobody before it knows its locations.
+            while store.open_locations().await.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+            process.state().store = Some(store);
+            Box::pin(chores.run(std::future::pending())).await;
+        };
+        self.begin(Journey::Chore, living);
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn serving(&self) -> Arc<Store> {
+        loop {
+            if let Some(store) = self.store() {
+                return store;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Sets its clock apart from the others'.
+    pub(crate) fn set_ahead(&self, ms: i64) {
+        self.ahead_ms.store(ms, Relaxed);
+    }
+
+    /// Begins something that ends with it.
+    fn begin<T: Send + 'static>(
+        &self,
+        journey: Journey,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        let task = tokio::spawn(Stepping {
+            journey,
+            process: self.clone(),
+            work: Box::pin(work),
+        });
         let mut state = self.state();
-        state.store = Some(store);
+        state.tasks.retain(|task| !task.is_finished());
         state.tasks.push(task.abort_handle());
+        task
     }
 
     fn make(&self, ahead_ms: u64) -> (Arc<Store>, sc_store::Chores) {
         let outside = &self.outside;
-        let coder = Caller::in_step(Arc::clone(&outside.trusted) as _, entropy);
+        let link = |to: Party| -> Link { outside.links.between(Party::Store(self.number), to) };
+        let reached = Reached {
+            trusted: Arc::clone(&outside.trusted),
+            link: link(Party::Coder),
+            spoils_repairs: outside.surroundings.is_planted(Plant::SpoilRepairs),
+            refuses_repairs: outside.surroundings.is_planted(Plant::NeverRepair),
+        };
+        let coder = Caller::in_step(Arc::new(reached), entropy);
         let locations = Locations::default();
         for place in &outside.places {
             let settings = LocationSettings::parse(SETTINGS).expect("settings as they are here");
-            let backend = Arc::new(place.clone());
+            let backend = Arc::new(Route::new(
+                self.number,
+                place,
+                &outside.links,
+                &outside.menders,
+                &outside.surroundings,
+            ));
             let state = LocationState::Active;
             locations.set(Site::new(place.name.clone(), settings, state, backend));
         }
-        let clock = outside.surroundings.clone();
+        let (clock, own_ms) = (outside.surroundings.clone(), Arc::clone(&self.ahead_ms));
         let starts = {
             let mut state = self.state();
             state.starts += 1;
@@ -107,12 +174,15 @@ impl Process {
             ..outside.settings.clone()
         };
         Store::new(
-            outside.catalog.clone(),
+            outside.catalog.over(Arc::new(link(Party::Catalogue))),
             Coders::new(vec![("coder".into(), CoderWay::Local(coder))]),
             locations,
             Box::new(NoOpener),
             settings,
-            Arc::new(move || clock.wall_ms() + ahead_ms),
+            Arc::new(move || {
+                let now_ms = clock.wall_ms() + ahead_ms;
+                now_ms.saturating_add_signed(own_ms.load(Relaxed))
+            }),
         )
     }
 
@@ -120,14 +190,25 @@ impl Process {
         self.state().store.clone()
     }
 
-    /// Ends it, with all that it does.
-    fn crash(&self, journey: Journey) {
-        let (store, tasks) = {
+    /// Ends it, with all that it does; whether it was there.
+    pub(crate) fn stop(&self) -> bool {
+        let (was_up, tasks) = {
             let mut state = self.state();
             state.fuse = None;
-            (state.store.take(), std::mem::take(&mut state.tasks))
+            state.store = None;
+            (
+                std::mem::take(&mut state.is_up),
+                std::mem::take(&mut state.tasks),
+            )
         };
-        if store.is_none() {
+        for task in tasks {
+            task.abort();
+        }
+        was_up
+    }
+
+    fn crash(&self, journey: Journey) {
+        if !self.stop() {
             return;
         }
         self.outside.surroundings.count(match journey {
@@ -135,11 +216,9 @@ impl Process {
             Journey::Get => Fault::CrashInGet,
             Journey::Delete => Fault::CrashInDelete,
             Journey::Other => Fault::CrashInOther,
+            Journey::Chore => Fault::CrashInChore,
         });
         note!(self.outside.surroundings, self, "ends in a {journey:?}");
-        for task in tasks {
-            task.abort();
-        }
     }
 
     /// Has it end when so many steps of a journey are done; of any journey where none is named.
@@ -168,18 +247,9 @@ impl Process {
     /// Serves a request, as far as it comes.
     pub(crate) async fn serve(&self, request: Frame) -> Result<Frame, RpcError> {
         let store = self.store().ok_or(RpcError::NotSent)?;
-        let serving = Serving {
-            journey: journey_of(&request),
-            process: self.clone(),
-            answer: Box::pin(async move { store.answer(request).await }),
-        };
-        let task = tokio::spawn(serving);
-        {
-            let mut state = self.state();
-            state.tasks.retain(|task| !task.is_finished());
-            state.tasks.push(task.abort_handle());
-        }
-        task.await.map_err(|_| RpcError::Disconnected)
+        let journey = journey_of(&request);
+        let answer = self.begin(journey, async move { store.answer(request).await });
+        answer.await.map_err(|_| RpcError::Disconnected)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -193,22 +263,22 @@ impl std::fmt::Display for Process {
     }
 }
 
-/// A request being served, whose steps are counted.
-struct Serving {
+/// Something that a process does, whose steps are counted.
+struct Stepping<T> {
     journey: Journey,
     process: Process,
-    answer: Pin<Box<dyn Future<Output = Frame> + Send>>,
+    work: Pin<Box<dyn Future<Output = T> + Send>>,
 }
 
-impl Future for Serving {
-    type Output = Frame;
+impl<T> Future for Stepping<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Frame> {
-        let answer = self.answer.as_mut().poll(context);
-        if answer.is_pending() {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let done = self.work.as_mut().poll(context);
+        if done.is_pending() {
             self.process.step(self.journey);
         }
-        answer
+        done
     }
 }
 
@@ -243,6 +313,9 @@ pub(crate) fn operation_of(request: &Frame) -> Option<Kind> {
 /// A network that takes a moment, in front of several processes.
 #[derive(Clone)]
 pub(crate) struct Network {
+    /// Who sends over it.
+    pub(crate) from: Party,
+    pub(crate) links: Links,
     pub(crate) processes: Arc<[Process]>,
     pub(crate) random: Arc<Mutex<crate::random::Random>>,
     /// Small PUTs that have passed: for whoever replays them.
@@ -260,10 +333,17 @@ impl sc_client::kv::StoreLink for Network {
             seen.push(request.clone());
         }
         Box::pin(async move {
+            let link = self.links.between(self.from, Party::Store(process.number));
             tokio::time::sleep(Duration::from_millis(1)).await;
-            tokio::time::timeout(deadline, process.serve(request))
-                .await
-                .unwrap_or(Err(RpcError::Deadline))
+            if link.carries_there() {
+                let answer = tokio::time::timeout(deadline, process.serve(request)).await;
+                let answer = answer.map_err(|_| RpcError::Deadline)?;
+                if link.carries_back() {
+                    return answer;
+                }
+            }
+            tokio::time::sleep(UNHEARD).await;
+            Err(RpcError::Disconnected)
         })
     }
 }

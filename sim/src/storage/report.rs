@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::fault::Faults;
 use super::oracle::Violation;
+use super::upkeep::Upkeep;
 use crate::trace::TraceHash;
 
 /// Violations that are shown.
@@ -21,6 +22,8 @@ pub struct Report {
     pub lines: Vec<String>,
     /// What was injected.
     pub faults: Faults,
+    /// What jobs did.
+    pub upkeep: Upkeep,
     /// What must not have happened.
     pub violations: Vec<Violation>,
     /// Attempts to change an object.

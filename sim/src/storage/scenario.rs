@@ -16,8 +16,10 @@ pub enum Journey {
     Get,
     /// An object or version is deleted.
     Delete,
-    /// Anything else.
+    /// Anything else that a client asks for.
     Other,
+    /// What a store does when nobody waits for it: debts, jobs, what is tidied up.
+    Chore,
 }
 
 /// What a run is made of; everything else follows from its seed.
@@ -31,6 +33,8 @@ pub struct Scenario {
     pub keys: usize,
     /// Store processes over the one catalogue.
     pub stores: usize,
+    /// Between one thing that the operator does and the next, on average; none: he begins no job and touches no location.
+    pub operator_every: Option<Duration>,
     /// Between one fault and the next, on average; none: nothing goes wrong.
     pub faults_every: Option<Duration>,
     /// The store that serves the first request ends at this step of the first journey of its kind that takes as many.
@@ -43,10 +47,10 @@ pub struct Scenario {
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// The same for multipart uploads.
 const UPLOAD_LEASE: Duration = Duration::from_secs(60);
-/// So long what is deleted is kept; longer than the clock ever jumps.
-const GRACE: Duration = Duration::from_secs(120);
+/// So long what is deleted is kept; longer than clocks ever differ by, and somebody reads.
+const GRACE: Duration = Duration::from_secs(240);
 /// After so long everything is gone that is to go, and every client has given up.
-pub(crate) const AFTERMATH: Duration = Duration::from_secs(600);
+pub(crate) const AFTERMATH: Duration = Duration::from_secs(900);
 
 impl Scenario {
     /// The scenario of a seed: a storm.
@@ -57,7 +61,8 @@ impl Scenario {
             clients: dice.within(1..5),
             operations: dice.within(10..28),
             keys: dice.within(1..4),
-            stores: dice.within(1..3),
+            stores: dice.within(1..4),
+            operator_every: Some(Duration::from_millis(dice.within(700..2500) as u64)),
             faults_every: Some(Duration::from_millis(dice.within(100..700) as u64)),
             crash_at: None,
             plant: None,
@@ -72,9 +77,19 @@ impl Scenario {
             operations: 12,
             keys: 2,
             stores: 2,
+            operator_every: None,
             faults_every: None,
             crash_at: None,
             plant: None,
+        }
+    }
+
+    /// A run in which nothing goes wrong, while jobs move and mend and collect.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self {
+            operator_every: Some(Duration::from_millis(1500)),
+            ..Self::calm()
         }
     }
 
@@ -83,6 +98,8 @@ impl Scenario {
     pub fn crash(journey: Journey, step: u64) -> Self {
         Self {
             clients: 1,
+            // Jobs are chores.
+            operator_every: (journey == Journey::Chore).then_some(Duration::from_millis(400)),
             crash_at: Some((journey, step)),
             ..Self::calm()
         }

@@ -1,34 +1,55 @@
 //! One run: a system is made, clients work, things go wrong; then all is healed, time passes, and what is left is judged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sc_attestation::Policy as EvidencePolicy;
-use sc_client::kv::{Credentials, DatastoreOptions, KvClient, ListOptions, OwnerAgent, Roots};
+use sc_client::kv::{Credentials, DatastoreOptions, KvClient, OwnerAgent, Roots};
 use sc_crypto::{OwnerSecret, Secret};
-use sc_erasure::Redundancy;
-use sc_metadata::{Catalog, TenantId};
-use sc_store::Policy;
+use sc_metadata::{Catalog, LocationState, TenantId};
+use sc_store::{Policy, Store};
 use sc_transport::Frame;
+use tokio::task::JoinHandle;
 
-use super::chaos::{Chaos, Harmed, heal};
-use super::clients::{Notes, Trouble, Worker, look};
+use super::chaos::{Chaos, settle};
+use super::clients::{Notes, Worker};
 use super::fault::Fault;
-use super::history::{Object, Read, Seen, labelled};
-use super::oracle::{Remains, Version, Violation};
+use super::history::Object;
+use super::links::{Links, Party};
+use super::operator::{Operator, last_job, until_idle};
 use super::place::Place;
 use super::plant::Plant;
 use super::process::{Network, Outside, Process};
 use super::report::Report;
-use super::scenario::{AFTERMATH, Scenario};
+use super::scenario::{AFTERMATH, Journey, Scenario};
 use super::surroundings::{Surroundings, entropy, note, owners_clock};
 use super::trusted::Trusted;
-use super::world::POLICIES;
+use super::vitals::Harmed;
 
-const LOCATIONS: usize = 6;
+const LOCATIONS: usize = 8;
 /// The datastores, and whether they keep versions.
-const DATASTORES: [(&str, bool); 2] = [("plain", false), ("kept", true)];
+pub(super) const DATASTORES: [(&str, bool); 2] = [("plain", false), ("kept", true)];
+/// The policies: copies, both codes, and one that moves what nobody reads for a day.
+pub(super) const POLICIES: [(&str, &str); 4] = [
+    ("hot", r#"{"redundancy":{"kind":"replication","copies":3}}"#),
+    (
+        "cold",
+        r#"{"redundancy":{"kind":"rs","data":4,"parity":2}}"#,
+    ),
+    (
+        "coded",
+        r#"{"redundancy":{"kind":"rlnc","data":4,"total":6,"subpackets":2}}"#,
+    ),
+    (
+        "tiered",
+        r#"{"redundancy":{"kind":"replication","copies":3},"tier":{"after_idle_days":1,"policy":"cold"}}"#,
+    ),
+];
+/// More than a day.
+const DAY_MS: i64 = 25 * 3600 * 1000;
+/// So long the last jobs may take.
+const LAST_JOBS: Duration = Duration::from_secs(3600);
 /// Replayed PUTs, at most.
 const REPLAYS_MAX: usize = 40;
 
@@ -84,30 +105,55 @@ impl Simulation {
 }
 
 /// A run under way.
-struct Running {
-    seed: u64,
+pub(super) struct Running {
+    pub(super) seed: u64,
     scenario: Scenario,
-    surroundings: Surroundings,
-    outside: Arc<Outside>,
+    pub(super) surroundings: Surroundings,
+    pub(super) outside: Arc<Outside>,
     processes: Arc<[Process]>,
     seen: Arc<Mutex<Vec<Frame>>>,
-    notes: Notes,
-    harmed: Harmed,
+    pub(super) notes: Notes,
     owner: OwnerSecret,
     root: Secret,
 }
 
 impl Running {
     async fn new(seed: u64, scenario: Scenario, surroundings: Surroundings) -> Self {
+        let places = (0..LOCATIONS).map(|number| Place::new(number, &surroundings));
+        let places = places.collect();
+        Self::over(seed, scenario, surroundings, places).await
+    }
+
+    /// The same system, but for its catalogue, its stores and its coder, which are new, and know nothing.
+    pub(super) async fn with_another_catalogue(&self) -> Self {
+        let (scenario, places) = (self.scenario.clone(), self.outside.places.clone());
+        let after = Self::over(self.seed, scenario, self.surroundings.clone(), places).await;
+        Self {
+            notes: self.notes.clone(),
+            ..after
+        }
+    }
+
+    async fn over(
+        seed: u64,
+        scenario: Scenario,
+        surroundings: Surroundings,
+        places: Vec<Place>,
+    ) -> Self {
         let outside = Arc::new(Outside {
             catalog: Catalog::sqlite_in_memory().expect("a database in memory opens"),
             trusted: Arc::new(Trusted::default()),
-            places: (0..LOCATIONS)
-                .map(|number| Place::new(number, &surroundings))
-                .collect(),
+            places,
+            links: Links::new(&surroundings),
+            menders: Arc::default(),
+            harmed: Harmed::default(),
             settings: scenario.settings(),
             surroundings: surroundings.clone(),
         });
+        for place in &outside.places {
+            let known = outside.catalog.put_location(&place.known()).await;
+            known.expect("the catalogue is in memory");
+        }
         let processes = (0..scenario.stores).map(|number| Process::start(number, &outside));
         Self {
             seed,
@@ -117,15 +163,13 @@ impl Running {
             outside,
             seen: Arc::default(),
             notes: Notes::default(),
-            harmed: Harmed::default(),
             owner: OwnerSecret::from_seed(Secret::from_bytes([1; 32])),
             root: Secret::from_bytes([2; 32]),
         }
     }
 
     async fn run(self) -> Report {
-        let trusted = Arc::clone(&self.outside.trusted);
-        let agent = tokio::spawn(Self::keep_provisioned(self.agent(), trusted));
+        let agent = self.begin_agent();
         self.furnish().await;
         if let Some((journey, steps)) = self.scenario.crash_at {
             for process in &*self.processes {
@@ -137,30 +181,68 @@ impl Running {
             let chaos = Chaos {
                 outside: Arc::clone(&self.outside),
                 processes: Arc::clone(&self.processes),
-                harmed: Arc::clone(&self.harmed),
                 random: self.surroundings.random("storage chaos", 0),
                 every,
                 has_jumped: false,
+                was_set_back: false,
                 impaired: BTreeMap::new(),
             };
             tokio::spawn(chaos.run())
         });
+        let operator = self.scenario.operator_every.map(|every| {
+            let operator = Operator {
+                client: self.client(95),
+                outside: Arc::clone(&self.outside),
+                random: self.surroundings.random("storage operator", 0),
+                every,
+                is_hostile: self.scenario.faults_every.is_some(),
+            };
+            tokio::spawn(operator.run())
+        });
         self.work().await;
-        if let Some(chaos) = chaos {
-            chaos.abort();
+        for task in chaos.into_iter().chain(operator) {
+            task.abort();
         }
         self.end_storm();
         tokio::time::sleep(AFTERMATH).await;
         if self.scenario.faults_every.is_some() || self.scenario.plant == Some(Plant::ForgetSpent) {
             self.replay().await;
         }
+        if self.is_tended() {
+            self.tend().await;
+        }
         self.forget_a_fragment().await;
         agent.abort();
         self.judge().await
     }
 
-    fn network(&self, index: usize) -> Network {
+    pub(super) fn begin_agent(&self) -> JoinHandle<()> {
+        let trusted = Arc::clone(&self.outside.trusted);
+        tokio::spawn(Self::keep_provisioned(self.agent(), trusted))
+    }
+
+    /// The first store, when all serve and the coder has its roots.
+    pub(super) async fn first_store(&self) -> Arc<Store> {
+        for process in &*self.processes {
+            process.serving().await;
+        }
+        while !self.outside.trusted.is_provisioned() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.processes[0].serving().await
+    }
+
+    /// Ends all stores, for good.
+    pub(super) fn stop(&self) {
+        for process in &*self.processes {
+            process.stop();
+        }
+    }
+
+    fn network(&self, index: usize, from: Party) -> Network {
         Network {
+            from,
+            links: self.outside.links.clone(),
             processes: Arc::clone(&self.processes),
             random: Arc::new(Mutex::new(
                 self.surroundings.random("storage network", index),
@@ -171,7 +253,7 @@ impl Running {
 
     fn agent(&self) -> OwnerAgent<Network> {
         OwnerAgent::new(
-            self.network(100),
+            self.network(100, Party::Owner),
             OwnerSecret::from_seed(Secret::from_bytes([1; 32])),
             Roots::of(1, self.root.duplicate()),
             EvidencePolicy::development(),
@@ -181,12 +263,11 @@ impl Running {
 
     /// Brings the roots to the coder, soon after each of its starts.
     async fn keep_provisioned(agent: OwnerAgent<Network>, trusted: Arc<Trusted>) {
-        let mut provisioned = 0;
         loop {
             let starts = trusted.starts();
             // Whatever goes wrong, there is another time.
-            if starts != provisioned && agent.provision("coder").await.is_ok() {
-                provisioned = starts;
+            if !trusted.is_provisioned() && agent.provision("coder").await.is_ok() {
+                trusted.set_provisioned(starts);
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -199,16 +280,16 @@ impl Running {
         }
     }
 
-    fn client(&self, index: usize) -> KvClient {
+    pub(super) fn client(&self, index: usize) -> KvClient {
         let mut random = entropy;
         let serial = index as u64 + 1;
         let signer = self.owner.signing_key();
         let credentials =
             Credentials::issue_all(signer, &self.root, "simulated", serial, &mut random);
-        KvClient::with_entropy(self.network(index), credentials, entropy)
+        KvClient::with_entropy(self.network(index, Party::Clients), credentials, entropy)
     }
 
-    fn objects(&self) -> Vec<Object> {
+    pub(super) fn objects(&self) -> Vec<Object> {
         let keys = 0..self.scenario.keys;
         keys.flat_map(|key| {
             DATASTORES.map(|(datastore, _)| Object {
@@ -221,7 +302,7 @@ impl Running {
 
     /// Policies and datastores.
     async fn furnish(&self) {
-        let store = self.processes[0].store().expect("it has just started");
+        let store = self.first_store().await;
         for (name, definition) in POLICIES {
             let policy = Policy::parse(definition).expect("a policy of this room");
             let ensured = store.ensure_policy(name, &policy).await;
@@ -237,23 +318,37 @@ impl Running {
             let made = client.create_datastore(name, &options).await;
             made.expect("nothing goes wrong yet");
         }
+        if self.scenario.operator_every.is_some() {
+            let mut worker = self.worker(94, true);
+            for object in self.objects() {
+                worker.put_idle(&object).await;
+            }
+            self.surroundings.jump(DAY_MS);
+        }
+    }
+
+    fn worker(&self, number: usize, is_calm: bool) -> Worker {
+        Worker {
+            number,
+            seed: self.seed,
+            client: self.client(number),
+            objects: self.objects(),
+            notes: self.notes.clone(),
+            surroundings: self.surroundings.clone(),
+            is_calm,
+            random: self.surroundings.random("storage client", number),
+        }
     }
 
     async fn work(&self) {
         let workers = (0..self.scenario.clients).map(|number| {
-            let worker = Worker {
-                number,
-                seed: self.seed,
-                client: self.client(number),
-                objects: self.objects(),
-                notes: self.notes.clone(),
-                surroundings: self.surroundings.clone(),
-                is_calm: self.scenario.faults_every.is_none() && self.scenario.crash_at.is_none(),
-                random: self.surroundings.random("storage client", number),
-            };
+            let is_calm = self.scenario.faults_every.is_none() && self.scenario.crash_at.is_none();
+            let worker = self.worker(number, is_calm);
             match self.scenario.crash_at {
+                Some((Journey::Chore, _)) | None => {
+                    tokio::spawn(worker.work(self.scenario.operations))
+                }
                 Some(_) => tokio::spawn(worker.walk()),
-                None => tokio::spawn(worker.work(self.scenario.operations)),
             }
         });
         for worker in workers.collect::<Vec<_>>() {
@@ -263,9 +358,11 @@ impl Running {
 
     fn end_storm(&self) {
         note!(self.surroundings, "all", "is healed");
-        self.outside.places.iter().for_each(heal);
+        self.outside.places.iter().for_each(settle);
         self.outside.trusted.set_down(false);
+        self.outside.links.mend_all();
         for process in &*self.processes {
+            process.set_ahead(0);
             process.put_out();
             process.restart();
         }
@@ -283,6 +380,54 @@ impl Running {
         }
         note!(self.surroundings, "somebody", "replays what he has seen");
         tokio::time::sleep(AFTERMATH).await;
+    }
+
+    /// Whether everything is mended and collected before it is judged.
+    pub(super) fn is_tended(&self) -> bool {
+        self.scenario.faults_every.is_some() || self.scenario.operator_every.is_some()
+    }
+
+    /// What the operator does when all is well again: locations are in use, and everything is mended and collected.
+    async fn tend(&self) {
+        for place in &self.outside.places {
+            let state = LocationState::Active;
+            let set = self
+                .outside
+                .catalog
+                .set_location_state(&place.name, state)
+                .await;
+            set.expect("the catalogue is in memory");
+        }
+        let client = self.client(93);
+        if let Err(why) = self.until_all_are_active().await {
+            self.broken("locations", &why);
+        }
+        for kind in ["repair", "scrub", "gc"] {
+            note!(self.surroundings, "the operator", "begins the last {kind}");
+            let idle = match until_idle(&client, &self.surroundings, LAST_JOBS).await {
+                Ok(()) => last_job(&client, kind, &self.surroundings).await,
+                busy => busy,
+            };
+            if let Err(why) = idle {
+                self.broken(kind, &why);
+            }
+        }
+        tokio::time::sleep(AFTERMATH).await;
+    }
+
+    /// Waits until those that were lost have nothing any more that was deleted meanwhile.
+    async fn until_all_are_active(&self) -> Result<(), String> {
+        let end = self.surroundings.now() + LAST_JOBS;
+        loop {
+            let all = self.outside.catalog.locations().await.unwrap_or_default();
+            let Some(other) = all.iter().find(|it| it.state != LocationState::Active) else {
+                return Ok(());
+            };
+            if self.surroundings.now() > end {
+                return Err(format!("{} stays {:?}", other.name, other.state));
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
     }
 
     async fn forget_a_fragment(&self) {
@@ -306,221 +451,4 @@ impl Running {
             }
         }
     }
-
-    async fn judge(self) -> Report {
-        let remains = self.look_around().await;
-        let mut violations = std::mem::take(&mut *self.notes.violations());
-        let history = self.notes.history();
-        violations.extend(history.judge_reads());
-        violations.extend(remains.judge(&history));
-        violations.sort();
-        violations.dedup();
-        let acknowledged = history
-            .attempts
-            .iter()
-            .filter(|it| matches!(it.outcome, super::history::Outcome::Done(_)));
-        let took = self.surroundings.now();
-        let (faults, trace, lines) = self.surroundings.finish();
-        Report {
-            seed: self.seed,
-            trace,
-            lines,
-            faults,
-            violations,
-            attempts: history.attempts.len() as u64,
-            acknowledged: acknowledged.count() as u64,
-            reads: history.reads.len() as u64,
-            took,
-        }
-    }
-
-    /// Reads everything that is there, as a client, and looks into every location.
-    async fn look_around(&self) -> Remains {
-        let mut remains = Remains::default();
-        let client = self.client(97);
-        for object in self.objects() {
-            self.read_back(&client, &object, None).await;
-        }
-        let debts = self.outside.catalog.manifest_debts(None, usize::MAX).await;
-        let debts: BTreeSet<[u8; 16]> = debts.unwrap_or_default().iter().map(|it| it.0).collect();
-        for (datastore, _) in DATASTORES {
-            self.list(&client, datastore, &debts, &mut remains).await;
-        }
-        let versions: Vec<_> = remains
-            .versions
-            .iter()
-            .flat_map(|(object, versions)| versions.iter().map(|it| (object.clone(), it.clone())))
-            .collect();
-        for (object, version) in versions.iter().filter(|(_, it)| !it.is_marker) {
-            self.read_back(&client, object, Some(version)).await;
-        }
-        for place in &self.outside.places {
-            let names = place.faults().names();
-            let names = names.iter().map(|name| name.as_str().to_owned());
-            remains.names.insert(place.name.clone(), names.collect());
-        }
-        {
-            let harmed = self.harmed.lock().expect("no holder of this lock panics");
-            remains.harmed = harmed.values().flatten().cloned().collect();
-        }
-        match client.usage().await {
-            Ok(document) => {
-                let names = ["objects", "versions", "bytes", "stored_bytes"];
-                remains.usage = names.map(|name| number(&document, name));
-            }
-            Err(error) => self.broken("usage", &error),
-        }
-        remains
-    }
-
-    fn broken(&self, what: &str, error: &impl std::fmt::Display) {
-        self.notes.violations().push(Violation::Stalled {
-            what: format!("{what}, when all is well again: {error}"),
-        });
-    }
-
-    /// Reads the current object, or a version, and notes what comes.
-    async fn read_back(&self, client: &KvClient, object: &Object, version: Option<&Version>) {
-        let began = self.surroundings.now();
-        let id = version.map(|version| version.id);
-        let seen = match look(client, self.seed, object, id).await {
-            Ok(seen) => seen,
-            Err(Trouble::Kv(error)) => return self.broken(&object.to_string(), &error),
-            Err(Trouble::Gone) => return self.broken(&object.to_string(), &"gone while read"),
-            Err(Trouble::Content(what)) => {
-                let object = object.to_string();
-                return self
-                    .notes
-                    .violations()
-                    .push(Violation::Content { object, what });
-            }
-        };
-        note!(self.surroundings, "the end", "{object}: {seen:?}");
-        let Some(version) = version else {
-            self.notes.history().reads.push(Read {
-                object: object.clone(),
-                began,
-                ended: self.surroundings.now(),
-                seen,
-            });
-            return;
-        };
-        if version.attempt.map(Seen::Content) != Some(seen.clone()) {
-            self.notes.violations().push(Violation::Listing {
-                object: object.to_string(),
-                what: format!("listed is {:?}, read is {seen:?}", version.attempt),
-            });
-        }
-    }
-
-    /// Lists a datastore, current objects and versions, with what the store says of each.
-    async fn list(
-        &self,
-        client: &KvClient,
-        datastore: &'static str,
-        debts: &BTreeSet<[u8; 16]>,
-        remains: &mut Remains,
-    ) {
-        for versions in [false, true] {
-            let options = ListOptions {
-                limit: 1000,
-                versions,
-                ..ListOptions::default()
-            };
-            let listing = match client.list(datastore, &options).await {
-                Ok(listing) => listing,
-                Err(error) => return self.broken(datastore, &error),
-            };
-            for head in listing.heads {
-                let object = Object {
-                    datastore,
-                    key: String::from_utf8_lossy(&head.key).into_owned(),
-                };
-                let id: [u8; 16] = head.version[..].try_into().unwrap_or_default();
-                if !versions {
-                    remains.listed.insert(object, id);
-                    continue;
-                }
-                let version = self.version(client, &object, head, debts).await;
-                let of_object = remains.versions.entry(object).or_default();
-                of_object.push(version);
-            }
-        }
-    }
-
-    async fn version(
-        &self,
-        client: &KvClient,
-        object: &Object,
-        head: sc_client::kv::Head,
-        debts: &BTreeSet<[u8; 16]>,
-    ) -> Version {
-        let id: [u8; 16] = head.version[..].try_into().unwrap_or_default();
-        let redundancy = POLICIES
-            .iter()
-            .find(|(name, _)| *name == head.policy)
-            .and_then(|(_, definition)| Policy::parse(definition).ok())
-            .map(|policy| policy.code());
-        let segments = self
-            .outside
-            .catalog
-            .segments(sc_metadata::VersionId(id), 0..u32::MAX)
-            .await
-            .unwrap_or_default();
-        if let Err(error) = client
-            .stat(object.datastore, object.key.as_bytes(), Some(id))
-            .await
-        {
-            self.broken(&object.to_string(), &error);
-        }
-        let fragments = segments.iter().flat_map(|segment| &segment.fragments);
-        let (stored, owed): (Vec<_>, Vec<_>) =
-            fragments.partition(|it| it.state == sc_metadata::FragmentState::Stored);
-        let each = segments
-            .iter()
-            .map(|it| u64::from(it.fragment_bytes) * it.fragments.len() as u64);
-        let number = match head.marker {
-            // A marker's own head does not know its number.
-            true => self.number_of(object, id).await,
-            false => head.number,
-        };
-        Version {
-            id,
-            number,
-            bytes: head.bytes,
-            is_marker: head.marker,
-            attempt: head.object.and_then(|it| labelled(&it.content_type)),
-            fragments: stored
-                .iter()
-                .map(|it| (it.location.clone(), it.name.clone()))
-                .collect(),
-            owed: owed.iter().map(|it| it.name.clone()).collect(),
-            stored_bytes: each.sum(),
-            is_owed: debts.contains(&id) || head.marker,
-            copies: redundancy.map_or(0, |code: Redundancy| usize::from(code.losses()) + 1),
-        }
-    }
-
-    async fn number_of(&self, object: &Object, id: [u8; 16]) -> u64 {
-        let catalog = &self.outside.catalog;
-        let tenant = TenantId(self.client(96).tenant());
-        let Ok(Some(datastore)) = catalog.datastore(tenant, object.datastore).await else {
-            return 0;
-        };
-        let key = object.key.clone().into_bytes().into();
-        let version = catalog.version(datastore.id, &key, sc_metadata::VersionId(id));
-        let version = version.await.ok().flatten();
-        version.map_or(0, |version| version.number)
-    }
-}
-
-/// A number of a flat JSON object.
-fn number(document: &str, name: &str) -> u64 {
-    let rest = document.split_once(&format!("\"{name}\":"));
-    let digits = rest.map_or("", |(_, rest)| {
-        rest.split(|it: char| !it.is_ascii_digit())
-            .next()
-            .unwrap_or_default()
-    });
-    digits.parse().unwrap_or(u64::MAX)
 }

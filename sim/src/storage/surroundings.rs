@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ struct Inner {
     seed: u64,
     plant: Option<Plant>,
     began: Instant,
-    jumped_ms: AtomicU64,
+    jumped_ms: AtomicI64,
     trace: Mutex<Trace>,
     faults: Mutex<Faults>,
 }
@@ -54,7 +54,7 @@ impl Surroundings {
             seed,
             plant,
             began: Instant::now(),
-            jumped_ms: AtomicU64::new(0),
+            jumped_ms: AtomicI64::new(0),
             trace: Mutex::new(Trace::new(keep_text)),
             faults: Mutex::default(),
         }))
@@ -77,13 +77,12 @@ impl Surroundings {
     /// The stores' clock.
     pub(crate) fn wall_ms(&self) -> u64 {
         let passed = u64::try_from(self.now().as_millis()).expect("a run is no age");
-        BEGINNING_MS + passed + self.0.jumped_ms.load(Relaxed)
+        (BEGINNING_MS + passed).saturating_add_signed(self.0.jumped_ms.load(Relaxed))
     }
 
-    /// Sets the stores' clock forward.
-    pub(crate) fn jump(&self, by: Duration) {
-        let by = u64::try_from(by.as_millis()).expect("a jump is no age");
-        self.0.jumped_ms.fetch_add(by, Relaxed);
+    /// Sets the stores' clocks, all of them.
+    pub(crate) fn jump(&self, by_ms: i64) {
+        self.0.jumped_ms.fetch_add(by_ms, Relaxed);
     }
 
     pub(crate) fn note(&self, who: impl fmt::Display, what: fmt::Arguments<'_>) {
@@ -94,6 +93,12 @@ impl Surroundings {
     pub(crate) fn count(&self, fault: Fault) {
         let mut faults = self.0.faults.lock().expect("no holder of this lock panics");
         faults.count(fault);
+    }
+
+    /// Whether a location has lied, or is lost: then more may seem to be lost than is.
+    pub(crate) fn is_misled(&self) -> bool {
+        let faults = self.0.faults.lock().expect("no holder of this lock panics");
+        faults.of(Fault::LyingRead) + faults.of(Fault::LocationLost) > 0
     }
 
     /// What was done, and the trace so far.

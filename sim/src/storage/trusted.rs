@@ -14,6 +14,8 @@ pub(crate) struct Trusted {
     engine: RwLock<Arc<Engine>>,
     is_down: AtomicBool,
     starts: AtomicU64,
+    /// The start after which it was given roots last.
+    provisioned: AtomicU64,
 }
 
 impl Default for Trusted {
@@ -30,6 +32,7 @@ impl Trusted {
             engine: RwLock::new(Arc::new(engine(kernel))),
             is_down: AtomicBool::new(false),
             starts: AtomicU64::new(1),
+            provisioned: AtomicU64::new(0),
         }
     }
 
@@ -43,6 +46,16 @@ impl Trusted {
     /// How often it was started.
     pub(crate) fn starts(&self) -> u64 {
         self.starts.load(Relaxed)
+    }
+
+    /// Whether it has roots, as whoever brings them says.
+    pub(crate) fn is_provisioned(&self) -> bool {
+        self.starts() == self.provisioned.load(Relaxed)
+    }
+
+    /// It has taken roots after this start.
+    pub(crate) fn set_provisioned(&self, start: u64) {
+        self.provisioned.store(start, Relaxed);
     }
 
     /// While it is down, no call is answered.

@@ -126,6 +126,9 @@ impl<'s> Part<'s> {
             self.beat.cursor = JobPart::range(self.beat.number).start.into();
         }
         self.beat.report(Then::Done).await?;
+        if let Work::Return { location } = &self.work {
+            self.store.readmit(location, self.beat.job).await?;
+        }
         Ok(())
     }
 
@@ -285,6 +288,9 @@ impl<'s> Part<'s> {
         let job = self.beat.job;
         let digit = format!("{:x}", self.beat.number);
         let collected = async {
+            if let Work::Return { location } = &self.work {
+                return store.collect_returning(location, &digit).await;
+            }
             if store.gc_checked.load(Relaxed) != job {
                 store.check_manifests().await?;
                 store.gc_checked.store(job, Relaxed);

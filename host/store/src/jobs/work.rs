@@ -68,6 +68,11 @@ pub enum Work {
     },
     /// Deletes what lies at locations and belongs to nothing.
     Gc {},
+    /// Deletes what a location that was lost has kept and nobody knows any more; then it is active.
+    Return {
+        /// Its name.
+        location: String,
+    },
 }
 
 impl Work {
@@ -109,6 +114,9 @@ impl Work {
                 location: location.to_owned(),
                 bytes_per_second: None,
             }),
+            LocationState::Returning => Some(Self::Return {
+                location: location.to_owned(),
+            }),
             LocationState::Active | LocationState::ReadOnly => None,
         }
     }
@@ -121,6 +129,7 @@ impl Work {
             Self::Migrate { .. } => "migrate",
             Self::Tier { .. } => "tier",
             Self::Gc {} => "gc",
+            Self::Return { .. } => "return",
         }
     }
 
@@ -137,7 +146,7 @@ impl Work {
                 bytes_per_second, ..
             }
             | Self::Tier { bytes_per_second } => *bytes_per_second,
-            Self::Gc {} => None,
+            Self::Gc {} | Self::Return { .. } => None,
         }
     }
 
@@ -147,7 +156,7 @@ impl Work {
             Self::Repair { .. } | Self::Drain { .. } => &[Stage::Segments, Stage::Versions],
             Self::Scrub { .. } => &[Stage::Segments],
             Self::Migrate { .. } | Self::Tier { .. } => &[Stage::Versions],
-            Self::Gc {} => &[Stage::Names],
+            Self::Gc {} | Self::Return { .. } => &[Stage::Names],
         }
     }
 

@@ -89,13 +89,18 @@ impl Listing {
     /// Which locations are lost, as the operator says.
     pub(super) fn is_lost(&self) -> Vec<bool> {
         let each = self.sites.iter();
-        each.map(|site| site.state == LocationState::Lost).collect()
+        each.map(|site| is_left_out(site.state)).collect()
     }
 
     /// Whether every location that is not lost has told what it holds.
     pub(super) fn is_whole(&self) -> bool {
         self.away.is_empty()
     }
+}
+
+/// Whether what a location in this state says is not heard: what is lost says nothing, and what returns may have what was deleted.
+fn is_left_out(state: LocationState) -> bool {
+    matches!(state, LocationState::Lost | LocationState::Returning)
 }
 
 /// 64 hexadecimal digits.
@@ -150,7 +155,7 @@ impl Store {
 
     /// All names at a location; none if it is lost.
     async fn names_at(&self, site: &Site) -> Option<Result<Vec<FragmentName>, BackendError>> {
-        if site.state == LocationState::Lost {
+        if is_left_out(site.state) {
             return None;
         }
         let patience = self.settings.location_patience;
