@@ -28,9 +28,18 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
         LocationCommand::Set { name, state } => {
             let state = state.word();
             kv.remote.put_location(&name, None, Some(state)).await?;
+            // One that was lost is not active at once.
+            let locations = kv.remote.locations().await?;
+            let found = locations.iter().find(|it| words(it.get("name")) == name);
+            let state = found.map_or(state.to_owned(), |it| words(it.get("state")));
             kv.result(
                 || json!({ "name": name, "state": state }),
-                || format!("location {name} is {state}"),
+                || match &state[..] {
+                    "returning" => format!(
+                        "location {name} is returning: what was deleted while it was lost is deleted there, too, and then it is active"
+                    ),
+                    state => format!("location {name} is {state}"),
+                },
             );
         }
     }

@@ -49,6 +49,8 @@ pub(super) enum LocationState {
     ReadOnly,
     /// Nothing: its fragments are to be made again elsewhere.
     Lost,
+    /// Reading, after it was lost, until what was deleted elsewhere meanwhile is deleted there, too; then it is active by itself.
+    Returning,
 }
 
 impl LocationState {
@@ -58,6 +60,7 @@ impl LocationState {
             Self::Draining => "draining",
             Self::ReadOnly => "read-only",
             Self::Lost => "lost",
+            Self::Returning => "returning",
         }
     }
 }
