@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Storage(StorageArgs),
     /// What a store does by itself: scrubbing, repair, and what is left for its users meanwhile
     Upkeep(UpkeepArgs),
+    /// How long it takes to make a lost catalogue again of what lies in folders
+    Rebuild(RebuildArgs),
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
@@ -100,6 +102,28 @@ pub(crate) struct StorageArgs {
     /// Writes the results as comma-separated values, too
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// Objects
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) objects: u64,
+    /// Bytes of an object
+    #[arg(long, value_name = "BYTES", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) bytes: u64,
+    /// Clients that put them
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) clients: usize,
+    /// How often the catalogue is lost and made again
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Runs the store's roles as threads of one process instead of processes
+    #[arg(long)]
+    pub(crate) threads: bool,
+    /// Where to store; the system's folder for temporary files, if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod median;
 mod peers;
 mod processor;
 mod random;
+mod rebuild;
 mod report;
 mod role;
 mod routing;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Coding(arguments) => coding::run(&arguments),
         Command::Storage(arguments) => storage::run(&arguments),
         Command::Upkeep(arguments) => upkeep::run(&arguments),
+        Command::Rebuild(arguments) => rebuild::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
         Command::PeerPublisher(arguments) => peers::publisher::run(&arguments),
         Command::PeerConsumer(arguments) => peers::consumer::run(&arguments),

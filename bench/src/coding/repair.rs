@@ -221,7 +221,6 @@ impl Bench {
             fragments: pieces.collect(),
             missing: vec![number(lost)],
             others: Vec::new(),
-            headers: false,
         };
         let bulk: Vec<&[u8]> = read.iter().map(|&index| &fragments[index][..]).collect();
         let message = message(Call::RepairSegment(call), &bulk.concat());

@@ -27,14 +27,35 @@ pub(crate) struct System {
 
 impl System {
     pub(crate) fn start(binaries: &Binaries, folder: &Path, threads: bool) -> anyhow::Result<Self> {
+        Self::start_with(binaries, folder, threads, &[], PATIENCE)
+    }
+
+    /// The same, its catalogue made again of what lies at the locations first.
+    pub(crate) fn rebuild(
+        binaries: &Binaries,
+        folder: &Path,
+        threads: bool,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(binaries, folder, threads, &["--rebuild"], patience)
+    }
+
+    fn start_with(
+        binaries: &Binaries,
+        folder: &Path,
+        threads: bool,
+        more: &[&str],
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let data = folder.display().to_string();
         let mut arguments = vec!["--data", &data, "--port", "0", "--router-port", "0"];
         if !threads {
             arguments.push("--processes");
         }
+        arguments.extend(more);
         let mut role = Role::start(binaries, folder, "up", arguments)?;
-        let ready = role.event("ready", PATIENCE)?;
+        let ready = role.event("ready", patience)?;
         let base = ready["urls"]["base"].as_str().context("an address")?;
         let mut processes = vec![role.process()];
         let roles = ready["processes"].as_object().context("processes")?;

@@ -49,7 +49,7 @@ pub use jobs::{JOB_PARTS, Job, JobPart, JobReport, JobState, Join, Then};
 pub use keys::{KEY_BYTES_MAX, Key};
 pub use listing::{Cursor, Page};
 pub use locations::{Location, LocationState};
-pub use moves::{Described, Move, Placing};
+pub use moves::{Described, Move, Origin, Placing};
 pub use notes::{Note, Noted, Subject};
 pub use policies::Policy;
 pub use rebuild::{

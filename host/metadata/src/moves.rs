@@ -4,6 +4,7 @@
 //! its own. A placing is an intent, so that what it wrote is garbage if it is never committed.
 
 use core::ops::Range;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -50,6 +51,17 @@ pub struct Move {
     pub now_ms: u64,
     /// When what becomes garbage may be deleted.
     pub garbage_due_ms: u64,
+}
+
+/// What a segment is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The datastore.
+    pub datastore: DatastoreId,
+    /// The policy that its fragments were made by,
+    pub policy: String,
+    /// and which version of it.
+    pub policy_version: u32,
 }
 
 /// All that the copies of a version's manifest say, as it was at one moment.
@@ -125,6 +137,23 @@ impl Catalog {
     ) -> Result<Vec<(Segment, bool)>, CatalogError> {
         self.read(Reach::Scan, ids, |tx, ids| {
             Box::pin(segments_by_id(tx, ids))
+        })
+        .await
+    }
+
+    /// What these versions are, as far as their segments need to know: of uploads that are under way, too; nothing of what is gone.
+    pub async fn origins(
+        &self,
+        mut versions: Vec<VersionId>,
+    ) -> Result<BTreeMap<VersionId, Origin>, CatalogError> {
+        versions.sort_unstable();
+        versions.dedup();
+        let reach = match versions.len() {
+            1 => Reach::Point,
+            _ => Reach::Scan,
+        };
+        self.read(reach, versions, |tx, versions| {
+            Box::pin(origins(tx, versions))
         })
         .await
     }
@@ -344,6 +373,26 @@ async fn segments_by_id(
         }
     }
     Ok(found)
+}
+
+async fn origins(
+    tx: &mut dyn Transaction,
+    versions: &[VersionId],
+) -> Result<BTreeMap<VersionId, Origin>, CatalogError> {
+    let sql = "SELECT datastore, policy, policy_version FROM version WHERE id = $1 \
+        UNION ALL SELECT datastore, policy, policy_version FROM intent WHERE version = $1 AND upload IS NOT NULL";
+    let mut origins = BTreeMap::new();
+    for version in versions {
+        if let Some(mut row) = tx.query(sql, &[version.into()]).await?.into_iter().next() {
+            let origin = Origin {
+                datastore: row.take()?,
+                policy: row.take()?,
+                policy_version: row.take()?,
+            };
+            origins.insert(*version, origin);
+        }
+    }
+    Ok(origins)
 }
 
 async fn unknown_manifests(

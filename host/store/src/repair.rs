@@ -4,7 +4,7 @@
 //! location has said that it is durable. What takes the place of something damaged, or goes elsewhere, has a name of its own, so that a name
 //! has one location and nobody deletes what another is writing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -228,39 +228,53 @@ impl Store {
         segment: &Segment,
         damaged: &BTreeSet<u8>,
     ) -> Result<Option<Patient>, Problem> {
-        let Some((datastore, policy)) = self.belongs_to(segment).await? else {
-            return Ok(None);
-        };
-        let Some(datastore) = self.catalog.datastore_by_id(datastore).await? else {
-            return Ok(None);
-        };
-        let policy = self.policy_version(&policy.0, policy.1).await?;
-        Ok(Some(Patient {
-            segment: Segment {
-                fragments: self.counting(&segment.fragments, damaged),
-                ..segment.clone()
-            },
-            datastore,
-            policy,
-        }))
+        let mut patients = self
+            .patients(std::slice::from_ref(segment), damaged)
+            .await?;
+        Ok(patients.pop().flatten())
     }
 
-    /// The datastore and the policy of what a segment is of: a version, or an upload that is under way.
-    async fn belongs_to(
+    /// The same of several, in their order; `damaged` is of all of them.
+    pub(crate) async fn patients(
         &self,
-        segment: &Segment,
-    ) -> Result<Option<(DatastoreId, (String, u32))>, Problem> {
-        if let Some((version, _)) = self.catalog.version_by_id(segment.version).await? {
-            let policy = (version.policy, version.policy_version);
-            return Ok(Some((version.datastore, policy)));
+        segments: &[Segment],
+        damaged: &BTreeSet<u8>,
+    ) -> Result<Vec<Option<Patient>>, Problem> {
+        let versions = segments.iter().map(|it| it.version).collect();
+        let origins = self.catalog.origins(versions).await?;
+        let mut datastores: BTreeMap<DatastoreId, Option<Datastore>> = BTreeMap::new();
+        let mut patients = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let Some(origin) = origins.get(&segment.version) else {
+                patients.push(None);
+                continue;
+            };
+            let datastore = match datastores.get(&origin.datastore) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = self.catalog.datastore_by_id(origin.datastore).await?;
+                    datastores.insert(origin.datastore, found.clone());
+                    found
+                }
+            };
+            let policy = self
+                .policy_version(&origin.policy, origin.policy_version)
+                .await?;
+            patients.push(datastore.map(|datastore| Patient {
+                segment: Segment {
+                    fragments: self.counting(&segment.fragments, damaged),
+                    ..segment.clone()
+                },
+                datastore,
+                policy,
+            }));
         }
-        let intent = self.catalog.intent(segment.version).await?;
-        let upload = intent.filter(|intent| intent.upload.is_some());
-        Ok(upload.map(|it| (it.datastore, (it.policy, it.policy_version))))
+        Ok(patients)
     }
 
     async fn is_alive(&self, segment: &Segment) -> Result<bool, Problem> {
-        Ok(self.belongs_to(segment).await?.is_some())
+        let origins = self.catalog.origins(vec![segment.version]).await?;
+        Ok(!origins.is_empty())
     }
 
     /// The fragments that count: copies that were begun do not, and what is damaged or lies at a lost location is owed.
@@ -372,7 +386,6 @@ impl Store {
             fragments: Vec::new(),
             missing: indexes(segment, missing),
             others: Vec::new(),
-            headers: false,
         };
         let mut traffic = Traffic::default();
         loop {

@@ -3,20 +3,26 @@
 //! Invariant: that the pieces of a fragment are what its header says is computed here, and that a coder of the tenant made the header is
 //! the coder's word; a fragment is damaged where either fails, and is not judged where its location does not answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use sc_backend::{BackendError, FragmentName};
 use sc_erasure::{FragmentHeader, Shape};
-use sc_metadata::{Fragment, FragmentState, LocationState, Segment, TenantId};
-use sc_proto::coder::{self, call::Call, reply::Reply};
+use sc_metadata::{DatastoreId, Fragment, FragmentState, LocationState, Segment, TenantId};
+use sc_proto::coder::{self, call::Call, refusal::Reason, reply::Reply};
 
 use crate::error::Problem;
 use crate::get::shape_of;
 use crate::jobs::Outcome;
 use crate::put::unexpected;
-use crate::repair::State;
+use crate::repair::{Patient, State};
 use crate::store::{Store, for_coder};
+
+/// Bytes of fragments that are looked at together, at most; one segment may have more.
+const TOGETHER_BYTES: usize = 16 << 20;
+/// Fragments that are read at once.
+const AT_ONCE: usize = 8;
 
 /// What a look at one fragment came to.
 enum Look {
@@ -27,60 +33,157 @@ enum Look {
     Unknown,
 }
 
+/// A segment that is being looked at.
+struct Looked {
+    patient: Patient,
+    shape: Shape,
+    outcome: Outcome,
+    /// Of fragments whose pieces are what these say.
+    headers: BTreeMap<u8, Bytes>,
+    damaged: BTreeSet<u8>,
+}
+
+/// As many of the segments, from the first on, as are looked at together: one at least, if there is one.
+pub(crate) fn together(segments: &[Segment]) -> &[Segment] {
+    let mut bytes = 0;
+    let more = segments.iter().skip(1).take_while(|segment| {
+        bytes += segment.fragment_bytes as usize * segment.fragments.len();
+        bytes <= TOGETHER_BYTES
+    });
+    &segments[..segments.len().min(1 + more.count())]
+}
+
 impl Store {
-    /// Looks at every fragment of a segment and heals what is not well.
-    pub(crate) async fn scrub_segment(
+    /// Looks at every fragment of these segments and heals what is not well; what came of each, in their order.
+    pub(crate) async fn scrub_segments(
         &self,
-        segment: &Segment,
+        segments: &[Segment],
         unprovisioned: &mut BTreeSet<TenantId>,
-    ) -> Result<Outcome, Problem> {
-        let mut outcome = Outcome::default();
-        let Some(patient) = self.patient(segment, &BTreeSet::new()).await? else {
-            return Ok(outcome);
+    ) -> Vec<Result<Outcome, Problem>> {
+        let mut looked = match self.look_at_all(segments).await {
+            Ok(looked) => looked,
+            Err(problem) => return segments.iter().map(|_| Err(problem.clone())).collect(),
         };
-        let shape = shape_of(&patient.policy.policy, &patient.segment)?;
-        let mut damaged = BTreeSet::new();
-        let mut headers = Vec::new();
-        for fragment in &patient.segment.fragments {
-            if fragment.state != FragmentState::Stored {
+        self.judge_headers(&mut looked).await;
+        let mut outcomes = Vec::with_capacity(segments.len());
+        for (segment, looked) in segments.iter().zip(looked) {
+            outcomes.push(match looked {
+                Ok(Some(looked)) => self.mend(segment, looked, unprovisioned).await,
+                Ok(None) => Ok(Outcome::default()),
+                Err(problem) => Err(problem),
+            });
+        }
+        outcomes
+    }
+
+    /// Reads all fragments; none of a segment that is gone.
+    async fn look_at_all(
+        &self,
+        segments: &[Segment],
+    ) -> Result<Vec<Result<Option<Looked>, Problem>>, Problem> {
+        let patients = self.patients(segments, &BTreeSet::new()).await?;
+        let mut looked: Vec<Result<Option<Looked>, Problem>> = patients
+            .into_iter()
+            .map(|patient| patient.map(Looked::new).transpose())
+            .collect();
+        let mut wanted = Vec::new();
+        for (at, looked) in looked.iter().enumerate() {
+            let Ok(Some(looked)) = looked else { continue };
+            let fragments = looked.patient.segment.fragments.iter();
+            let stored = fragments.filter(|it| it.state == FragmentState::Stored);
+            wanted.extend(stored.map(|it| (at, it.clone(), looked.shape)));
+        }
+        let looks = futures_util::stream::iter(wanted).map(|(at, fragment, shape)| async move {
+            let (look, bytes) = self.look_at(&fragment, &segments[at], shape).await;
+            (at, fragment, look, bytes)
+        });
+        let mut looks = std::pin::pin!(looks.buffer_unordered(AT_ONCE));
+        while let Some((at, fragment, look, bytes)) = looks.next().await {
+            let Ok(Some(looked)) = &mut looked[at] else {
                 continue;
-            }
-            match self.look_at(fragment, segment, shape, &mut outcome).await {
-                Look::Sound(header) => headers.push((fragment.index, header)),
-                Look::Damaged => {
-                    tracing::error!(segment = ?segment.id, index = fragment.index, location = fragment.location, "a fragment is damaged");
-                    damaged.insert(fragment.index);
+            };
+            looked.outcome.bytes_read += bytes as u64;
+            match look {
+                Look::Sound(header) => {
+                    looked.headers.insert(fragment.index, header);
                 }
-                Look::Unknown => outcome.unreached += 1,
+                Look::Damaged => {
+                    tracing::error!(segment = ?segments[at].id, index = fragment.index, location = fragment.location, "a fragment is damaged");
+                    looked.damaged.insert(fragment.index);
+                }
+                Look::Unknown => looked.outcome.unreached += 1,
             }
         }
-        let call = coder::RepairSegment {
-            tenant: Bytes::copy_from_slice(&patient.datastore.tenant.0),
-            datastore: for_coder(&patient.datastore),
-            version: Bytes::copy_from_slice(&segment.version.0),
-            record: segment.record.clone(),
-            fragments: headers
+        Ok(looked)
+    }
+
+    /// Has a coder say whose headers these are: one call for each datastore.
+    async fn judge_headers(&self, all: &mut [Result<Option<Looked>, Problem>]) {
+        let mut of_datastores: BTreeMap<DatastoreId, Vec<usize>> = BTreeMap::new();
+        for (at, looked) in all.iter().enumerate() {
+            if let Ok(Some(looked)) = looked {
+                let of_datastore = of_datastores.entry(looked.patient.datastore.id);
+                of_datastore.or_default().push(at);
+            }
+        }
+        for places in of_datastores.into_values() {
+            let held = places
                 .iter()
-                .map(|(index, header)| coder::FragmentPieces {
-                    index: u32::from(*index),
-                    header_bytes: u32::try_from(header.len()).expect("a header is short"),
-                    piece_bytes: 0,
-                })
-                .collect(),
-            missing: Vec::new(),
-            others: Vec::new(),
-            headers: true,
+                .filter_map(|&at| all[at].as_ref().ok()?.as_ref());
+            let judged = self.judge(held.collect()).await;
+            for (position, at) in places.into_iter().enumerate() {
+                match (&judged, &mut all[at]) {
+                    (Ok(bad), Ok(Some(looked))) => match bad.get(position) {
+                        Some(Some(bad)) => looked.damaged.extend(bad),
+                        _ => all[at] = Err(Problem::refused(Reason::Stored)),
+                    },
+                    (Err(problem), looked) => *looked = Err(problem.clone()),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The indexes of headers that no coder of the tenant made for the segment; none where the segment itself is not the version's. All are of one
+    /// datastore.
+    async fn judge(&self, looked: Vec<&Looked>) -> Result<Vec<Option<Vec<u8>>>, Problem> {
+        let Some(first) = looked.first() else {
+            return Ok(Vec::new());
         };
-        let bulk: Vec<Bytes> = headers.into_iter().map(|(_, header)| header).collect();
-        let tenant = patient.datastore.tenant;
-        let call = Call::RepairSegment(call);
-        let Reply::SegmentRepaired(verified) = self.coders.call(tenant, call, &bulk).await?.0
+        let datastore = &first.patient.datastore;
+        let call = Call::VerifyHeaders(coder::VerifyHeaders {
+            tenant: Bytes::copy_from_slice(&datastore.tenant.0),
+            datastore: for_coder(datastore),
+            segments: looked.iter().map(|it| it.held()).collect(),
+        });
+        let Reply::HeadersVerified(verified) =
+            self.coders.call(datastore.tenant, call, &[]).await?.0
         else {
             return Err(unexpected());
         };
-        for index in verified.bad {
+        let bad = verified.segments.into_iter().map(|it| {
+            let index = |index: u32| u8::try_from(index).unwrap_or(u8::MAX);
+            (!it.refused).then(|| it.bad.into_iter().map(index).collect())
+        });
+        Ok(bad.collect())
+    }
+
+    /// Heals a segment that was looked at, if there is something to heal.
+    async fn mend(
+        &self,
+        segment: &Segment,
+        looked: Looked,
+        unprovisioned: &mut BTreeSet<TenantId>,
+    ) -> Result<Outcome, Problem> {
+        let Looked {
+            patient,
+            mut outcome,
+            damaged,
+            headers,
+            ..
+        } = looked;
+        for index in damaged.iter().filter(|it| headers.contains_key(it)) {
             tracing::error!(segment = ?segment.id, index, "a fragment is not what was stored");
-            damaged.insert(u8::try_from(index).unwrap_or(u8::MAX));
         }
         let is_missing = |it: &Fragment| it.state != FragmentState::Stored;
         if damaged.is_empty() && !patient.segment.fragments.iter().any(is_missing) {
@@ -95,32 +198,52 @@ impl Store {
         Ok(outcome)
     }
 
-    async fn look_at(
-        &self,
-        fragment: &Fragment,
-        segment: &Segment,
-        shape: Shape,
-        outcome: &mut Outcome,
-    ) -> Look {
+    /// Reads a fragment and compares its pieces with its header; and how many bytes were read.
+    async fn look_at(&self, fragment: &Fragment, segment: &Segment, shape: Shape) -> (Look, usize) {
         let sites = self.locations.now();
         let site = sites.get(&fragment.location);
         let Some(site) = site.filter(|it| it.state != LocationState::Lost) else {
-            return Look::Unknown;
+            return (Look::Unknown, 0);
         };
         let Ok(name) = FragmentName::new(&fragment.name) else {
-            return Look::Damaged;
+            return (Look::Damaged, 0);
         };
         let patience = self.settings.location_patience;
         match site.read(&name, None, patience).await {
             Ok(body) => {
-                outcome.bytes_read += body.len() as u64;
-                match sound_header(&body, segment, shape) {
-                    Some(header) => Look::Sound(header),
-                    None => Look::Damaged,
-                }
+                let look = sound_header(&body, segment, shape).map_or(Look::Damaged, Look::Sound);
+                (look, body.len())
             }
-            Err(BackendError::NotFound | BackendError::Corrupt(_)) => Look::Damaged,
-            Err(_) => Look::Unknown,
+            Err(BackendError::NotFound | BackendError::Corrupt(_)) => (Look::Damaged, 0),
+            Err(_) => (Look::Unknown, 0),
+        }
+    }
+}
+
+impl Looked {
+    fn new(patient: Patient) -> Result<Self, Problem> {
+        Ok(Self {
+            shape: shape_of(&patient.policy.policy, &patient.segment)?,
+            patient,
+            outcome: Outcome::default(),
+            headers: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+        })
+    }
+
+    /// What a coder is to judge.
+    fn held(&self) -> coder::HeldHeaders {
+        let segment = &self.patient.segment;
+        let headers = self.headers.iter();
+        coder::HeldHeaders {
+            version: Bytes::copy_from_slice(&segment.version.0),
+            record: segment.record.clone(),
+            headers: headers
+                .map(|(index, header)| coder::HeldHeader {
+                    index: u32::from(*index),
+                    header: header.clone(),
+                })
+                .collect(),
         }
     }
 }
@@ -142,5 +265,6 @@ pub(crate) fn sound_header(body: &Bytes, segment: &Segment, shape: Shape) -> Opt
         }
         rest = behind;
     }
-    Some(body.slice(..length))
+    // A copy: the header is kept for longer than the rest.
+    Some(Bytes::copy_from_slice(&body[..length]))
 }

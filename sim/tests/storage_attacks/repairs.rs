@@ -60,7 +60,6 @@ impl Stored {
             fragments: each.collect(),
             missing: missing.iter().copied().map(number).collect(),
             others: Vec::new(),
-            headers: false,
         };
         let bulk: Vec<&[u8]> = of.iter().map(|&index| &self.fragments[index][..]).collect();
         (call, bulk.concat().into())
@@ -156,41 +155,6 @@ async fn a_fragment_of_another_segment_or_index_is_named() {
 }
 
 #[tokio::test]
-async fn headers_alone_tell_who_made_them() {
-    let world = world().await;
-    let mut stored = Stored::new(&world, &content(1, 3000), (2, 4, 6, 1)).await;
-    let other = Stored::new(&world, &content(2, 3000), (2, 4, 6, 1)).await;
-    let headers = |stored: &Stored| {
-        let (mut call, _) = stored.call(&world, &[0, 1, 2, 3, 4, 5], &[]);
-        call.headers = true;
-        let mut bulk = Vec::new();
-        for (fragment, pieces) in stored.fragments.iter().zip(&mut call.fragments) {
-            pieces.piece_bytes = 0;
-            bulk.extend_from_slice(&fragment[..stored.header_bytes]);
-        }
-        (call, bulk)
-    };
-    let (call, bulk) = headers(&stored);
-    assert!(repair(&world, call.clone(), &bulk).unwrap().is_empty());
-
-    for at in (0..bulk.len()).step_by(7) {
-        let mut changed = bulk.clone();
-        changed[at] ^= 0x40;
-        let index = u32::try_from(at / stored.header_bytes).unwrap();
-        assert_eq!(repair(&world, call.clone(), &changed), Err(vec![index]));
-    }
-    stored.fragments[2] = other.fragments[2].clone();
-    stored.fragments.swap(3, 4);
-    let (call, bulk) = headers(&stored);
-    assert_eq!(repair(&world, call, &bulk), Err(vec![2, 3, 4]));
-    // Nothing is made of what was not verified.
-    let (mut call, bulk) = stored.call(&world, &[0, 1, 5, 5], &[3]);
-    call.headers = true;
-    let reply = world.door(Call::RepairSegment(call), &bulk).0;
-    assert!(matches!(reply, Reply::Refusal(_)), "{reply:?}");
-}
-
-#[tokio::test]
 async fn more_than_a_reply_can_carry_is_refused() {
     let world = world().await;
     let stored = Stored::new(&world, &content(1, 8 << 20), (1, 1, 30, 1)).await;
@@ -251,4 +215,94 @@ async fn what_cannot_be_repaired_or_is_asked_for_wrongly_is_refused() {
     let (call, bulk) = stored.call(&world, &[0, 1, 2], &[4]);
     let reply = world.door(Call::RepairSegment(call), &bulk).0;
     assert!(matches!(reply, Reply::Refusal(_)), "{reply:?}");
+}
+
+/// What a host brings of a segment to have its headers judged.
+fn held(stored: &Stored) -> coder::HeldHeaders {
+    let headers = (0..).zip(&stored.fragments);
+    coder::HeldHeaders {
+        version: Bytes::from_static(&VERSION),
+        record: stored.record.clone(),
+        headers: headers
+            .map(|(index, fragment)| coder::HeldHeader {
+                index,
+                header: fragment.slice(..stored.header_bytes),
+            })
+            .collect(),
+    }
+}
+
+/// For each segment the indexes that are bad; none where its record is refused.
+fn judge(
+    world: &World,
+    stored: &Stored,
+    segments: Vec<coder::HeldHeaders>,
+) -> Vec<Option<Vec<u32>>> {
+    let call = coder::VerifyHeaders {
+        tenant: Bytes::copy_from_slice(&world.client.tenant()),
+        datastore: Some(stored.datastore.clone()),
+        segments,
+    };
+    match world.door(Call::VerifyHeaders(call), &[]).0 {
+        Reply::HeadersVerified(verified) => verified
+            .segments
+            .into_iter()
+            .map(|it| (!it.refused).then_some(it.bad))
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn headers_of_many_segments_are_judged_each_by_its_own_record() {
+    let world = world().await;
+    let first = Stored::new(&world, &content(1, 3000), (2, 4, 6, 1)).await;
+    let other = Stored::new(&world, &content(2, 3000), (2, 4, 6, 1)).await;
+    let coded = Stored::new(&world, &content(3, 90_000), (4, 4, 6, 2)).await;
+    let whole = vec![held(&first), held(&other), held(&coded)];
+    let good = vec![Some(vec![]); 3];
+    assert_eq!(judge(&world, &first, whole.clone()), good);
+
+    let mut mixed = whole.clone();
+    // One of another segment, and one under another index.
+    mixed[0].headers[2].header = other.fragments[2].slice(..other.header_bytes);
+    mixed[2].headers[4].header = coded.fragments[5].slice(..coded.header_bytes);
+    let judged = judge(&world, &first, mixed);
+    assert_eq!(judged, [Some(vec![2]), Some(vec![]), Some(vec![4])]);
+
+    // What is refused of one segment says nothing of the others.
+    type Change<'c> = &'c dyn Fn(&mut coder::HeldHeaders);
+    let changes: [Change<'_>; 6] = [
+        &|held| held.version = Bytes::from_static(&[8; 16]),
+        &|held| held.version = Bytes::new(),
+        &|held| held.record = held.record.slice(1..),
+        &|held| held.headers.reverse(),
+        &|held| held.headers[5].index = 6,
+        &|held| held.headers[1].index = 0,
+    ];
+    for change in changes {
+        let mut altered = whole.clone();
+        change(&mut altered[1]);
+        let judged = judge(&world, &first, altered);
+        assert_eq!(judged, [Some(vec![]), None, Some(vec![])]);
+    }
+    assert_eq!(judge(&world, &first, Vec::new()), []);
+}
+
+#[tokio::test]
+async fn a_header_with_any_bit_changed_is_no_coders() {
+    let world = world().await;
+    let stored = Stored::new(&world, &content(1, 3000), (4, 4, 6, 2)).await;
+    for bit in 0..8 * stored.header_bytes {
+        let mut segment = held(&stored);
+        let mut altered = segment.headers[3].header.to_vec();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        segment.headers[3].header = altered.into();
+
+        assert_eq!(
+            judge(&world, &stored, vec![segment]),
+            [Some(vec![3])],
+            "bit {bit}"
+        );
+    }
 }

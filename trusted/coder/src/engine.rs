@@ -157,6 +157,10 @@ impl Engine {
                 let tenant = self.tenant(&call.tenant)?;
                 verify::removals(&tenant, &call).map(Reply::Verified)
             }
+            Call::VerifyHeaders(call) => {
+                let tenant = self.tenant(&call.tenant)?;
+                verify::headers(&tenant, &call).map(Reply::HeadersVerified)
+            }
             Call::VerifyRecords(call) => {
                 let tenant = self.tenant(&call.tenant)?;
                 verify::records(&tenant, &call).map(Reply::Verified)

@@ -34,9 +34,18 @@ impl Patient {
         version: &[u8],
         stored: &[u8],
     ) -> Result<Self, Refused> {
-        let version: [u8; 16] = array(version)?;
         let name = datastore.map_or("", |it| &it.name);
         let datastore = Datastore::open(tenant, datastore, name)?;
+        Self::of(&datastore, version, stored)
+    }
+
+    /// The same of a datastore that is open.
+    pub(crate) fn of(
+        datastore: &Datastore,
+        version: &[u8],
+        stored: &[u8],
+    ) -> Result<Self, Refused> {
+        let version: [u8; 16] = array(version)?;
         let secret = keys::version(&datastore.key, &version);
         let record = Record::parse(stored)?;
         // Whether it is authentic; the key is for reading.
@@ -77,10 +86,7 @@ pub(crate) fn repair(
     bulk: &mut Vec<u8>,
 ) -> Result<coder::SegmentRepaired, Refused> {
     let patient = Patient::open(tenant, call.datastore.as_ref(), &call.version, &call.record)?;
-    let mut expected = patient.expected();
-    if call.headers {
-        expected.blocks = 0..0;
-    }
+    let expected = patient.expected();
     let shape = expected.shape;
     let (brought, rest) = Brought::take(&expected, &call.fragments, pieces)?;
     if !rest.is_empty() {
@@ -88,9 +94,6 @@ pub(crate) fn repair(
     }
     let (others, mut bad) = expected.headers(&call.others)?;
     let missing = missing(call, shape)?;
-    if call.headers && !missing.is_empty() {
-        return Err(Refused::MALFORMED);
-    }
     bad.extend(&brought.bad);
     let repaired = coder::SegmentRepaired {
         fragment_bytes: fragment_bytes(shape),

@@ -12,6 +12,7 @@ use crate::datastore::Datastore;
 use crate::manifest::{Body, open_head, verify_removal};
 use crate::record::Record;
 use crate::refused::{Refused, array};
+use crate::repair::Patient;
 use crate::tenant::Tenant;
 use crate::vault;
 
@@ -29,6 +30,36 @@ fn is_bounded(count: usize) -> Result<(), Refused> {
 fn open(tenant: &Tenant, stored: Option<&coder::Datastore>) -> Result<Datastore, Refused> {
     let name = stored.map_or("", |it| &it.name);
     Datastore::open(tenant, stored, name)
+}
+
+/// Looks at headers of fragments: which of them a coder of the tenant has made for the segment.
+pub(crate) fn headers(
+    tenant: &Tenant,
+    call: &coder::VerifyHeaders,
+) -> Result<coder::HeadersVerified, Refused> {
+    is_bounded(call.segments.len())?;
+    let datastore = open(tenant, call.datastore.as_ref())?;
+    let segments = call.segments.iter().map(|held| {
+        bad_headers(&datastore, held).unwrap_or(coder::BadHeaders {
+            refused: true,
+            bad: Vec::new(),
+        })
+    });
+    Ok(coder::HeadersVerified {
+        segments: segments.collect(),
+    })
+}
+
+fn bad_headers(
+    datastore: &Datastore,
+    held: &coder::HeldHeaders,
+) -> Result<coder::BadHeaders, Refused> {
+    let patient = Patient::of(datastore, &held.version, &held.record)?;
+    let (_, bad) = patient.expected().headers(&held.headers)?;
+    Ok(coder::BadHeaders {
+        refused: false,
+        bad,
+    })
 }
 
 /// Opens each manifest under the datastore's key, and says what of it a catalogue has.

@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_metadata::{Job, JobPart, JobReport, SegmentId, TenantId, Then, VersionId};
+use sc_metadata::{Job, JobPart, JobReport, Segment, SegmentId, TenantId, Then, VersionId};
 use sc_proto::store::problem::Code;
 use tokio::time::Instant;
 
 use super::work::{Outcome, Progress, Stage, Work};
 use crate::error::Problem;
+use crate::scrub::together;
 use crate::store::{Store, hex};
 use crate::tier::{Tiering, tiering};
 
@@ -144,18 +145,23 @@ impl<'s> Part<'s> {
                 .catalog
                 .segments_within(self.left(), ROUND)
                 .await?;
-            for segment in &found {
-                let mut step = self.segment(segment).await;
-                while self.is_too_early(&step) {
+            let mut left = &found[..];
+            while !left.is_empty() {
+                let (batch, rest) = left.split_at(self.together(left));
+                left = rest;
+                let mut steps = self.steps(batch).await;
+                while steps.iter().any(|step| self.is_too_early(step)) {
                     tokio::time::sleep(REPORT).await;
                     if !self.beat.go_on().await? {
                         return Ok(false);
                     }
                     self.unprovisioned.clear();
-                    step = self.segment(segment).await;
+                    steps = self.steps(batch).await;
                 }
-                if !self.note(&segment.id.0, step).await? {
-                    return Ok(false);
+                for (segment, step) in batch.iter().zip(steps) {
+                    if !self.note(&segment.id.0, step).await? {
+                        return Ok(false);
+                    }
                 }
             }
             if found.len() < ROUND {
@@ -164,7 +170,49 @@ impl<'s> Part<'s> {
         }
     }
 
-    async fn segment(&mut self, segment: &sc_metadata::Segment) -> Result<Outcome, Problem> {
+    /// How many of the segments make one batch of steps.
+    fn together(&self, segments: &[Segment]) -> usize {
+        match &self.work {
+            Work::Scrub { .. } => together(segments).len(),
+            _ => 1,
+        }
+    }
+
+    /// What is done to each segment of a batch.
+    async fn steps(&mut self, batch: &[Segment]) -> Vec<Result<Outcome, Problem>> {
+        let (store, job) = (self.store, self.beat.job);
+        let Work::Scrub { sample, day, .. } = &self.work else {
+            let mut steps = Vec::with_capacity(batch.len());
+            for segment in batch {
+                steps.push(self.segment(segment).await);
+            }
+            return steps;
+        };
+        let mut chosen = Vec::with_capacity(batch.len());
+        let mut steps = Vec::with_capacity(batch.len());
+        for segment in batch {
+            let is_chosen = match (sample, day) {
+                (_, Some(day)) => store.is_due(segment, *day).await,
+                (Some(sample), None) => Ok(is_sampled(job, segment.id, *sample)),
+                (None, None) => Ok(true),
+            };
+            if let Ok(true) = is_chosen {
+                chosen.push(segment.clone());
+            }
+            // Those that are chosen have their outcomes below.
+            steps.push(is_chosen.map(|_| Outcome::default()));
+        }
+        let scrubbed = store.scrub_segments(&chosen, &mut self.unprovisioned).await;
+        let mut scrubbed = chosen.iter().map(|it| it.id).zip(scrubbed).peekable();
+        for (segment, step) in batch.iter().zip(&mut steps) {
+            if let Some((_, outcome)) = scrubbed.next_if(|(id, _)| *id == segment.id) {
+                *step = outcome;
+            }
+        }
+        steps
+    }
+
+    async fn segment(&mut self, segment: &Segment) -> Result<Outcome, Problem> {
         let store = self.store;
         match &self.work {
             Work::Repair { .. } => {
@@ -178,17 +226,6 @@ impl<'s> Part<'s> {
                         Some("a segment misses fragments that no location takes".into());
                 }
                 Ok(outcome)
-            }
-            Work::Scrub { sample, day, .. } => {
-                let is_chosen = match (sample, day) {
-                    (_, Some(day)) => store.is_due(segment, *day).await?,
-                    (Some(sample), None) => is_sampled(self.beat.job, segment.id, *sample),
-                    (None, None) => true,
-                };
-                if !is_chosen {
-                    return Ok(Outcome::default());
-                }
-                store.scrub_segment(segment, &mut self.unprovisioned).await
             }
             Work::Drain { location, .. } => {
                 store
@@ -342,12 +379,13 @@ fn mix(purpose: u64, segment: SegmentId) -> u64 {
 
 impl Store {
     /// Whether it is a segment's turn to be scrubbed on a day: once in as many days as its policy says.
-    async fn is_due(&self, segment: &sc_metadata::Segment, day: u64) -> Result<bool, Problem> {
-        let Some((version, _)) = self.catalog.version_by_id(segment.version).await? else {
+    async fn is_due(&self, segment: &Segment, day: u64) -> Result<bool, Problem> {
+        let origins = self.catalog.origins(vec![segment.version]).await?;
+        let Some(origin) = origins.get(&segment.version) else {
             return Ok(false);
         };
         let policy = self
-            .policy_version(&version.policy, version.policy_version)
+            .policy_version(&origin.policy, origin.policy_version)
             .await?;
         let days = u64::from(policy.policy.scrub_days);
         Ok(days > 0 && mix(0, segment.id) % days == day % days)
