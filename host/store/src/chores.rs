@@ -34,7 +34,7 @@ const TOGETHER: usize = 1024;
 const ROUND: usize = 256;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// So often locations that are lost or draining are looked after again,
-const AGAIN_MS: u64 = 6 * 3600 * 1000;
+const AGAIN_MS: u64 = 3600 * 1000;
 /// and those that are returning.
 const RETURN_MS: u64 = 60 * 1000;
 /// So long jobs that have ended are shown.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use sc_metadata::{Catalog, Datastore, TenantId};
 use sc_proto::coder;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
 
 use crate::chores::{Chore, Chores};
 use crate::coder::Coders;
@@ -86,7 +85,6 @@ pub struct Store {
     pub(crate) reads: Reads,
     /// The job of garbage collection for which it was seen that the catalogue knows all manifests.
     pub(crate) gc_checked: AtomicU64,
-    pub(crate) began: Instant,
     /// Told when there is a job to do.
     pub(crate) job_made: Notify,
     drawn: AtomicU64,
@@ -130,7 +128,6 @@ impl Store {
             opener,
             reads: Reads::default(),
             gc_checked: AtomicU64::new(0),
-            began: Instant::now(),
             job_made: Notify::new(),
             drawn: AtomicU64::new(0),
             policies: Mutex::default(),

@@ -25,13 +25,16 @@ const ROUND: usize = 64;
 pub(super) const LEASE: Duration = Duration::from_secs(120);
 /// So often it reports.
 const REPORT: Duration = Duration::from_secs(5);
-/// So long a store's coders may be without roots after it was started.
-const START: Duration = Duration::from_secs(120);
+/// So long in all a part waits for coders that do not answer or have no roots, and locations that do not answer, before it passes over what
+/// needs them.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A part of a job, being done.
 pub(super) struct Part<'s> {
     store: &'s Arc<Store>,
     work: Work,
     unprovisioned: BTreeSet<TenantId>,
+    /// How long it may still wait for coders and locations.
+    patience: Duration,
     beat: Beat<'s>,
 }
 
@@ -109,6 +112,7 @@ impl<'s> Part<'s> {
                 next: Instant::now(),
             },
             unprovisioned: BTreeSet::new(),
+            patience: PATIENCE,
             work,
         })
     }
@@ -150,12 +154,10 @@ impl<'s> Part<'s> {
                 let (batch, rest) = left.split_at(self.together(left));
                 left = rest;
                 let mut steps = self.steps(batch).await;
-                while steps.iter().any(|step| self.is_too_early(step)) {
-                    tokio::time::sleep(REPORT).await;
-                    if !self.beat.go_on().await? {
+                while steps.iter().any(may_pass) && !self.patience.is_zero() {
+                    if !self.wait().await? {
                         return Ok(false);
                     }
-                    self.unprovisioned.clear();
                     steps = self.steps(batch).await;
                 }
                 for (segment, step) in batch.iter().zip(steps) {
@@ -245,9 +247,8 @@ impl<'s> Part<'s> {
                 .await?;
             for (version, body) in &found {
                 let mut step = self.version(version, body).await;
-                while self.is_too_early(&step) {
-                    tokio::time::sleep(REPORT).await;
-                    if !self.beat.go_on().await? {
+                while may_pass(&step) && !self.patience.is_zero() {
+                    if !self.wait().await? {
                         return Ok(false);
                     }
                     step = self.version(version, body).await;
@@ -285,12 +286,12 @@ impl<'s> Part<'s> {
         }
     }
 
-    /// Whether a step failed since the store has just been started, and its coders have no roots yet.
-    fn is_too_early(&self, step: &Result<Outcome, Problem>) -> bool {
-        let is_without = step
-            .as_ref()
-            .is_err_and(|it| matches!(it.code, Code::NotProvisioned | Code::Unavailable));
-        is_without && self.store.began.elapsed() < START
+    /// Waits a while for what keeps steps from being done; whether the part is this store's still.
+    async fn wait(&mut self) -> Result<bool, Problem> {
+        self.patience = self.patience.saturating_sub(REPORT);
+        tokio::time::sleep(REPORT).await;
+        self.unprovisioned.clear();
+        self.beat.go_on().await
     }
 
     /// Whether a migration is about a version.
@@ -351,6 +352,12 @@ impl<'s> Part<'s> {
         self.beat.cursor = Bytes::copy_from_slice(id);
         self.beat.spend(bytes).await
     }
+}
+
+/// Whether a step failed for want of something that may come back.
+fn may_pass(step: &Result<Outcome, Problem>) -> bool {
+    step.as_ref()
+        .is_err_and(|it| matches!(it.code, Code::NotProvisioned | Code::Unavailable))
 }
 
 fn failed(problem: Problem) -> Outcome {
