@@ -53,6 +53,8 @@ pub enum Join {
     Unbegun,
     /// The newest that is running.
     Running,
+    /// The newest that is running and has a number above this one.
+    Since(u64),
 }
 
 /// A share of a job.
@@ -281,10 +283,15 @@ async fn add_job(
     let found = match join {
         Join::None => Vec::new(),
         Join::Unbegun => tx.query(unbegun, &[kind.into(), definition.into()]).await?,
-        Join::Running => tx.query(running, &[kind.into(), definition.into()]).await?,
+        Join::Running | Join::Since(_) => {
+            tx.query(running, &[kind.into(), definition.into()]).await?
+        }
     };
     if let Some(mut row) = found.into_iter().next() {
-        return row.take();
+        let found = row.take()?;
+        if !matches!(join, Join::Since(since) if found <= since) {
+            return Ok(found);
+        }
     }
     let sql = "INSERT INTO job (id, kind, state, definition, created_ms, updated_ms) \
         VALUES ($1, $2, 'running', $3, $4, $4)";
@@ -353,7 +360,7 @@ async fn claim_part(
 ) -> Result<Option<(Job, u8)>, CatalogError> {
     let free = "SELECT p.job, p.number FROM job_part p JOIN job j ON j.id = p.job \
         WHERE p.is_done = 0 AND p.lease_until_ms <= $1 AND j.state = 'running' \
-        ORDER BY CASE j.kind WHEN 'repair' THEN 0 WHEN 'drain' THEN 1 ELSE 2 END, p.job, p.number LIMIT 1";
+        ORDER BY CASE j.kind WHEN 'repair' THEN 0 WHEN 'drain' THEN 1 WHEN 'return' THEN 1 ELSE 2 END, p.job, p.number LIMIT 1";
     let mut rows = tx.query(free, &[now_ms.into()]).await?;
     let Some(mut row) = rows.pop() else {
         return Ok(None);

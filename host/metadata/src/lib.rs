@@ -48,7 +48,7 @@ pub use intents::{Intent, NewIntent};
 pub use jobs::{JOB_PARTS, Job, JobPart, JobReport, JobState, Join, Then};
 pub use keys::{KEY_BYTES_MAX, Key};
 pub use listing::{Cursor, Page};
-pub use locations::{Location, LocationState};
+pub use locations::{Location, LocationState, Returning};
 pub use moves::{Described, Move, Origin, Placing};
 pub use notes::{Note, Noted, Subject};
 pub use policies::Policy;

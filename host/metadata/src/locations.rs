@@ -5,9 +5,12 @@
 
 use core::str::FromStr;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
-use crate::transaction::{Row, Transaction};
+use crate::jobs::draw_id;
+use crate::transaction::{Param, Row, Transaction};
 use crate::{Catalog, CatalogError, catalog::Reach};
 
 /// A place that stores fragments.
@@ -21,6 +24,15 @@ pub struct Location {
     pub state: LocationState,
     /// What it said that it is, once it was opened: opaque here, and the same of no two locations.
     pub identity: Option<[u8; 16]>,
+}
+
+/// A location that is returning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Returning {
+    /// Jobs with numbers above it were made since it returned.
+    pub since: u64,
+    /// Whether the last rebuild did not hear what lies there: what the catalogue does not know may have been stored.
+    pub is_unheard: bool,
 }
 
 /// What a location may be used for.
@@ -101,13 +113,62 @@ impl Catalog {
         .await
     }
 
-    /// Makes a location that is returning active, if this job, which has seen to it, is done; whether it is active now.
+    /// What is to be known of a location that is returning; `None` if it is not.
+    pub async fn returning(&self, name: &str) -> Result<Option<Returning>, CatalogError> {
+        self.read(Reach::Point, name.to_owned(), |tx, name| {
+            Box::pin(returning(tx, name))
+        })
+        .await
+    }
+
+    /// The locations that the last rebuild did not hear.
+    pub async fn unheard(&self) -> Result<BTreeSet<String>, CatalogError> {
+        self.read(Reach::Scan, (), |tx, ()| Box::pin(unheard(tx)))
+            .await
+    }
+
+    /// Notes which locations a rebuild has heard: these, and no others.
+    pub async fn set_heard(&self, names: Vec<String>) -> Result<(), CatalogError> {
+        self.write(names, |tx, names| Box::pin(set_heard(tx, names)))
+            .await
+    }
+
+    /// Makes a location that is returning active, if this job, which has seen to it since it returned, is done; whether it is active now.
     pub async fn readmit_location(&self, name: &str, job: u64) -> Result<bool, CatalogError> {
         self.write((name.to_owned(), job), |tx, (name, job)| {
             Box::pin(readmit_location(tx, name, *job))
         })
         .await
     }
+}
+
+async fn returning(
+    tx: &mut dyn Transaction,
+    name: &str,
+) -> Result<Option<Returning>, CatalogError> {
+    let sql = "SELECT return_number, unheard FROM location WHERE name = $1 AND state = 'returning'";
+    let mut rows = tx.query(sql, &[name.into()]).await?;
+    let Some(mut row) = rows.pop() else {
+        return Ok(None);
+    };
+    Ok(Some(Returning {
+        since: row.take()?,
+        is_unheard: row.take()?,
+    }))
+}
+
+async fn unheard(tx: &mut dyn Transaction) -> Result<BTreeSet<String>, CatalogError> {
+    let sql = "SELECT name FROM location WHERE unheard = 1";
+    let rows = tx.query(sql, &[]).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
+}
+
+async fn set_heard(tx: &mut dyn Transaction, names: &[String]) -> Result<(), CatalogError> {
+    tx.execute("UPDATE location SET unheard = 1", &[]).await?;
+    let sets: Vec<Vec<Param<'_>>> = names.iter().map(|it| vec![(&**it).into()]).collect();
+    tx.execute_each("UPDATE location SET unheard = 0 WHERE name = $1", &sets)
+        .await?;
+    Ok(())
 }
 
 async fn locations(tx: &mut dyn Transaction) -> Result<Vec<Location>, CatalogError> {
@@ -151,8 +212,9 @@ async fn put_location(
         location.state.as_str().into(),
         location.identity.as_ref().map(|it| &it[..]).into(),
     ];
+    let before = state_of(tx, &location.name).await?;
     tx.execute(sql, &params).await?;
-    state_of(tx, &location.name).await
+    changed(tx, &location.name, before).await
 }
 
 async fn set_location_state(
@@ -168,10 +230,33 @@ async fn set_location_state(
         }
     };
     let params = [name.into(), state.as_str().into()];
+    let before = state_of(tx, name).await?;
     match tx.execute(sql, &params).await? {
         0 => Err(CatalogError::NoSuchLocation),
-        _ => state_of(tx, name).await,
+        _ => changed(tx, name, before).await,
     }
+}
+
+/// Sees to what goes with another state; gives the state. What lay at a location that is lost counts no more, and a return begins with a number.
+async fn changed(
+    tx: &mut dyn Transaction,
+    name: &str,
+    before: Option<LocationState>,
+) -> Result<LocationState, CatalogError> {
+    let state = state_of(tx, name).await?;
+    let state = state.ok_or(CatalogError::NoSuchLocation)?;
+    if before == Some(state) {
+        return Ok(state);
+    }
+    if matches!(state, LocationState::Lost | LocationState::Returning) {
+        tx.execute("UPDATE note SET kept = 0", &[]).await?;
+    }
+    if state == LocationState::Returning {
+        let since = draw_id(tx).await?;
+        let sql = "UPDATE location SET return_number = $2 WHERE name = $1";
+        tx.execute(sql, &[name.into(), since.into()]).await?;
+    }
+    Ok(state)
 }
 
 async fn readmit_location(
@@ -180,16 +265,19 @@ async fn readmit_location(
     job: u64,
 ) -> Result<bool, CatalogError> {
     let sql = "UPDATE location SET state = 'active' WHERE name = $1 AND state = 'returning' \
-        AND EXISTS (SELECT 1 FROM job j WHERE j.id = $2 AND j.state = 'done')";
+        AND return_number < $2 AND EXISTS (SELECT 1 FROM job j WHERE j.id = $2 AND j.state = 'done')";
     let params = [name.into(), job.into()];
     Ok(tx.execute(sql, &params).await? > 0)
 }
 
-async fn state_of(tx: &mut dyn Transaction, name: &str) -> Result<LocationState, CatalogError> {
-    let sql = "SELECT state FROM location WHERE name = $1";
+async fn state_of(
+    tx: &mut dyn Transaction,
+    name: &str,
+) -> Result<Option<LocationState>, CatalogError> {
+    let sql = "SELECT state FROM location WHERE name = $1 /* FOR UPDATE */";
     let mut rows = tx.query(sql, &[name.into()]).await?;
-    let mut row = rows.pop().ok_or(CatalogError::NoSuchLocation)?;
-    state(row.take::<String>()?)
+    let word = rows.pop().map(|mut row| row.take::<String>()).transpose()?;
+    word.map(state).transpose()
 }
 
 fn state(word: String) -> Result<LocationState, CatalogError> {

@@ -169,7 +169,8 @@ impl Catalog {
         .await
     }
 
-    /// Those of these manifests that versions have now: neither of versions that are gone, nor of where some have lain before.
+    /// Those of these manifests that versions have now, or had before a move whose own manifest has too few copies yet: neither of versions that
+    /// are gone, nor of where some have lain before.
     pub async fn manifests_in_use(
         &self,
         manifests: Vec<VersionId>,
@@ -429,6 +430,13 @@ async fn manifests_in_use(
         if !tx.query(sql, &[manifest.into()]).await?.is_empty() {
             in_use.push(*manifest);
         }
+    }
+    let sql = "SELECT record FROM removal WHERE number = 0 AND EXISTS (SELECT 1 FROM manifest_debt d JOIN version v ON v.id = d.version \
+        WHERE v.datastore = removal.datastore AND v.key = removal.key AND v.placed > 0)";
+    for mut row in tx.query(sql, &[]).await? {
+        let record: Bytes = row.take()?;
+        let before = record.as_chunks().0.iter().map(|it| VersionId(*it));
+        in_use.extend(before.filter(|it| manifests.contains(it)));
     }
     Ok(in_use)
 }

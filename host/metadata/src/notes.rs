@@ -76,15 +76,10 @@ impl Catalog {
         .await
     }
 
-    /// Whether too few locations keep some note.
-    pub async fn is_note_owed(&self) -> Result<bool, CatalogError> {
-        self.read(Reach::Point, (), |tx, ()| {
-            Box::pin(async move {
-                let sql = "SELECT 1 FROM note WHERE kept < change LIMIT 1";
-                Ok(!tx.query(sql, &[]).await?.is_empty())
-            })
-        })
-        .await
+    /// All notes.
+    pub async fn notes(&self) -> Result<Vec<Note>, CatalogError> {
+        self.read(Reach::Scan, (), |tx, ()| Box::pin(notes(tx)))
+            .await
     }
 
     /// At most `limit` notes about what was deleted, which no location needs any more: enough of them know, none has an older copy, and of a
@@ -202,6 +197,12 @@ async fn notes_due(tx: &mut dyn Transaction, limit: usize) -> Result<Vec<Note>, 
         WHERE kept < change OR oldest < change \
         ORDER BY CASE WHEN kept < change THEN 0 ELSE 1 END, tenant, datastore, kind, id LIMIT $1";
     let rows = tx.query(sql, &[limit.into()]).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+async fn notes(tx: &mut dyn Transaction) -> Result<Vec<Note>, CatalogError> {
+    let sql = "SELECT tenant, datastore, kind, id, change, kept, oldest FROM note";
+    let rows = tx.query(sql, &[]).await?;
     rows.into_iter().map(from_row).collect()
 }
 

@@ -7,7 +7,7 @@
 use crate::CatalogError;
 
 /// The steps, from number 1 on.
-const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY, MOVES, RECOVERY];
+const STEPS: &[&str] = &[TABLES, SPENT, IDENTITY, MOVES, RECOVERY, RETURN];
 
 /// The steps that a database with schema `found` has still to take, with their numbers.
 ///
@@ -255,6 +255,13 @@ CREATE TABLE lease (
     owner TEXT NOT NULL,
     until_ms BIGINT NOT NULL
 ) {clustered};
+"#;
+
+/// A location that was lost returns: `return_number` is one drawn when it last began to, above those of the jobs before. `unheard` is 1 where the
+/// last rebuild did not hear what lies there.
+const RETURN: &str = r#"
+ALTER TABLE location ADD COLUMN return_number BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE location ADD COLUMN unheard BIGINT NOT NULL DEFAULT 0;
 "#;
 
 /// `note` has what lies at the locations of a datastore's settings (`kind` and `id` are empty), or of a record (`datastore` is empty): how often

@@ -113,6 +113,18 @@ impl Catalog {
         .await
     }
 
+    /// Notes that a version's manifest has too few copies, unless the version is gone.
+    pub async fn owe_manifest(&self, version: VersionId) -> Result<(), CatalogError> {
+        self.write(version, |tx, version| {
+            let sql = "INSERT INTO manifest_debt (version) SELECT id FROM version WHERE id = $1 ON CONFLICT DO NOTHING";
+            Box::pin(async move {
+                tx.execute(sql, &[version.into()]).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// At most `limit` versions, by id, those after `after`, whose manifests have still to be written beside their fragments.
     pub async fn manifest_debts(
         &self,

@@ -1,7 +1,7 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
 use futures_util::future::join_all;
-use sc_metadata::{Datastore, DatastoreId, Join, LocationState, Subject, TenantId};
+use sc_metadata::{Datastore, DatastoreId, Join, Location, LocationState, Subject, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -199,6 +199,7 @@ impl Store {
         check_name("location", &operation.name)?;
         let state = parse_state(&operation.state)?;
         if operation.settings.is_empty() {
+            self.may_become(&operation.name, state).await?;
             let state = self
                 .catalog
                 .set_location_state(&operation.name, state)
@@ -207,15 +208,40 @@ impl Store {
             // What lies there is to lie elsewhere. A store that stops here is made up for: see `Chores::appoint`.
             if let Some(work) = Work::for_state(&operation.name, state) {
                 self.catalog.keep_notes_again().await?;
-                // One that has begun may have passed what lies there.
-                self.add_job(&work, Join::Unbegun).await?;
+                // One that has begun may have passed what lies there, and one of an earlier return makes nothing active.
+                let join = match state {
+                    LocationState::Returning => Join::None,
+                    _ => Join::Unbegun,
+                };
+                self.add_job(&work, join).await?;
             }
         } else {
             let settings = LocationSettings::parse(&operation.settings)
                 .map_err(|error| Problem::malformed(&error))?;
+            self.may_become(&operation.name, state).await?;
             self.add_location(&operation.name, settings, state).await?;
         }
         Ok(done(sealed))
+    }
+
+    /// Refuses to drain a location that was lost, or only to read it, before it has returned.
+    async fn may_become(&self, name: &str, state: LocationState) -> Result<(), Problem> {
+        if !matches!(state, LocationState::Draining | LocationState::ReadOnly) {
+            return Ok(());
+        }
+        let all = self.catalog.locations().await?;
+        let is_back =
+            |it: &Location| !matches!(it.state, LocationState::Lost | LocationState::Returning);
+        match all.iter().find(|it| it.name == name) {
+            Some(location) if !is_back(location) => Err(Problem::new(
+                Code::InUse,
+                format!(
+                    "location {name} was lost: make it active first, and {} when it has returned",
+                    state.as_str()
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Makes a policy known, unless there is one of its name; where a rebuild is due, when that is done, since it may bring one.
@@ -411,10 +437,15 @@ fn check_name(what: &str, name: &str) -> Result<(), Problem> {
 fn parse_state(word: &str) -> Result<LocationState, Problem> {
     match word {
         "" => Ok(LocationState::Active),
-        word => word.parse().map_err(|_| {
-            Problem::malformed(&format!(
-                "state {word:?}: expected active, draining, read-only or lost"
-            ))
-        }),
+        word => word
+            .parse()
+            .ok()
+            // A store alone says so, of what was lost.
+            .filter(|state| *state != LocationState::Returning)
+            .ok_or_else(|| {
+                Problem::malformed(&format!(
+                    "state {word:?}: expected active, draining, read-only or lost"
+                ))
+            }),
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::debts::Debts;
 use crate::error::Problem;
 use crate::jobs::Work;
+use crate::locations::Sites;
 use crate::manifests::{manifest_name, removal_name};
 use crate::store::Store;
 
@@ -208,12 +209,12 @@ impl Chores {
                 continue;
             };
             let name = format!("{} {}", work.kind(), site.name);
-            let often_ms = match site.state {
-                LocationState::Returning => RETURN_MS,
-                _ => AGAIN_MS,
+            let (often_ms, join) = match store.catalog.returning(&site.name).await? {
+                Some(returning) => (RETURN_MS, Join::Since(returning.since)),
+                None => (AGAIN_MS, Join::Unbegun),
             };
             if store.catalog.is_turn(&name, often_ms, now_ms).await? {
-                store.add_job(&work, Join::Unbegun).await?;
+                store.add_job(&work, join).await?;
             }
         }
         Ok(store
@@ -274,7 +275,22 @@ impl Chores {
                 all_gone &= is_gone;
             }
         }
-        all_gone
+        all_gone && self.are_still_lost(&sites).await
+    }
+
+    /// Whether the locations that this store takes for lost are so: one that returns is asked, too, before anything is forgotten.
+    async fn are_still_lost(&self, sites: &Sites) -> bool {
+        let mut lost = sites.values().filter(|it| it.state == LocationState::Lost);
+        if lost.clone().next().is_none() {
+            return true;
+        }
+        let Ok(now) = self.store.catalog.locations().await else {
+            return false;
+        };
+        lost.all(|site| {
+            let known = now.iter().find(|it| it.name == site.name);
+            known.is_some_and(|it| it.state == LocationState::Lost)
+        })
     }
 
     /// Deletes the manifests of versions that are gone.

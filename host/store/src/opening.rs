@@ -95,7 +95,7 @@ impl Store {
         if state == LocationState::Returning
             && let Some(work) = Work::for_state(name, state)
         {
-            self.add_job(&work, Join::Unbegun).await?;
+            self.add_job(&work, Join::None).await?;
         }
         Ok(())
     }

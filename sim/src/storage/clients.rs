@@ -360,10 +360,9 @@ impl Worker {
             Trouble::Gone => {
                 // It was replaced or deleted while it was read: then somebody else is at it.
                 let ended = self.surroundings.now();
-                let is_disturbed =
-                    self.notes.history().of(object).any(|(_, attempt)| {
-                        attempt.began < ended && !attempt.is_done_before(began)
-                    });
+                let is_disturbed = self.notes.history().of(object).any(|(_, attempt)| {
+                    attempt.may_be_done_before(ended) && !attempt.is_done_before(began)
+                });
                 if !is_disturbed {
                     let what = format!("{self} lost it while reading");
                     let object = object.to_string();

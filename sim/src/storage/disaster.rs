@@ -1,7 +1,9 @@
 //! The disaster after the end: catalogue, stores and coder are gone, and all is made again of the locations and the owner's root.
 
 use super::history::Object;
+use super::operator::last_job;
 use super::oracle::{Remains, Version, Violation};
+use super::scenario::AFTERMATH;
 use super::simulation::Running;
 use super::surroundings::note;
 
@@ -15,6 +17,9 @@ impl Running {
         let store = after.first_store().await;
         let rebuilt = store.rebuild().await;
         match rebuilt {
+            Ok(rebuilt) if rebuilt.bad > 0 || !rebuilt.notes.is_empty() => {
+                self.broken("the rebuild", &format!("{rebuilt:?}"));
+            }
             Ok(rebuilt) => note!(
                 self.surroundings,
                 "the catalogue",
@@ -23,9 +28,20 @@ impl Running {
             Err(problem) => self.broken("the rebuild", &problem),
         }
         let remains = after.see().await;
+        self.notes
+            .violations()
+            .extend(differences(before, &remains));
+        // Nor does the new catalogue have anything deleted that it should know.
+        let client = after.client(90);
+        if let Err(why) = last_job(&client, "gc", &self.surroundings).await {
+            self.broken("gc after the rebuild", &why);
+        }
+        tokio::time::sleep(AFTERMATH).await;
+        let remains = after.see().await;
         agent.abort();
-        let mut violations = self.notes.violations();
-        violations.extend(differences(before, &remains));
+        self.notes
+            .violations()
+            .extend(differences(before, &remains));
     }
 }
 
@@ -54,6 +70,14 @@ fn differences(before: &Remains, after: &Remains) -> Vec<Violation> {
         if was != is {
             differ(object, format!("current is {is:?}, before {was:?}"));
         }
+    }
+    if before.datastores != after.datastores {
+        found.push(Violation::Stalled {
+            what: format!(
+                "after the rebuild the datastores are {}, before {}",
+                after.datastores, before.datastores
+            ),
+        });
     }
     if before.usage != after.usage {
         found.push(Violation::Usage {

@@ -93,6 +93,10 @@ impl Running {
         for (object, version) in remains.contents() {
             self.read_back(&client, object, Some(version)).await;
         }
+        match client.datastores().await {
+            Ok(document) => remains.datastores = document,
+            Err(error) => self.broken("datastores", &error),
+        }
         match client.usage().await {
             Ok(document) => {
                 let document: Value = serde_json::from_str(&document).unwrap_or_default();

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::fault::Fault;
 use super::place::Place;
 use super::process::Outside;
+use super::scenario::AFTERMATH;
 use super::surroundings::{Surroundings, note};
 use crate::random::Random;
 
@@ -133,6 +134,32 @@ impl Operator {
             .time(Duration::from_secs(1), Duration::from_secs(12));
         tokio::time::sleep(time).await;
         self.set_state(&place, LocationState::Active).await;
+    }
+
+    /// Has a location lost for longer than anything deleted is kept, twice, and in the middle of its return the second time; `meanwhile` is done
+    /// while it is.
+    pub(crate) async fn lose_for_long(mut self, meanwhile: impl AsyncFn()) {
+        let number = self.random.below(self.outside.places.len());
+        let place = self.outside.places[number].clone();
+        for _ in 0..2 {
+            if !self.may_lose(&place).await {
+                return;
+            }
+            self.outside.surroundings.count(Fault::LocationLost);
+            self.set_state(&place, LocationState::Lost).await;
+            meanwhile().await;
+            tokio::time::sleep(AFTERMATH).await;
+            self.set_state(&place, LocationState::Active).await;
+            let time = self.random.time(Duration::ZERO, Duration::from_millis(40));
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    /// Brings all locations back.
+    pub(crate) async fn take_all_back(self) {
+        for place in &self.outside.places {
+            self.set_state(place, LocationState::Active).await;
+        }
     }
 
     /// Says it until somebody has heard it.

@@ -153,7 +153,10 @@ impl History {
         let later = self.of(&read.object).find(|(_, other)| {
             other.began > ended
                 && other.is_done_before(read.began)
-                && !matches!(other.change, Change::DeleteVersion(_))
+                && match other.change {
+                    Change::DeleteVersion(version) => Some(version) == attempt.version,
+                    _ => true,
+                }
                 && !self.is_picked_out(other.version, read.ended)
         });
         later.map(|(later, other)| Violation::Stale {
@@ -221,6 +224,8 @@ pub(crate) struct Remains {
     pub(crate) harmed: BTreeSet<String>,
     /// Whether everything was mended and collected before.
     pub(crate) is_tended: bool,
+    /// The datastores with their settings, as the store describes them.
+    pub(crate) datastores: String,
     /// What the counters say: objects, versions, bytes, stored bytes.
     pub(crate) usage: [u64; 4],
 }
@@ -271,6 +276,16 @@ impl Remains {
                         what: format!("a version that nobody has put there: {version:?}"),
                     });
                 }
+                let is_deleted = history.of(object).any(|(_, it)| {
+                    it.change == Change::DeleteVersion(version.id)
+                        && matches!(it.outcome, Outcome::Done(_))
+                });
+                if is_deleted {
+                    found.push(Violation::Listing {
+                        object: object.to_string(),
+                        what: format!("a version that was deleted: {version:?}"),
+                    });
+                }
             }
         }
         let end = Duration::MAX;
@@ -318,12 +333,10 @@ impl Remains {
 
     fn judge_locations(&self, found: &mut Vec<Violation>) {
         let all = || self.versions.values().flatten();
-        let used: BTreeSet<&str> = all()
-            .flat_map(|version| {
-                let stored = version.fragments.iter().map(|(_, name)| name);
-                stored.chain(&version.owed).map(String::as_str)
-            })
-            .collect();
+        let stored = all().flat_map(|version| &version.fragments);
+        let stored: BTreeSet<&(String, String)> = stored.collect();
+        // They may have come after all.
+        let owed: BTreeSet<&String> = all().flat_map(|version| &version.owed).collect();
         let manifests: BTreeMap<String, &Version> = all()
             .map(|version| (format!("{}.manifest", hex(&version.manifest)), version))
             .collect();
@@ -332,7 +345,8 @@ impl Remains {
                 // Settings stay as long as their datastore; removals have gone with what they are about.
                 let belongs = name.ends_with(".datastore")
                     || manifests.contains_key(name)
-                    || used.contains(name.as_str());
+                    || owed.contains(name)
+                    || stored.contains(&(location.clone(), name.clone()));
                 if !belongs {
                     found.push(Violation::Orphan {
                         location: location.clone(),

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub operator_every: Option<Duration>,
     /// Between one fault and the next, on average; none: nothing goes wrong.
     pub faults_every: Option<Duration>,
+    /// Whether a location is lost for longer than anything deleted is kept, when the worst is over.
+    pub has_long_loss: bool,
     /// The store that serves the first request ends at this step of the first journey of its kind that takes as many.
     pub crash_at: Option<(Journey, u64)>,
     /// A bug, to see what the checks make of it.
@@ -64,6 +66,7 @@ impl Scenario {
             stores: dice.within(1..4),
             operator_every: Some(Duration::from_millis(dice.within(700..2500) as u64)),
             faults_every: Some(Duration::from_millis(dice.within(100..700) as u64)),
+            has_long_loss: dice.chance(400),
             crash_at: None,
             plant: None,
         }
@@ -79,6 +82,7 @@ impl Scenario {
             stores: 2,
             operator_every: None,
             faults_every: None,
+            has_long_loss: false,
             crash_at: None,
             plant: None,
         }

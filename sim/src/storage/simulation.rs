@@ -48,6 +48,8 @@ pub(super) const POLICIES: [(&str, &str); 4] = [
 ];
 /// More than a day.
 const DAY_MS: i64 = 25 * 3600 * 1000;
+/// What a client does while a location is lost for long.
+const OPERATIONS_MEANWHILE: usize = 8;
 /// So long the last jobs may take.
 const LAST_JOBS: Duration = Duration::from_secs(3600);
 /// Replayed PUTs, at most.
@@ -190,13 +192,7 @@ impl Running {
             tokio::spawn(chaos.run())
         });
         let operator = self.scenario.operator_every.map(|every| {
-            let operator = Operator {
-                client: self.client(95),
-                outside: Arc::clone(&self.outside),
-                random: self.surroundings.random("storage operator", 0),
-                every,
-                is_hostile: self.scenario.faults_every.is_some(),
-            };
+            let operator = self.operator(0, every);
             tokio::spawn(operator.run())
         });
         self.work().await;
@@ -205,6 +201,9 @@ impl Running {
         }
         self.end_storm();
         tokio::time::sleep(AFTERMATH).await;
+        if self.scenario.has_long_loss {
+            self.lose_for_long().await;
+        }
         if self.scenario.faults_every.is_some() || self.scenario.plant == Some(Plant::ForgetSpent) {
             self.replay().await;
         }
@@ -382,6 +381,31 @@ impl Running {
         tokio::time::sleep(AFTERMATH).await;
     }
 
+    fn operator(&self, number: usize, every: Duration) -> Operator {
+        Operator {
+            client: self.client(95),
+            outside: Arc::clone(&self.outside),
+            random: self.surroundings.random("storage operator", number),
+            every,
+            is_hostile: self.scenario.faults_every.is_some(),
+        }
+    }
+
+    /// A location is lost for long, while clients go on.
+    async fn lose_for_long(&self) {
+        self.operator(3, Duration::ZERO).take_all_back().await;
+        if let Err(why) = self.until_all_are_active().await {
+            return self.broken("locations", &why);
+        }
+        let rounds = std::cell::Cell::new(80);
+        let meanwhile = async || {
+            let number = rounds.replace(rounds.get() + 1);
+            self.worker(number, false).work(OPERATIONS_MEANWHILE).await;
+        };
+        let operator = self.operator(1, Duration::ZERO);
+        operator.lose_for_long(meanwhile).await;
+    }
+
     /// Whether everything is mended and collected before it is judged.
     pub(super) fn is_tended(&self) -> bool {
         self.scenario.faults_every.is_some() || self.scenario.operator_every.is_some()
@@ -389,15 +413,7 @@ impl Running {
 
     /// What the operator does when all is well again: locations are in use, and everything is mended and collected.
     async fn tend(&self) {
-        for place in &self.outside.places {
-            let state = LocationState::Active;
-            let set = self
-                .outside
-                .catalog
-                .set_location_state(&place.name, state)
-                .await;
-            set.expect("the catalogue is in memory");
-        }
+        self.operator(2, Duration::ZERO).take_all_back().await;
         let client = self.client(93);
         if let Err(why) = self.until_all_are_active().await {
             self.broken("locations", &why);

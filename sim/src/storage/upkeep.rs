@@ -20,17 +20,20 @@ pub enum Kind {
     Drain,
     /// Deletes what belongs to nothing.
     Gc,
+    /// Has a location that was lost forget what was deleted meanwhile.
+    Return,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Repair,
         Self::Scrub,
         Self::Migrate,
         Self::Tier,
         Self::Drain,
         Self::Gc,
+        Self::Return,
     ];
 
     fn word(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Kind {
             Self::Tier => "tier",
             Self::Drain => "drain",
             Self::Gc => "gc",
+            Self::Return => "return",
         }
     }
 }

@@ -5,6 +5,7 @@
 mod garbage;
 mod healing;
 mod moving;
+mod returning;
 mod scrubbing;
 mod sharing;
 

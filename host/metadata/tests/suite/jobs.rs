@@ -1,7 +1,10 @@
 //! Jobs: their parts are claimed by one at a time, until the lease passes, and leases of other things.
 
 use bytes::Bytes;
-use sc_metadata::{Catalog, CatalogError, JOB_PARTS, JobPart, JobReport, JobState, Join, Then};
+use sc_metadata::{
+    Catalog, CatalogError, JOB_PARTS, JobPart, JobReport, JobState, Join, Location, LocationState,
+    Then,
+};
 
 use crate::engines::on_every_engine;
 use crate::house::NOW;
@@ -15,6 +18,8 @@ on_every_engine!(
     the_same_job_is_not_made_twice_while_it_runs,
     jobs_are_listed_newest_first_and_forgotten_when_they_are_old,
     a_lease_has_one_owner,
+    a_location_that_was_lost_returns_with_a_job_of_this_return_alone,
+    what_a_rebuild_has_not_heard_is_known,
     a_turn_comes_once_in_a_while,
 );
 
@@ -194,4 +199,87 @@ async fn a_turn_comes_once_in_a_while(catalog: Catalog) {
     assert!(is_turn(NOW + 100).await);
     assert!(!is_turn(NOW + 199).await);
     assert!(is_turn(NOW + 900).await);
+}
+
+async fn put_location(catalog: &Catalog, name: &str, state: LocationState) -> LocationState {
+    let location = Location {
+        name: name.to_owned(),
+        settings: "{}".to_owned(),
+        state,
+        identity: None,
+    };
+    catalog.put_location(&location).await.unwrap()
+}
+
+async fn finish(catalog: &Catalog, job: u64) {
+    while let Some((claimed, part)) = claim(catalog, "me", NOW).await {
+        assert_eq!(claimed, job);
+        let done = catalog.report_part(report(job, part, "me", Then::Done));
+        assert!(done.await.unwrap());
+    }
+}
+
+async fn a_location_that_was_lost_returns_with_a_job_of_this_return_alone(catalog: Catalog) {
+    use LocationState::{Active, Lost, ReadOnly, Returning};
+    assert_eq!(put_location(&catalog, "a", Active).await, Active);
+    let set = async |state| catalog.set_location_state("a", state).await.unwrap();
+    assert_eq!(set(ReadOnly).await, ReadOnly);
+    assert_eq!(catalog.returning("a").await, Ok(None));
+    assert_eq!(set(Lost).await, Lost);
+    assert_eq!(set(Active).await, Returning);
+    let first = catalog.returning("a").await.unwrap().unwrap();
+    // To say it again begins nothing.
+    assert_eq!(put_location(&catalog, "a", Active).await, Returning);
+    assert_eq!(catalog.returning("a").await, Ok(Some(first)));
+    let early = add(&catalog, "return").await;
+    assert!(early > first.since);
+    assert_eq!(catalog.readmit_location("a", early).await, Ok(false));
+    finish(&catalog, early).await;
+
+    // Lost again, and back: what was done for the return before counts no more.
+    assert_eq!(put_location(&catalog, "a", Lost).await, Lost);
+    assert_eq!(catalog.readmit_location("a", early).await, Ok(false));
+    assert_eq!(set(ReadOnly).await, Returning);
+    let second = catalog.returning("a").await.unwrap().unwrap();
+    assert!(second.since > early);
+    assert_eq!(catalog.readmit_location("a", early).await, Ok(false));
+    let since = Join::Since(second.since);
+    let late = catalog.add_job("return", "{}", since, NOW).await.unwrap();
+    assert_eq!(
+        catalog.add_job("return", "{}", since, NOW).await,
+        Ok(late),
+        "one that is running and new enough is joined"
+    );
+    finish(&catalog, late).await;
+
+    assert_eq!(catalog.readmit_location("a", late).await, Ok(true));
+    assert_eq!(catalog.readmit_location("a", late).await, Ok(false));
+    assert_eq!(catalog.locations().await.unwrap()[0].state, Active);
+    assert_eq!(set(ReadOnly).await, ReadOnly);
+}
+
+async fn what_a_rebuild_has_not_heard_is_known(catalog: Catalog) {
+    for name in ["a", "b", "c"] {
+        put_location(&catalog, name, LocationState::Active).await;
+    }
+    assert!(catalog.unheard().await.unwrap().is_empty());
+
+    catalog
+        .set_heard(vec!["a".into(), "c".into()])
+        .await
+        .unwrap();
+
+    let unheard: Vec<_> = catalog.unheard().await.unwrap().into_iter().collect();
+    assert_eq!(unheard, ["b"]);
+    catalog
+        .set_location_state("b", LocationState::Lost)
+        .await
+        .unwrap();
+    catalog
+        .set_location_state("b", LocationState::Active)
+        .await
+        .unwrap();
+    assert!(catalog.returning("b").await.unwrap().unwrap().is_unheard);
+    catalog.set_heard(vec!["b".into()]).await.unwrap();
+    assert!(!catalog.returning("b").await.unwrap().unwrap().is_unheard);
 }

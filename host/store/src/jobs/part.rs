@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +22,8 @@ use crate::tier::{Tiering, tiering};
 const ROUND: usize = 64;
 /// So long the owner of a part has it without a report.
 pub(super) const LEASE: Duration = Duration::from_secs(120);
+/// So long it is left to the others by a store that cannot do it.
+const REST: Duration = Duration::from_secs(30);
 /// So often it reports.
 const REPORT: Duration = Duration::from_secs(5);
 /// So long in all a part waits for coders that do not answer or have no roots, and locations that do not answer, before it passes over what
@@ -52,6 +53,11 @@ pub(crate) struct Beat<'s> {
 }
 
 impl Beat<'_> {
+    /// The job that the part is of.
+    pub(crate) fn job(&self) -> u64 {
+        self.job
+    }
+
     /// Waits as long as so many bytes take, and reports meanwhile; whether the part is this store's still.
     pub(crate) async fn spend(&mut self, bytes: u64) -> Result<bool, Problem> {
         if self.bytes_per_second > 0 {
@@ -234,6 +240,11 @@ impl<'s> Part<'s> {
                     .drain_segment(segment, location, &mut self.unprovisioned)
                     .await
             }
+            Work::Return { location } => {
+                store
+                    .heal_returning(segment, location, &mut self.unprovisioned)
+                    .await
+            }
             _ => Ok(Outcome::default()),
         }
     }
@@ -272,6 +283,11 @@ impl<'s> Part<'s> {
         let to = match &self.work {
             Work::Repair { .. } | Work::Drain { .. } => {
                 return store.recopy_manifest(version.id).await;
+            }
+            // Those at the location that returns count, and those that are owed are made when it is active.
+            Work::Return { .. } => {
+                store.recopy_manifest(version.id).await?;
+                return Ok(Outcome::default());
             }
             Work::Migrate { policy, .. } if self.concerns(version).await? => Some(Tiering {
                 policy: policy.clone(),
@@ -323,22 +339,35 @@ impl<'s> Part<'s> {
 
     async fn names(&mut self) -> Result<bool, Problem> {
         let store = self.store;
-        let job = self.beat.job;
         let digit = format!("{:x}", self.beat.number);
-        let collected = async {
-            if let Work::Return { location } = &self.work {
-                return store.collect_returning(location, &digit).await;
+        let collected = match &self.work {
+            Work::Return { location } => {
+                store
+                    .collect_returning(location, &digit, &mut self.beat)
+                    .await
             }
-            if store.gc_checked.load(Relaxed) != job {
-                store.check_manifests().await?;
-                store.gc_checked.store(job, Relaxed);
-            }
-            store.collect_garbage(&digit).await
+            _ => store.collect_garbage(&digit, &mut self.beat).await,
         };
-        let done = collected.await.unwrap_or_else(failed);
+        let done = match collected {
+            Ok(Some(done)) => done,
+            // Somebody else has the part, or the job is over.
+            Ok(None) => return Ok(false),
+            Err(problem) if self.is_for_others(&problem) => {
+                let rest = self.store.in_ms(REST);
+                tracing::warn!(job = self.beat.job, %problem, "left to other stores for a while");
+                self.beat.report(Then::GoOn(rest)).await?;
+                return Ok(false);
+            }
+            Err(problem) => failed(problem),
+        };
         self.beat.progress.done.seen += done.seen;
         self.beat.progress.done.sum(done);
         Ok(true)
+    }
+
+    /// Whether another store may be able to do what this one cannot: the location that returns does not answer here.
+    fn is_for_others(&self, problem: &Problem) -> bool {
+        matches!(self.work, Work::Return { .. }) && problem.code == Code::Unavailable
     }
 
     /// Counts a step; whether the part is this store's still.
@@ -410,7 +439,10 @@ impl Store {
     /// Sees to it that a version's manifest has its copies, after a location is lost or left.
     async fn recopy_manifest(&self, version: VersionId) -> Result<Outcome, Problem> {
         let problem = match self.copy_manifest(version).await? {
-            Some(false) => Some("a manifest has too few copies".to_owned()),
+            Some(false) => {
+                self.catalog.owe_manifest(version).await?;
+                Some("a manifest has too few copies".to_owned())
+            }
             _ => None,
         };
         Ok(Outcome {

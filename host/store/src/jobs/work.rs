@@ -154,9 +154,10 @@ impl Work {
     pub(super) fn stages(&self) -> &'static [Stage] {
         match self {
             Self::Repair { .. } | Self::Drain { .. } => &[Stage::Segments, Stage::Versions],
+            Self::Return { .. } => &[Stage::Segments, Stage::Versions, Stage::Names],
             Self::Scrub { .. } => &[Stage::Segments],
             Self::Migrate { .. } | Self::Tier { .. } => &[Stage::Versions],
-            Self::Gc {} | Self::Return { .. } => &[Stage::Names],
+            Self::Gc {} => &[Stage::Names],
         }
     }
 

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use sc_backend::{BackendError, FragmentName, LIST_MAX};
 use sc_metadata::LocationState;
 
+use crate::error::Problem;
 use crate::locations::{Site, Sites};
 use crate::store::Store;
 
@@ -86,21 +87,23 @@ impl Listing {
         files.entry(name.to_owned()).or_default().push(site);
     }
 
-    /// Which locations are lost, as the operator says.
+    /// Which locations are lost, as the operator says. One that is returning has what it has, and is only not heard.
     pub(super) fn is_lost(&self) -> Vec<bool> {
         let each = self.sites.iter();
-        each.map(|site| is_left_out(site.state)).collect()
+        each.map(|site| site.state == LocationState::Lost).collect()
+    }
+
+    /// The names of the locations that were heard.
+    pub(super) fn heard(&self) -> Vec<String> {
+        let sites = self.sites.iter().zip(&self.listed);
+        let heard = sites.filter(|(_, is_listed)| **is_listed);
+        heard.map(|(site, _)| site.name.clone()).collect()
     }
 
     /// Whether every location that is not lost has told what it holds.
     pub(super) fn is_whole(&self) -> bool {
         self.away.is_empty()
     }
-}
-
-/// Whether what a location in this state says is not heard: what is lost says nothing, and what returns may have what was deleted.
-fn is_left_out(state: LocationState) -> bool {
-    matches!(state, LocationState::Lost | LocationState::Returning)
 }
 
 /// 64 hexadecimal digits.
@@ -120,14 +123,28 @@ pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 impl Store {
-    /// Lists all locations at once.
-    pub(super) async fn list_everything(&self) -> Listing {
+    /// Lists all locations at once. Of those that are returning only what no rebuild has heard: the others may have what was deleted.
+    pub(super) async fn list_everything(&self) -> Result<Listing, Problem> {
+        let unheard = self.catalog.unheard().await?;
         let sites: Sites = self.locations.now();
         let mut listing = Listing {
             sites: sites.values().map(Arc::clone).collect(),
             ..Listing::default()
         };
-        let names = listing.sites.iter().map(|site| self.names_at(site));
+        let is_heard = |site: &Site| match site.state {
+            LocationState::Lost => false,
+            LocationState::Returning => unheard.contains(&site.name),
+            _ => true,
+        };
+        let names = listing.sites.iter().map(|site| {
+            let is_heard = is_heard(site);
+            async move {
+                match is_heard {
+                    true => Some(self.names_at(site).await),
+                    false => None,
+                }
+            }
+        });
         for (number, names) in (0_u16..).zip(join_all(names).await) {
             let site = Arc::clone(&listing.sites[usize::from(number)]);
             match names {
@@ -150,26 +167,23 @@ impl Store {
                 }
             }
         }
-        listing
+        Ok(listing)
     }
 
-    /// All names at a location; none if it is lost.
-    async fn names_at(&self, site: &Site) -> Option<Result<Vec<FragmentName>, BackendError>> {
-        if is_left_out(site.state) {
-            return None;
-        }
+    /// All names at a location.
+    async fn names_at(&self, site: &Site) -> Result<Vec<FragmentName>, BackendError> {
         let patience = self.settings.location_patience;
         let mut names: Vec<FragmentName> = Vec::new();
         loop {
             let page = site.backend.list(names.last(), LIST_MAX);
             let page = tokio::time::timeout(patience, page).await;
             match page {
-                Ok(Ok(page)) if page.is_empty() => return Some(Ok(names)),
+                Ok(Ok(page)) if page.is_empty() => return Ok(names),
                 Ok(Ok(page)) => names.extend(page.into_iter().map(|it| it.name)),
-                Ok(Err(error)) => return Some(Err(error)),
+                Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     let why = format!("no list within {} ms", patience.as_millis());
-                    return Some(Err(BackendError::Unavailable(why)));
+                    return Err(BackendError::Unavailable(why));
                 }
             }
         }

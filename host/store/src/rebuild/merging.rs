@@ -32,7 +32,7 @@ impl Store {
         self.catalog.set_rebuild_due(true).await?;
         self.open_locations().await?;
         let mut work = Work {
-            listing: self.list_everything().await,
+            listing: self.list_everything().await?,
             rebuilt: Rebuilt::default(),
             wraps: Wraps::new(),
             targets: BTreeMap::new(),
@@ -63,6 +63,7 @@ impl Store {
             named,
             ..
         } = work;
+        self.catalog.set_heard(listing.heard()).await?;
         let strays = listing.fragments.iter();
         let strays = strays.filter(|(name, _)| !named.contains(*name));
         rebuilt.strays = strays.map(|(_, at)| at.len() as u64).sum();
@@ -213,6 +214,12 @@ impl Store {
 
     /// Refuses to go on where more locations are away than any policy can do without.
     async fn are_enough(&self, work: &mut Work) -> Result<(), Problem> {
+        if work.listing.lost > 0 {
+            work.rebuilt.note(format!(
+                "{} locations that are lost, or return, were not looked at; when one is back, rebuild again before it can return",
+                work.listing.lost
+            ));
+        }
         if work.listing.is_whole() {
             return Ok(());
         }
