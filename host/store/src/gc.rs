@@ -5,29 +5,25 @@
 //! that name waits for the time of grace, since somebody may be reading it. What is under way is not judged. Nothing is collected while a
 //! location holds a manifest that the catalogue has never heard of: such a catalogue is older than what it is about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use sc_backend::{BackendError, FragmentName, LIST_MAX};
-use sc_metadata::{
-    Fragment, FragmentState, LocationState, Segment, SegmentId, TenantId, VersionId,
-};
+use sc_backend::{FragmentName, LIST_MAX};
+use sc_metadata::{Fragment, FragmentState, LocationState, Segment, SegmentId, VersionId};
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
 use crate::jobs::{Beat, Outcome};
 use crate::locations::Site;
-use crate::notes::stem;
-use crate::repair::State;
 use crate::store::Store;
 
 /// Names looked up together.
-const ROUND: usize = 256;
+pub(crate) const ROUND: usize = 256;
 
 /// What a name at a location stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
+pub(crate) enum Named {
     Fragment(SegmentId),
     Manifest(VersionId),
     /// A file that says what is gone.
@@ -38,66 +34,12 @@ enum Named {
     Other,
 }
 
-/// What the catalogue knows besides versions, once it was asked.
-#[derive(Default)]
-struct Known {
-    /// The ids of files that say what is gone; none where it may not know all.
-    removals: Option<Option<BTreeSet<[u8; 16]>>>,
-    /// Of each datastore and record, by the stem of its files' names: how often it has changed, and which change enough locations keep.
-    notes: Option<BTreeMap<String, (u64, u64)>>,
-}
-
-impl Known {
-    async fn removals(&mut self, store: &Store) -> Result<Option<&BTreeSet<[u8; 16]>>, Problem> {
-        if self.removals.is_none() {
-            // Where a rebuild has not heard all locations, one of them may have what a file is about that the catalogue does not know.
-            let removals = match store.catalog.unheard().await?.is_empty() {
-                true => Some(store.catalog.words().await?),
-                false => None,
-            };
-            self.removals = Some(removals);
-        }
-        Ok(self.removals.as_ref().and_then(Option::as_ref))
-    }
-
-    /// Whether a copy of a datastore's settings or of a record is to stay: that of its last change, and any until the last is kept elsewhere.
-    async fn is_note_of_use(
-        &mut self,
-        store: &Store,
-        name: &FragmentName,
-    ) -> Result<bool, Problem> {
-        if self.notes.is_none() {
-            let notes = store.catalog.notes().await?;
-            let each = notes
-                .iter()
-                .map(|it| (stem(&it.subject), (it.change, it.kept)));
-            self.notes = Some(each.collect());
-        }
-        let notes = self.notes.as_ref();
-        let stem_and_change = name
-            .as_str()
-            .split('.')
-            .next()
-            .and_then(|it| it.split_once('-'));
-        let Some((stem, change)) = stem_and_change else {
-            return Ok(true);
-        };
-        let Ok(change) = change.parse::<u64>() else {
-            return Ok(true);
-        };
-        Ok(match notes.and_then(|it| it.get(stem)) {
-            None => false,
-            Some(&(last, kept)) => change >= last || kept < last,
-        })
-    }
-}
-
 impl Store {
     /// Refuses to collect garbage where a location holds a manifest that the catalogue has never had.
     ///
     /// # Errors
     /// One does, or does not say what it holds; the catalogue does not answer.
-    pub(crate) async fn check_manifests(&self) -> Result<(), Problem> {
+    async fn check_manifests(&self) -> Result<(), Problem> {
         let sites = self.open_sites();
         let settled = sites.iter();
         for site in settled.filter(|it| it.state != LocationState::Returning) {
@@ -128,7 +70,7 @@ impl Store {
     }
 
     /// Refuses to go on for `job` where the catalogue is older than what is stored; looks once for each job.
-    async fn check_manifests_for(&self, job: u64) -> Result<(), Problem> {
+    pub(crate) async fn check_manifests_for(&self, job: u64) -> Result<(), Problem> {
         if self.gc_checked.load(Relaxed) != job {
             self.check_manifests().await?;
             self.gc_checked.store(job, Relaxed);
@@ -163,149 +105,7 @@ impl Store {
         Ok(Some(outcome))
     }
 
-    /// Deletes what a location that was lost has and nobody knows any more, of the names that begin with `digit`: it was deleted elsewhere when
-    /// it could not be here. None where the part was lost on the way.
-    ///
-    /// # Errors
-    /// It is not returning, or does not answer; or what the catalogue does not know may have been stored: a rebuild has not heard this location,
-    /// or the others have manifests that it does not know.
-    pub(crate) async fn collect_returning(
-        &self,
-        location: &str,
-        digit: &str,
-        beat: &mut Beat<'_>,
-    ) -> Result<Option<Outcome>, Problem> {
-        let Some(returning) = self.catalog.returning(location).await? else {
-            return Err(Problem::new(
-                Code::InUse,
-                format!("location {location} is not returning any more"),
-            ));
-        };
-        if returning.is_unheard {
-            return Err(Problem::new(
-                Code::InUse,
-                format!(
-                    "the catalogue was made again without location {location}, and may not know what was stored there: rebuild it again, with `securecloud kv catalogue rebuild`"
-                ),
-            ));
-        }
-        self.check_manifests_for(beat.job()).await?;
-        let mut sites = self.open_sites().into_iter();
-        let Some(site) = sites.find(|it| it.name == location) else {
-            return Err(Problem::new(
-                Code::Unavailable,
-                format!("location {location} is not open here"),
-            ));
-        };
-        let mut known = Known::default();
-        let mut outcome = Outcome::default();
-        let mut after = FragmentName::new(digit).ok();
-        loop {
-            let page = list(self, &site, after.as_ref(), digit).await?;
-            for names in page.chunks(ROUND) {
-                self.collect(&site, names, &mut outcome).await?;
-                self.collect_words(&site, names, &mut known, &mut outcome)
-                    .await?;
-                if !beat.spend(0).await? {
-                    return Ok(None);
-                }
-            }
-            match page.last() {
-                Some(last) => after = Some(last.clone()),
-                None => return Ok(Some(outcome)),
-            }
-        }
-    }
-
-    /// Deletes those of the names that are manifests, or say what is gone, or how datastores and records are, and are of no use any more.
-    async fn collect_words(
-        &self,
-        site: &Site,
-        names: &[FragmentName],
-        known: &mut Known,
-        outcome: &mut Outcome,
-    ) -> Result<(), Problem> {
-        let id_of = |name: &FragmentName| match named(name) {
-            Named::Manifest(id) => Some(id),
-            _ => None,
-        };
-        let manifests = names.iter().filter_map(id_of).collect();
-        let manifests = self.catalog.manifests_in_use(manifests).await?;
-        for name in names {
-            let is_in_use = match named(name) {
-                Named::Manifest(id) => manifests.contains(&id),
-                Named::Removal(id) => known
-                    .removals(self)
-                    .await?
-                    .is_none_or(|it| it.contains(&id)),
-                Named::Note => known.is_note_of_use(self, name).await?,
-                Named::Fragment(_) | Named::Other => true,
-            };
-            if !is_in_use {
-                delete(self, site, name, outcome).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the fragments of a segment again that are said to lie at a location which returns, and do not.
-    pub(crate) async fn heal_returning(
-        &self,
-        segment: &Segment,
-        location: &str,
-        unprovisioned: &mut BTreeSet<TenantId>,
-    ) -> Result<Outcome, Problem> {
-        let mut outcome = Outcome::default();
-        let sites = self.locations.now();
-        let Some(site) = sites.get(location) else {
-            return Ok(outcome);
-        };
-        let mut gone = BTreeSet::new();
-        let here = segment
-            .fragments
-            .iter()
-            .filter(|it| it.location == location);
-        for fragment in here.filter(|it| it.state == FragmentState::Stored) {
-            let Ok(name) = FragmentName::new(&fragment.name) else {
-                continue;
-            };
-            let patience = self.settings.location_patience;
-            match site.read(&name, Some(0..0), patience).await {
-                Ok(_) => {}
-                Err(BackendError::NotFound | BackendError::Corrupt(_)) => {
-                    gone.insert(fragment.index);
-                }
-                Err(error) => {
-                    let why = format!("{}: {error}", site.name);
-                    return Err(Problem::new(Code::Unavailable, why));
-                }
-            }
-        }
-        if !gone.is_empty() {
-            outcome.damaged += gone.len() as u64;
-            let healed = self.heal(segment, &gone, unprovisioned).await?;
-            outcome.add_healed(&healed);
-            if healed.state == State::Partly {
-                outcome.problem = Some("a segment misses fragments that no location takes".into());
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// Makes a location active that a job has seen to without a failure.
-    pub(crate) async fn readmit(&self, location: &str, job: u64) -> Result<(), Problem> {
-        let Some(done) = self.catalog.job(job).await? else {
-            return Ok(());
-        };
-        if crate::jobs::failed_steps(&done) == 0
-            && self.catalog.readmit_location(location, job).await?
-        {
-            self.locations.set_state(location, LocationState::Active);
-        }
-        Ok(())
-    }
-
-    fn open_sites(&self) -> Vec<Arc<Site>> {
+    pub(crate) fn open_sites(&self) -> Vec<Arc<Site>> {
         let sites = self.locations.now();
         let open = sites
             .values()
@@ -313,7 +113,7 @@ impl Store {
         open.map(Arc::clone).collect()
     }
 
-    async fn collect(
+    pub(crate) async fn collect(
         &self,
         site: &Site,
         names: &[FragmentName],
@@ -458,7 +258,7 @@ fn standing(
 }
 
 /// The next names at a location that begin with `digit`.
-async fn list(
+pub(crate) async fn list(
     store: &Store,
     site: &Site,
     after: Option<&FragmentName>,
@@ -481,7 +281,7 @@ async fn list(
         .collect())
 }
 
-async fn delete(store: &Store, site: &Site, name: &FragmentName, outcome: &mut Outcome) {
+pub(crate) async fn delete(store: &Store, site: &Site, name: &FragmentName, outcome: &mut Outcome) {
     match site.delete(name, store.settings.location_patience).await {
         Ok(_) => outcome.changed += 1,
         Err(error) => {
@@ -492,7 +292,7 @@ async fn delete(store: &Store, site: &Site, name: &FragmentName, outcome: &mut O
 }
 
 /// What a name stands for.
-fn named(name: &FragmentName) -> Named {
+pub(crate) fn named(name: &FragmentName) -> Named {
     let mut words = name.as_str().split('.');
     let (id, what) = (words.next().unwrap_or_default(), words.next());
     match (id.len(), what) {

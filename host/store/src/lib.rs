@@ -31,6 +31,7 @@ mod reading;
 mod rebuild;
 mod recoding;
 mod repair;
+mod returning;
 mod rewrap;
 mod scrub;
 mod service;
