@@ -16,7 +16,7 @@ use crate::storage::client::{Op, load};
 use crate::storage::system::System;
 use crate::storage::target::Target;
 
-/// So long a rebuild may take.
+/// So long the puts may take, and then a rebuild.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(arguments: &RebuildArgs) -> anyhow::Result<()> {

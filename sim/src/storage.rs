@@ -35,5 +35,5 @@ pub use scenario::{Journey, Scenario};
 pub use session::Session;
 pub use simulation::Simulation;
 pub use tap::Tap;
-pub use upkeep::{Kind, Upkeep};
+pub use upkeep::{JobKind, Upkeep};
 pub use world::{Direct, Site, Tenant, World, WorldSettings};

@@ -713,7 +713,10 @@ async fn what_was_deleted_while_a_location_was_lost_does_not_come_back_with_it()
     world.chores.round().await.unwrap();
     let gc: serde_json::Value = serde_json::from_str(&gc).unwrap();
     let gc = world.client.job(gc["id"].as_u64().unwrap()).await.unwrap();
-    assert!(gc.contains(r#""failed":0"#), "{gc}");
+    assert!(
+        gc.contains(r#""state":"done""#) && gc.contains(r#""failed":0"#),
+        "{gc}"
+    );
     let expected = seen(&world).await;
     let after = world.after_loss(settings(None)).await;
     rebuilt(&after).await;

@@ -4,9 +4,11 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sc_sim::storage::{Fault, Faults, Journey, Kind, Plant, Report, Scenario, Simulation, Upkeep};
+use sc_sim::storage::{
+    Fault, Faults, JobKind, Journey, Plant, Report, Scenario, Simulation, Upkeep,
+};
 
-/// Seeds that are run unless `SC_SIM_STORAGE_SEEDS` asks for more.
+/// Seeds that are run unless `SC_SIM_STORAGE_SEEDS` asks for another number.
 const SEEDS: u64 = 1000;
 
 fn seeds() -> u64 {
@@ -78,7 +80,7 @@ fn every_seed_keeps_every_promise_and_together_they_inject_every_fault() {
             seeds()
         );
     }
-    for kind in Kind::ALL {
+    for kind in JobKind::ALL {
         assert!(
             upkeep.changed(kind) > 0,
             "{kind:?} has done nothing:\n{upkeep}"
@@ -131,7 +133,7 @@ fn while_jobs_move_and_collect_nobody_notices_anything() {
         assert_eq!(report.violations, [], "seed {seed}");
         upkeep.add(&report.upkeep);
     }
-    for kind in [Kind::Migrate, Kind::Tier, Kind::Drain] {
+    for kind in [JobKind::Migrate, JobKind::Tier, JobKind::Drain] {
         assert!(upkeep.changed(kind) > 0, "{upkeep}");
     }
 }

@@ -46,7 +46,7 @@ pub enum LocationState {
     ReadOnly,
     /// Nothing: its fragments are to be made again elsewhere.
     Lost,
-    /// Reading, after it was lost, while what it has and nobody knows any more is deleted.
+    /// Reading, after it was lost, while what it should have and has not is made again, and what nobody knows any more is deleted there.
     Returning,
 }
 
@@ -237,7 +237,8 @@ async fn set_location_state(
     }
 }
 
-/// Sees to what goes with another state; gives the state. What lay at a location that is lost counts no more, and a return begins with a number.
+/// Sees to what goes with another state; gives the state. Notes at a location that is left, or was lost, count no more: they are to be kept
+/// elsewhere. A return begins with a number.
 async fn changed(
     tx: &mut dyn Transaction,
     name: &str,
@@ -248,7 +249,7 @@ async fn changed(
     if before == Some(state) {
         return Ok(state);
     }
-    if matches!(state, LocationState::Lost | LocationState::Returning) {
+    if !matches!(state, LocationState::Active | LocationState::ReadOnly) {
         tx.execute("UPDATE note SET kept = 0", &[]).await?;
     }
     if state == LocationState::Returning {

@@ -49,17 +49,6 @@ pub enum Noted {
 }
 
 impl Catalog {
-    /// Notes that nothing of what was kept at the locations is sure any more, since one of them is lost or left: all is to be kept again.
-    pub async fn keep_notes_again(&self) -> Result<(), CatalogError> {
-        self.write((), |tx, ()| {
-            Box::pin(async move {
-                tx.execute("UPDATE note SET kept = 0", &[]).await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// A note, and what it is about as it is now.
     pub async fn note(&self, subject: &Subject) -> Result<Option<(Note, Noted)>, CatalogError> {
         self.read(Reach::Scan, subject.clone(), |tx, subject| {

@@ -1,7 +1,7 @@
 //! Datastores, policies, locations, usage, and the tenant's own records.
 
 use futures_util::future::join_all;
-use sc_metadata::{Datastore, DatastoreId, Join, Location, LocationState, Subject, TenantId};
+use sc_metadata::{Datastore, DatastoreId, Location, LocationState, Subject, TenantId};
 use sc_proto::coder::{self, call::Call, reply::Reply};
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -9,7 +9,6 @@ use sc_proto::store::problem::Code;
 use serde_json::json;
 
 use crate::error::Problem;
-use crate::jobs::Work;
 use crate::listing::page_size;
 use crate::location::LocationSettings;
 use crate::locations::candidates;
@@ -205,16 +204,7 @@ impl Store {
                 .set_location_state(&operation.name, state)
                 .await?;
             self.locations.set_state(&operation.name, state);
-            // What lies there is to lie elsewhere. A store that stops here is made up for: see `Chores::appoint`.
-            if let Some(work) = Work::for_state(&operation.name, state) {
-                self.catalog.keep_notes_again().await?;
-                // One that has begun may have passed what lies there, and one of an earlier return makes nothing active.
-                let join = match state {
-                    LocationState::Returning => Join::None,
-                    _ => Join::Unbegun,
-                };
-                self.add_job(&work, join).await?;
-            }
+            self.begin_work_for(&operation.name, state).await?;
         } else {
             let settings = LocationSettings::parse(&operation.settings)
                 .map_err(|error| Problem::malformed(&error))?;

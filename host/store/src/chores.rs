@@ -34,9 +34,9 @@ const TOGETHER: usize = 1024;
 /// Things looked at in one round of each kind.
 const ROUND: usize = 256;
 const DAY_MS: u64 = 24 * 3600 * 1000;
-/// So often locations that are lost or draining are looked after again,
+/// Between two jobs for a location that is lost or draining.
 const AGAIN_MS: u64 = 3600 * 1000;
-/// and those that are returning.
+/// Between two jobs for a location that is returning.
 const RETURN_MS: u64 = 60 * 1000;
 /// So long jobs that have ended are shown.
 const KEPT_MS: u64 = 30 * DAY_MS;

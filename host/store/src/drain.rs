@@ -14,7 +14,7 @@ use crate::get::shape_of;
 use crate::jobs::Outcome;
 use crate::locations::{Site, candidates};
 use crate::placement::replace;
-use crate::repair::{Patient, State};
+use crate::repair::Patient;
 use crate::scrub::sound_header;
 use crate::store::Store;
 
@@ -77,9 +77,6 @@ impl Store {
         let healed = self.heal(&now, &damaged, unprovisioned).await?;
         outcome.damaged += damaged.len() as u64;
         outcome.add_healed(&healed);
-        if healed.state == State::Partly {
-            outcome.problem = Some("a segment misses fragments that no location takes".into());
-        }
         Ok(outcome)
     }
 

@@ -77,6 +77,10 @@ impl Problem {
                 Code::NotAuthentic,
                 "what is stored is not what was made for this object",
             ),
+            Reason::Segments => (
+                Code::NotAuthentic,
+                "the segments that are stored are not those that were answered",
+            ),
             Reason::Stale => (
                 Code::NotAuthentic,
                 "the owner has said something newer already",

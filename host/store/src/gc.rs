@@ -3,7 +3,7 @@
 //! Invariant: a name is used once, stands in the catalogue before it is written, and has one location from the commit on. So what is found at
 //! a location and then not in the catalogue was forgotten there, and nobody will ask for it; and what a committed segment no longer has under
 //! that name waits for the time of grace, since somebody may be reading it. What is under way is not judged. Nothing is collected while a
-//! location holds a manifest that the catalogue has never heard of: such a catalogue is older than what it is about.
+//! location, but for one that is returning, holds a manifest that the catalogue has never heard of: such a catalogue is older than what it is about.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use sc_proto::store::problem::Code;
 use crate::error::Problem;
 use crate::jobs::{Beat, Outcome};
 use crate::locations::Site;
-use crate::store::Store;
+use crate::notes::parse_copy_name;
+use crate::rebuild::parse_fragment;
+use crate::store::{Store, unhex};
 
 /// Names looked up together.
 pub(crate) const ROUND: usize = 256;
@@ -41,8 +43,10 @@ impl Store {
     /// One does, or does not say what it holds; the catalogue does not answer.
     async fn check_manifests(&self) -> Result<(), Problem> {
         let sites = self.open_sites();
-        let settled = sites.iter();
-        for site in settled.filter(|it| it.state != LocationState::Returning) {
+        for site in sites
+            .iter()
+            .filter(|it| it.state != LocationState::Returning)
+        {
             let mut after = None;
             loop {
                 let page = list(self, site, after.as_ref(), "").await?;
@@ -69,8 +73,23 @@ impl Store {
         Ok(())
     }
 
-    /// Refuses to go on for `job` where the catalogue is older than what is stored; looks once for each job.
+    /// Refuses to go on for `job` where the catalogue is older than what is stored; looks again only when another job came between.
+    ///
+    /// # Errors
+    /// A rebuild has not heard a location that may be used; one holds a manifest that the catalogue has never had, or does not say what it holds;
+    /// the catalogue does not answer.
     pub(crate) async fn check_manifests_for(&self, job: u64) -> Result<(), Problem> {
+        let unheard = self.catalog.unheard().await?;
+        let mut sites = self.open_sites().into_iter();
+        if let Some(site) = sites.find(|it| unheard.contains(&it.name)) {
+            return Err(Problem::new(
+                Code::InUse,
+                format!(
+                    "the catalogue was made again without location {}, and may not know what was stored there: rebuild it again, with `securecloud kv catalogue rebuild`",
+                    site.name
+                ),
+            ));
+        }
         if self.gc_checked.load(Relaxed) != job {
             self.check_manifests().await?;
             self.gc_checked.store(job, Relaxed);
@@ -293,29 +312,15 @@ pub(crate) async fn delete(store: &Store, site: &Site, name: &FragmentName, outc
 
 /// What a name stands for.
 pub(crate) fn named(name: &FragmentName) -> Named {
-    let mut words = name.as_str().split('.');
-    let (id, what) = (words.next().unwrap_or_default(), words.next());
-    match (id.len(), what) {
-        (64, Some(index)) if index.parse::<u8>().is_ok() => {
-            bytes(id).map_or(Named::Other, |id| Named::Fragment(SegmentId(id)))
-        }
-        (32, Some("manifest")) => {
-            bytes(id).map_or(Named::Other, |id| Named::Manifest(VersionId(id)))
-        }
-        (32, Some("removal")) => bytes(id).map_or(Named::Other, Named::Removal),
-        (34.., Some("datastore" | "record")) if id.as_bytes()[32] == b'-' => Named::Note,
-        _ => Named::Other,
+    if let Some((segment, ..)) = parse_fragment(name.as_str()) {
+        return Named::Fragment(SegmentId(segment));
     }
-}
-
-/// Bytes out of their hexadecimal digits.
-fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        let pair = core::str::from_utf8(pair).ok()?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-    }
-    Some(bytes)
+    let known = match name.as_str().split_once('.') {
+        Some((id, "manifest")) => unhex(id).map(|id| Named::Manifest(VersionId(id))),
+        Some((id, "removal")) => unhex(id).map(Named::Removal),
+        _ => parse_copy_name(name).map(|_| Named::Note),
+    };
+    known.unwrap_or(Named::Other)
 }
 
 #[cfg(test)]
@@ -343,6 +348,10 @@ mod tests {
         for other in [
             format!("{segment}.256"),
             format!("{version}.5"),
+            format!("{version}.manifest.bak"),
+            format!("{version}.removal.old"),
+            format!("{version}-x.datastore"),
+            format!("{segment}.5.00ff.1"),
             "readme.txt".into(),
         ] {
             assert_eq!(name(&other), Named::Other, "{other}");

@@ -8,7 +8,7 @@ mod work;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sc_metadata::{JOB_PARTS, Job, Join, TenantId};
+use sc_metadata::{JOB_PARTS, Job, Join, LocationState, TenantId};
 use sc_proto::coder;
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -62,6 +62,23 @@ impl Store {
         let id = added.await?;
         self.job_made.notify_one();
         Ok(id)
+    }
+
+    /// Begins what goes with a location's state. A store that stops before is made up for: see `Chores::appoint`.
+    pub(crate) async fn begin_work_for(
+        &self,
+        location: &str,
+        state: LocationState,
+    ) -> Result<(), Problem> {
+        if let Some(work) = Work::for_state(location, state) {
+            // One that has begun may have passed what lies there, and one of an earlier return makes nothing active.
+            let join = match state {
+                LocationState::Returning => Join::None,
+                _ => Join::Unbegun,
+            };
+            self.add_job(&work, join).await?;
+        }
+        Ok(())
     }
 
     /// A `PutJob`.

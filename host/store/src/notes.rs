@@ -12,7 +12,7 @@ use sc_proto::storage;
 use crate::chores::Chores;
 use crate::error::Problem;
 use crate::policy::Policy;
-use crate::store::{Store, hex};
+use crate::store::{Store, hex, unhex};
 
 /// Notes looked at in one round.
 const ROUND: usize = 256;
@@ -43,6 +43,15 @@ fn copy_name(subject: &Subject, change: u64) -> FragmentName {
     };
     let name = FragmentName::new(&format!("{}-{change}.{word}", stem(subject)));
     name.expect("hexadecimal, a number and a word are a name")
+}
+
+/// The stem and the change that a copy is named by; none of another name.
+pub(crate) fn parse_copy_name(name: &FragmentName) -> Option<(&str, u64)> {
+    let (stem, rest) = name.as_str().split_once('-')?;
+    let (change, word) = rest.split_once('.')?;
+    let _: [u8; 16] = unhex(stem)?;
+    let change = change.parse().ok()?;
+    matches!(word, "datastore" | "record").then_some((stem, change))
 }
 
 impl Store {

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sc_backend::{Backend, Expected, LocationId};
-use sc_metadata::{Join, Location, LocationState};
+use sc_metadata::{Location, LocationState};
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
-use crate::jobs::Work;
 use crate::location::LocationSettings;
 use crate::locations::Site;
 use crate::store::Store;
@@ -91,13 +90,7 @@ impl Store {
         let state = self.catalog.put_location(&location).await?;
         self.locations
             .set(Site::new(name.to_owned(), settings, state, backend));
-        // A store that stops here is made up for: see `Chores::appoint`.
-        if state == LocationState::Returning
-            && let Some(work) = Work::for_state(name, state)
-        {
-            self.add_job(&work, Join::None).await?;
-        }
-        Ok(())
+        self.begin_work_for(name, state).await
     }
 
     /// Opens every location that the catalogue knows and this store does not. One that does not open is known without an answer, and tried

@@ -193,11 +193,11 @@ impl Store {
         };
         let sealed = self.seal_manifest(tenant, manifest).await;
         let manifest = sealed.map_err(|problem| {
-            // Of two tries at one segment that were under way at once the one that nobody has heard of came last.
-            match problem == Problem::refused(Reason::Stored) {
+            match problem == Problem::refused(Reason::Segments) {
+                // Of two tries at one segment that were under way at once the one that nobody has heard of came last.
                 true => Problem::new(
                     Code::UploadGone,
-                    "a segment was stored once more than it was answered: put the object again",
+                    "the segments that are stored are not those that were answered: put the object again",
                 ),
                 false => problem,
             }

@@ -26,6 +26,8 @@ use crate::error::Problem;
 use crate::policy::Policy;
 use crate::store::Store;
 
+pub(crate) use self::listing::parse_fragment;
+
 /// Names of files in a report; the others are counted.
 const NAMED_MAX: usize = 100;
 

@@ -228,18 +228,20 @@ impl Store {
         segment: &Segment,
         damaged: &BTreeSet<u8>,
     ) -> Result<Option<Patient>, Problem> {
-        let mut patients = self
-            .patients(std::slice::from_ref(segment), damaged)
-            .await?;
-        Ok(patients.pop().flatten())
+        let patients = self.patients(std::slice::from_ref(segment)).await?;
+        let patient = patients.into_iter().next().flatten();
+        Ok(patient.map(|mut patient| {
+            patient.segment.fragments = self.counting(&segment.fragments, damaged);
+            patient
+        }))
     }
 
-    /// The same of several, in their order; `damaged` is of all of them.
+    /// The same of several of which nothing is damaged, in their order.
     pub(crate) async fn patients(
         &self,
         segments: &[Segment],
-        damaged: &BTreeSet<u8>,
     ) -> Result<Vec<Option<Patient>>, Problem> {
+        let damaged = &BTreeSet::new();
         let versions = segments.iter().map(|it| it.version).collect();
         let origins = self.catalog.origins(versions).await?;
         let mut datastores: BTreeMap<DatastoreId, Option<Datastore>> = BTreeMap::new();

@@ -13,8 +13,7 @@ use crate::error::Problem;
 use crate::gc::{Named, ROUND, delete, list, named};
 use crate::jobs::{Beat, Outcome};
 use crate::locations::Site;
-use crate::notes::stem;
-use crate::repair::State;
+use crate::notes::{parse_copy_name, stem};
 use crate::store::Store;
 
 /// What the catalogue knows besides versions, once it was asked.
@@ -40,7 +39,7 @@ impl Known {
     }
 
     /// Whether a copy of a datastore's settings or of a record is to stay: that of its last change, and any until the last is kept elsewhere.
-    async fn is_note_of_use(
+    async fn is_note_needed(
         &mut self,
         store: &Store,
         name: &FragmentName,
@@ -53,15 +52,7 @@ impl Known {
             self.notes = Some(each.collect());
         }
         let notes = self.notes.as_ref();
-        let stem_and_change = name
-            .as_str()
-            .split('.')
-            .next()
-            .and_then(|it| it.split_once('-'));
-        let Some((stem, change)) = stem_and_change else {
-            return Ok(true);
-        };
-        let Ok(change) = change.parse::<u64>() else {
+        let Some((stem, change)) = parse_copy_name(name) else {
             return Ok(true);
         };
         Ok(match notes.and_then(|it| it.get(stem)) {
@@ -84,18 +75,10 @@ impl Store {
         digit: &str,
         beat: &mut Beat<'_>,
     ) -> Result<Option<Outcome>, Problem> {
-        let Some(returning) = self.catalog.returning(location).await? else {
+        if self.catalog.returning(location).await?.is_none() {
             return Err(Problem::new(
                 Code::InUse,
                 format!("location {location} is not returning any more"),
-            ));
-        };
-        if returning.is_unheard {
-            return Err(Problem::new(
-                Code::InUse,
-                format!(
-                    "the catalogue was made again without location {location}, and may not know what was stored there: rebuild it again, with `securecloud kv catalogue rebuild`"
-                ),
             ));
         }
         self.check_manifests_for(beat.job()).await?;
@@ -113,7 +96,7 @@ impl Store {
             let page = list(self, &site, after.as_ref(), digit).await?;
             for names in page.chunks(ROUND) {
                 self.collect(&site, names, &mut outcome).await?;
-                self.collect_words(&site, names, &mut known, &mut outcome)
+                self.collect_files(&site, names, &mut known, &mut outcome)
                     .await?;
                 if !beat.spend(0).await? {
                     return Ok(None);
@@ -127,7 +110,7 @@ impl Store {
     }
 
     /// Deletes those of the names that are manifests, or say what is gone, or how datastores and records are, and are of no use any more.
-    async fn collect_words(
+    async fn collect_files(
         &self,
         site: &Site,
         names: &[FragmentName],
@@ -147,7 +130,7 @@ impl Store {
                     .removals(self)
                     .await?
                     .is_none_or(|it| it.contains(&id)),
-                Named::Note => known.is_note_of_use(self, name).await?,
+                Named::Note => known.is_note_needed(self, name).await?,
                 Named::Fragment(_) | Named::Other => true,
             };
             if !is_in_use {
@@ -194,9 +177,6 @@ impl Store {
             outcome.damaged += gone.len() as u64;
             let healed = self.heal(segment, &gone, unprovisioned).await?;
             outcome.add_healed(&healed);
-            if healed.state == State::Partly {
-                outcome.problem = Some("a segment misses fragments that no location takes".into());
-            }
         }
         Ok(outcome)
     }

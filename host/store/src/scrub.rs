@@ -16,7 +16,7 @@ use crate::error::Problem;
 use crate::get::shape_of;
 use crate::jobs::Outcome;
 use crate::put::unexpected;
-use crate::repair::{Patient, State};
+use crate::repair::Patient;
 use crate::store::{Store, for_coder};
 
 /// Bytes of fragments that are looked at together, at most; one segment may have more.
@@ -46,11 +46,11 @@ struct Looked {
 /// As many of the segments, from the first on, as are looked at together: one at least, if there is one.
 pub(crate) fn together(segments: &[Segment]) -> &[Segment] {
     let mut bytes = 0;
-    let more = segments.iter().skip(1).take_while(|segment| {
+    let fitting = segments.iter().take_while(|segment| {
         bytes += segment.fragment_bytes as usize * segment.fragments.len();
         bytes <= TOGETHER_BYTES
     });
-    &segments[..segments.len().min(1 + more.count())]
+    &segments[..fitting.count().max(1).min(segments.len())]
 }
 
 impl Store {
@@ -81,7 +81,7 @@ impl Store {
         &self,
         segments: &[Segment],
     ) -> Result<Vec<Result<Option<Looked>, Problem>>, Problem> {
-        let patients = self.patients(segments, &BTreeSet::new()).await?;
+        let patients = self.patients(segments).await?;
         let mut looked: Vec<Result<Option<Looked>, Problem>> = patients
             .into_iter()
             .map(|patient| patient.map(Looked::new).transpose())
@@ -192,9 +192,6 @@ impl Store {
         outcome.damaged += damaged.len() as u64;
         let healed = self.heal(segment, &damaged, unprovisioned).await?;
         outcome.add_healed(&healed);
-        if healed.state == State::Partly {
-            outcome.problem = Some("a segment misses fragments that no location takes".into());
-        }
         Ok(outcome)
     }
 
@@ -267,4 +264,44 @@ pub(crate) fn sound_header(body: &Bytes, segment: &Segment, shape: Shape) -> Opt
     }
     // A copy: the header is kept for longer than the rest.
     Some(Bytes::copy_from_slice(&body[..length]))
+}
+
+#[cfg(test)]
+mod tests {
+    use sc_metadata::{SegmentId, VersionId};
+
+    use super::*;
+
+    fn segment(fragment_bytes: usize) -> Segment {
+        let fragment = |index| Fragment {
+            index,
+            location: format!("site{index}"),
+            name: format!("{index}"),
+            state: FragmentState::Stored,
+        };
+        Segment {
+            id: SegmentId([1; 32]),
+            version: VersionId([2; 16]),
+            part: 0,
+            index: 0,
+            plain_bytes: 1,
+            record: Bytes::new(),
+            fragment_bytes: u32::try_from(fragment_bytes).unwrap(),
+            fragments: (0..4).map(fragment).collect(),
+        }
+    }
+
+    #[test]
+    fn as_many_are_looked_at_together_as_have_so_many_bytes_and_one_at_least() {
+        let large = segment(TOGETHER_BYTES);
+        let small = segment(TOGETHER_BYTES / 16);
+        let counted = |segments: &[Segment]| together(segments).len();
+
+        assert_eq!(counted(&[]), 0);
+        assert_eq!(counted(&vec![large.clone(); 3]), 1);
+        assert_eq!(counted(&vec![small.clone(); 3]), 3);
+        // The first of them counts, too.
+        assert_eq!(counted(&vec![small.clone(); 9]), 4);
+        assert_eq!(counted(&[small.clone(), large, small]), 1);
+    }
 }

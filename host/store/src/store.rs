@@ -83,7 +83,7 @@ pub struct Store {
     pub(crate) repairs: Counted,
     pub(crate) opener: Box<dyn LocationOpener>,
     pub(crate) reads: Reads,
-    /// The job of garbage collection for which it was seen that the catalogue knows all manifests.
+    /// The last job for which it was seen that the catalogue knows all manifests.
     pub(crate) gc_checked: AtomicU64,
     /// Told when there is a job to do.
     pub(crate) job_made: Notify,
@@ -262,4 +262,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Bytes out of their hexadecimal digits: exactly so many.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    if pairs.len() != N {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
+    }
+    Some(bytes)
 }

@@ -23,7 +23,7 @@ const IMPAIRED_MAX: usize = 2;
 
 /// No link is cut for longer.
 const CUT_MAX: Duration = Duration::from_secs(5);
-/// No store's clock is further apart from the others' than this.
+/// No store's clock is further from the run's than this.
 const APART_MAX_MS: i64 = 25_000;
 /// All clocks are set back by no more than this.
 const BACK_MAX_MS: i64 = 20_000;

@@ -394,6 +394,7 @@ impl Worker {
         };
         let content_type = reader.head.object.as_ref().map(|it| &it.content_type[..]);
         let attempt = labelled(content_type.unwrap_or_default());
+        let bytes = reader.head.bytes;
         let mut pieces = Box::pin(reader.into_stream());
         let mut read = Vec::new();
         while let Some(piece) = pieces.next().await {
@@ -406,7 +407,8 @@ impl Worker {
                 tokio::time::sleep(rest).await;
             }
         }
-        match attempt.filter(|it| read == content(self.seed, *it, read.len())) {
+        let is_whole = read.len() as u64 == bytes;
+        match attempt.filter(|it| is_whole && read == content(self.seed, *it, read.len())) {
             Some(attempt) => self.saw(object, began, Seen::Content(attempt)),
             None => self.came_to_nothing(object, began, Trouble::Content("other bytes".into())),
         }

@@ -72,11 +72,9 @@ fn differences(before: &Remains, after: &Remains) -> Vec<Violation> {
         }
     }
     if before.datastores != after.datastores {
-        found.push(Violation::Stalled {
-            what: format!(
-                "after the rebuild the datastores are {}, before {}",
-                after.datastores, before.datastores
-            ),
+        found.push(Violation::Rebuilt {
+            object: "datastores".to_owned(),
+            what: format!("{}, before {}", after.datastores, before.datastores),
         });
     }
     if before.usage != after.usage {

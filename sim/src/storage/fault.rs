@@ -42,7 +42,7 @@ pub enum Fault {
     Rot,
     /// A fragment is lost.
     Loss,
-    /// A location loses all that it holds.
+    /// The operator gives a location up, which may have lost what it held.
     LocationLost,
     /// Something between clients and a store is lost.
     ClientCut,

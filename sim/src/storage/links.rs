@@ -134,7 +134,7 @@ impl sc_metadata::Link for Link {
 }
 
 /// The trusted program, as a store reaches it.
-pub(crate) struct Reached {
+pub(crate) struct LinkedProgram {
     pub(crate) trusted: Arc<Trusted>,
     pub(crate) link: Link,
     /// A bug: what it makes for repairs is altered on its way.
@@ -143,8 +143,8 @@ pub(crate) struct Reached {
     pub(crate) refuses_repairs: bool,
 }
 
-impl Reached {
-    /// Whether something bad is to happen to what it is asked to make.
+impl LinkedProgram {
+    /// Whether a planted bug is about this request.
     fn is_repair(&self, request: &Bytes) -> bool {
         if !self.spoils_repairs && !self.refuses_repairs {
             return false;
@@ -159,7 +159,7 @@ impl Reached {
     }
 }
 
-impl Program for Reached {
+impl Program for LinkedProgram {
     fn handle(&self, request: Bytes, entropy: &mut dyn FnMut(&mut [u8])) -> Bytes {
         if !self.link.carries_there() {
             // What is no message is what a broken stream leaves.

@@ -18,7 +18,7 @@ use sc_transport::{Frame, RpcError};
 use tokio::task::AbortHandle;
 
 use super::fault::Fault;
-use super::links::{Link, Links, Party, Reached};
+use super::links::{Link, LinkedProgram, Links, Party};
 use super::place::Place;
 use super::plant::Plant;
 use super::route::{Menders, Route};
@@ -142,7 +142,7 @@ impl Process {
     fn make(&self, ahead_ms: u64) -> (Arc<Store>, sc_store::Chores) {
         let outside = &self.outside;
         let link = |to: Party| -> Link { outside.links.between(Party::Store(self.number), to) };
-        let reached = Reached {
+        let reached = LinkedProgram {
             trusted: Arc::clone(&outside.trusted),
             link: link(Party::Coder),
             spoils_repairs: outside.surroundings.is_planted(Plant::SpoilRepairs),

@@ -76,7 +76,7 @@ impl Route {
         result
     }
 
-    fn is_mending(&self, name: &FragmentName) {
+    fn note_mending(&self, name: &FragmentName) {
         self.menders
             .note(stem(name.as_str()), self.store, &self.surroundings);
     }
@@ -90,7 +90,7 @@ impl Backend for Route {
     fn put<'a>(&'a self, name: &'a FragmentName, body: Bytes) -> Reply<'a, ()> {
         // What takes the place of another fragment has a number of its own.
         if name.as_str().split('.').count() == 3 {
-            self.is_mending(name);
+            self.note_mending(name);
         }
         Box::pin(self.carry(async { self.place.put(name, body).await }))
     }
@@ -104,7 +104,7 @@ impl Backend for Route {
     }
 
     fn recode<'a>(&'a self, name: &'a FragmentName, scalars: Bytes) -> Reply<'a, Bytes> {
-        self.is_mending(name);
+        self.note_mending(name);
         Box::pin(self.carry(async { self.place.recode(name, scalars).await }))
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The kinds of jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum JobKind {
     /// Makes what is owed or lost.
     Repair,
     /// Verifies fragments, and makes those again that are damaged.
@@ -24,7 +24,7 @@ pub enum Kind {
     Return,
 }
 
-impl Kind {
+impl JobKind {
     /// Every kind.
     pub const ALL: [Self; 7] = [
         Self::Repair,
@@ -52,14 +52,14 @@ impl Kind {
 /// How many jobs of each kind there were, and how many things they have made, moved or deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {
-    jobs: [u64; Kind::ALL.len()],
-    changed: [u64; Kind::ALL.len()],
+    jobs: [u64; JobKind::ALL.len()],
+    changed: [u64; JobKind::ALL.len()],
 }
 
 impl Upkeep {
     /// Counts a job, as the store describes it.
     pub(crate) fn count(&mut self, job: &Value) {
-        let kind = Kind::ALL.into_iter().find(|it| job["kind"] == it.word());
+        let kind = JobKind::ALL.into_iter().find(|it| job["kind"] == it.word());
         if let Some(kind) = kind {
             self.jobs[kind as usize] += 1;
             self.changed[kind as usize] += job["done"]["changed"].as_u64().unwrap_or_default();
@@ -68,13 +68,13 @@ impl Upkeep {
 
     /// How many things jobs of this kind have made, moved or deleted.
     #[must_use]
-    pub fn changed(&self, kind: Kind) -> u64 {
+    pub fn changed(&self, kind: JobKind) -> u64 {
         self.changed[kind as usize]
     }
 
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
-        for kind in Kind::ALL {
+        for kind in JobKind::ALL {
             self.jobs[kind as usize] += other.jobs[kind as usize];
             self.changed[kind as usize] += other.changed[kind as usize];
         }
@@ -84,7 +84,7 @@ impl Upkeep {
 impl fmt::Display for Upkeep {
     /// One line for each kind.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for kind in Kind::ALL {
+        for kind in JobKind::ALL {
             let (jobs, changed) = (self.jobs[kind as usize], self.changed[kind as usize]);
             writeln!(
                 out,

@@ -168,9 +168,16 @@ async fn a_commit_is_refused(meddle: impl Fn(&Forger) + Send + 'static) {
     let stored = content(1, (8 << 20) + 5);
     let options = PutOptions::default();
 
-    // The coder refuses; the store takes it for a segment that came twice, and says that the upload is gone.
     let refused = client.put_bytes("data", b"k", &options, stored.clone());
-    assert_eq!(code(refused.await), Some(Code::UploadGone));
+    let refused = refused.await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::UploadGone));
+    // The coder's word, and none of the store's own.
+    assert!(
+        refused
+            .to_string()
+            .contains("are not those that were answered"),
+        "{refused}"
+    );
 
     let missing = world.client.head("data", b"k", None).await;
     assert_eq!(code(missing), Some(Code::NotFound));

@@ -237,7 +237,7 @@ fn are_segments(records: &[Bytes], segments: &[Bytes]) -> Result<(), Refused> {
     if named.eq(segments.iter().map(|segment| Some(&segment[..]))) {
         Ok(())
     } else {
-        Err(Refused::STORED)
+        Err(Refused::SEGMENTS)
     }
 }
 

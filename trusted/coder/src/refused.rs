@@ -13,6 +13,7 @@ impl Refused {
     pub(crate) const RIGHT: Self = Self(Reason::Right);
     pub(crate) const SESSION: Self = Self(Reason::Session);
     pub(crate) const STORED: Self = Self(Reason::Stored);
+    pub(crate) const SEGMENTS: Self = Self(Reason::Segments);
     pub(crate) const LIMIT: Self = Self(Reason::Limit);
 }
 

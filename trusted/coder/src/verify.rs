@@ -1,4 +1,4 @@
-//! What was found at locations, verified so that a catalogue can be made again. No client asks for it.
+//! What was found at locations, verified: so that a catalogue can be made again, or that fragments are known to be sound. No client asks for it.
 //!
 //! Invariant: what is said of a manifest is what the host's catalogue had of it before: lengths, numbers, segments with their sealed records,
 //! blind tags. No plaintext leaves, and no name but those that the host has brought.
@@ -16,7 +16,7 @@ use crate::repair::Patient;
 use crate::tenant::Tenant;
 use crate::vault;
 
-/// Manifests, removals or records in one call.
+/// Manifests, removals, records, or segments with headers, in one call.
 pub(crate) const TOGETHER_MAX: usize = 4096;
 
 fn is_bounded(count: usize) -> Result<(), Refused> {
@@ -32,7 +32,10 @@ fn open(tenant: &Tenant, stored: Option<&coder::Datastore>) -> Result<Datastore,
     Datastore::open(tenant, stored, name)
 }
 
-/// Looks at headers of fragments: which of them a coder of the tenant has made for the segment.
+/// Names the headers that no coder of the tenant has made for their segment. A segment that is refused spoils no other.
+///
+/// # Errors
+/// The datastore's key does not open; more than [`TOGETHER_MAX`] segments.
 pub(crate) fn headers(
     tenant: &Tenant,
     call: &coder::VerifyHeaders,

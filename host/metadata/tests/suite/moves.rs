@@ -1,5 +1,7 @@
 //! Moves: a version's segments are replaced in one transaction, or not at all.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use sc_metadata::{
     Catalog, CatalogError, Condition, JOB_PARTS, JobPart, Move, NewIntent, Placing, Segment,
@@ -15,6 +17,8 @@ on_every_engine!(
     a_move_whose_lease_has_passed_is_refused,
     what_a_move_left_behind_is_known_until_it_is_forgotten,
     versions_and_segments_are_found_part_by_part,
+    what_segments_are_of_is_known_of_versions_and_uploads_and_nothing_else,
+    the_manifest_of_before_a_move_is_of_use_until_the_new_one_has_its_copies,
     a_read_is_noted_and_never_goes_back,
 );
 
@@ -172,6 +176,71 @@ async fn what_a_move_left_behind_is_known_until_it_is_forgotten(catalog: Catalog
     }
 
     assert_eq!(unknown(&[version, placing]).await, [version, placing]);
+}
+
+async fn what_segments_are_of_is_known_of_versions_and_uploads_and_nothing_else(catalog: Catalog) {
+    let house = House::new(catalog.clone(), false).await;
+    let version = house.put("a", 1).await;
+    let gone = house.put("b", 2).await;
+    house.delete("b", None).await;
+    house.begin("under way", 3).await;
+    let upload = version_id(4);
+    let intent = NewIntent {
+        policy: "cold".to_owned(),
+        policy_version: 7,
+        upload: Some(Bytes::from_static(b"upload")),
+        ..house.intent("upload", upload)
+    };
+    catalog.begin(intent, &[]).await.unwrap();
+
+    let ids = vec![
+        upload,
+        version,
+        gone,
+        version_id(3),
+        version,
+        version_id(99),
+    ];
+    let found = catalog.origins(ids).await.unwrap();
+
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), [version, upload]);
+    assert_eq!(found[&upload].policy, "cold");
+    assert_eq!(found[&upload].policy_version, 7);
+    assert_eq!(found[&upload].datastore, found[&version].datastore);
+    let one = catalog.origins(vec![version]).await.unwrap();
+    assert_eq!(one.get(&version), found.get(&version));
+    assert_eq!(catalog.origins(Vec::new()).await, Ok(BTreeMap::new()));
+}
+
+async fn the_manifest_of_before_a_move_is_of_use_until_the_new_one_has_its_copies(
+    catalog: Catalog,
+) {
+    let house = House::new(catalog.clone(), false).await;
+    let version = house.put("a", 1).await;
+    catalog.settle_manifests(&[version]).await.unwrap();
+    let in_use = async |ids: &[VersionId]| {
+        let mut found = catalog.manifests_in_use(ids.to_vec()).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    let all = [version, version_id(PLACING), version_id(77)];
+    assert_eq!(in_use(&all).await, [version]);
+    let (placing, placed) = place(&house, "a", PLACING).await;
+    let moved = catalog.commit_move(move_of(version, placing, &[placed.id]));
+    moved.await.unwrap();
+    assert_eq!(in_use(&all).await, [version, placing]);
+
+    catalog.settle_manifests(&[version]).await.unwrap();
+    assert_eq!(in_use(&all).await, [placing]);
+    // A copy was lost since.
+    catalog.owe_manifest(version).await.unwrap();
+    catalog.owe_manifest(version).await.unwrap();
+    catalog.owe_manifest(version_id(77)).await.unwrap();
+    assert_eq!(catalog.manifest_debts(None, 9).await, Ok(vec![version]));
+    assert_eq!(in_use(&all).await, [version, placing]);
+
+    house.delete("a", None).await;
+    assert_eq!(in_use(&all).await, []);
 }
 
 async fn versions_and_segments_are_found_part_by_part(catalog: Catalog) {

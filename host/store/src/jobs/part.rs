@@ -22,7 +22,7 @@ use crate::tier::{Tiering, tiering};
 const ROUND: usize = 64;
 /// So long the owner of a part has it without a report.
 pub(super) const LEASE: Duration = Duration::from_secs(120);
-/// So long it is left to the others by a store that cannot do it.
+/// So long a part is left alone by a store whose location does not answer, so that another may take it.
 const REST: Duration = Duration::from_secs(30);
 /// So often it reports.
 const REPORT: Duration = Duration::from_secs(5);
@@ -229,10 +229,6 @@ impl<'s> Part<'s> {
                     .await?;
                 let mut outcome = Outcome::default();
                 outcome.add_healed(&healed);
-                if healed.state == crate::repair::State::Partly {
-                    outcome.problem =
-                        Some("a segment misses fragments that no location takes".into());
-                }
                 Ok(outcome)
             }
             Work::Drain { location, .. } => {

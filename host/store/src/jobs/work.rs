@@ -6,7 +6,7 @@ use sc_metadata::LocationState;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
-use crate::repair::Healed;
+use crate::repair::{Healed, State};
 
 /// The least rate, in bytes a second: with less, one step could outlast the lease.
 const RATE_MIN: u64 = 256 << 10;
@@ -68,7 +68,7 @@ pub enum Work {
     },
     /// Deletes what lies at locations and belongs to nothing.
     Gc {},
-    /// Deletes what a location that was lost has kept and nobody knows any more; then it is active.
+    /// Makes again what a location that was lost should have and has not, deletes there what nobody knows any more, and makes it active.
     Return {
         /// Its name.
         location: String,
@@ -211,6 +211,9 @@ pub struct Outcome {
 
 impl Outcome {
     pub(crate) fn add_healed(&mut self, healed: &Healed) {
+        if healed.state == State::Partly {
+            self.problem = Some("a segment misses fragments that no location takes".to_owned());
+        }
         self.changed += healed.made as u64;
         self.bytes_read += healed.traffic.bytes_read;
         self.bytes_written += healed.traffic.bytes_written;

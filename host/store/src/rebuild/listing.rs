@@ -9,7 +9,7 @@ use sc_metadata::LocationState;
 
 use crate::error::Problem;
 use crate::locations::{Site, Sites};
-use crate::store::Store;
+use crate::store::{Store, unhex};
 
 /// The files of one kind: by name, the locations that hold it.
 pub(super) type Files = BTreeMap<String, Vec<u16>>;
@@ -26,7 +26,7 @@ pub(super) struct Piece {
 }
 
 /// What a fragment's name says: what it is named by, its index, and the number of one that was made again or copied.
-pub(super) fn parse_fragment(name: &str) -> Option<([u8; 32], u8, u64)> {
+pub(crate) fn parse_fragment(name: &str) -> Option<([u8; 32], u8, u64)> {
     let mut words = name.split('.');
     let id = unhex(words.next()?)?;
     let index = words.next()?.parse().ok()?;
@@ -46,7 +46,7 @@ pub(super) struct Listing {
     pub(super) listed: Vec<bool>,
     /// Those that should have, and why they have not.
     pub(super) away: Vec<String>,
-    /// How many are lost, as the operator says.
+    /// How many were not asked: lost, or returning.
     pub(super) lost: usize,
     /// By what they are named by.
     pub(super) fragments: BTreeMap<[u8; 32], Vec<Piece>>,
@@ -104,22 +104,6 @@ impl Listing {
     pub(super) fn is_whole(&self) -> bool {
         self.away.is_empty()
     }
-}
-
-/// 64 hexadecimal digits.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    if pairs.len() != N {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?;
-    }
-    Some(bytes)
 }
 
 impl Store {

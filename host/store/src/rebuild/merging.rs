@@ -13,13 +13,13 @@ use sc_proto::store::problem::Code;
 use tokio::time::Instant;
 
 use super::Rebuilt;
-use super::listing::{Files, parse_fragment, unhex};
+use super::listing::{Files, parse_fragment};
 use super::reading::{File, Wrap, Wraps, next_copies};
 use super::work::{Target, Work};
 use crate::error::Problem;
 use crate::notes::stem;
 use crate::policy::Policy;
-use crate::store::{Store, hex};
+use crate::store::{Store, hex, unhex};
 
 /// Manifests, removals or records merged together.
 const TOGETHER: usize = 2048;

@@ -16,13 +16,13 @@ use sc_proto::coder;
 use sc_proto::storage::{StoredManifest, StoredRemoval};
 
 use super::Rebuilt;
-use super::listing::{Listing, unhex};
+use super::listing::Listing;
 use super::reading::{File, Wraps};
 use crate::locations::candidates;
 use crate::manifests::manifest_name;
 use crate::placement::place;
 use crate::policy::Policy;
-use crate::store::hex;
+use crate::store::{hex, unhex};
 
 /// A datastore as it is to be, and what was seen in it.
 pub(super) struct Target {

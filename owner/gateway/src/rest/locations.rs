@@ -49,7 +49,8 @@ pub(super) enum LocationState {
     ReadOnly,
     /// Nothing: its fragments are to be made again elsewhere.
     Lost,
-    /// Reading, after it was lost, until what was deleted elsewhere meanwhile is deleted there, too; then it is active by itself.
+    /// Reading, after it was lost, until what it should have and has not is made again, and what was deleted meanwhile is deleted there, too; then
+    /// it is active by itself. It cannot be set: 400.
     Returning,
 }
 
