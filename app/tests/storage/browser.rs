@@ -103,15 +103,23 @@ impl Browser {
 
     /// Waits for an element.
     fn wait(&mut self, selector: &str) {
+        if !self.comes(selector, PATIENCE) {
+            let page = self.value("document.body.innerText");
+            panic!("there is no {selector} in {page}");
+        }
+    }
+
+    /// Whether there is an element within a time.
+    pub(crate) fn comes(&mut self, selector: &str, time: Duration) -> bool {
         let expression = format!("document.querySelector({selector:?}) !== null");
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + time;
         while self.value(&expression) != json!(true) {
             if Instant::now() > until {
-                let page = self.value("document.body.innerText");
-                panic!("there is no {selector} in {page}");
+                return false;
             }
             std::thread::sleep(LOOK_AGAIN);
         }
+        true
     }
 
     /// Clicks on an element, once it is there.

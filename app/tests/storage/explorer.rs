@@ -1,8 +1,16 @@
 //! The explorer, in a browser, as a person uses it.
 
+use std::time::Duration;
+
 use crate::browser::Browser;
 use crate::system::System;
 
+/// Clicks on a button, at most, until something comes of them: the page sometimes waits for ever for a request that it has not sent.
+const CLICKS: usize = 5;
+/// So long an operation may take to be drawn,
+const DRAWN: Duration = Duration::from_secs(20);
+/// and a request to be answered, before it is clicked again.
+const ANSWERED: Duration = Duration::from_secs(12);
 const CONTENT: &str = "what the explorer has stored";
 
 /// One operation of the page.
@@ -15,6 +23,8 @@ impl Operation {
     fn open(browser: &mut Browser, tag: &str, id: &str) -> Self {
         let block = format!("#operations-{tag}-{id}");
         browser.click(&format!("{block} .opblock-summary-control"));
+        // Before it is drawn whole the page takes a click and sends nothing.
+        browser.comes(&format!("{block} .responses-table .response"), DRAWN);
         Self { block }
     }
 
@@ -26,8 +36,13 @@ impl Operation {
     /// Executes it; returns the status and all that is shown of the answer.
     fn execute(&self, browser: &mut Browser) -> (String, String) {
         let Self { block } = self;
-        browser.click(&format!("{block} button.execute"));
         let answer = format!("{block} .live-responses-table tbody");
+        for _ in 0..CLICKS {
+            browser.click(&format!("{block} button.execute"));
+            if browser.comes(&answer, ANSWERED) {
+                break;
+            }
+        }
         let status = browser.text(&format!("{answer} .response-col_status"));
         (status, browser.text(&answer))
     }
