@@ -234,7 +234,7 @@ impl Store {
             return Err(Problem::new(
                 Code::Unavailable,
                 format!(
-                    "{away}: without it what was stored, or that it was deleted, may not be known; bring it back, or give it up with `securecloud kv location set NAME --state lost`, then again"
+                    "{away}: without it what was stored, or that it was deleted, may not be known; bring it back, or give it up with `securecloud kv location set NAME lost`, then again"
                 ),
             ));
         }
