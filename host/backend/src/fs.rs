@@ -158,6 +158,16 @@ struct Parts {
     folder: Folder,
 }
 
+impl Parts {
+    /// What was read; that something is not there is said only where the folder is.
+    fn there(&self, read: Result<Bytes, BackendError>) -> Result<Bytes, BackendError> {
+        if matches!(read, Err(BackendError::NotFound)) {
+            self.room.free()?;
+        }
+        read
+    }
+}
+
 impl Fs {
     /// Opens the location, or makes one in an empty folder where a new one will do.
     ///
@@ -254,8 +264,12 @@ impl Fs {
         if self.parts.packed.length(name)?.is_some() {
             return self.parts.packed.delete(held).await;
         }
-        self.work(move |parts| parts.files.delete(held.name()))
-            .await
+        self.work(move |parts| match parts.files.delete(held.name())? {
+            true => Ok(true),
+            // Where the folder is away nothing is known to be gone.
+            false => parts.room.free().map(|_| false),
+        })
+        .await
     }
 }
 
@@ -279,7 +293,8 @@ impl Backend for Fs {
                 return Ok(body);
             }
             let name = name.clone();
-            self.work(move |parts| parts.files.get(&name)).await
+            self.work(move |parts| parts.there(parts.files.get(&name)))
+                .await
         })
     }
 
@@ -289,7 +304,7 @@ impl Backend for Fs {
                 return slice(&body, &range);
             }
             let name = name.clone();
-            self.work(move |parts| parts.files.read(&name, &range))
+            self.work(move |parts| parts.there(parts.files.read(&name, &range)))
                 .await
         })
     }
@@ -313,6 +328,8 @@ impl Backend for Fs {
         let after = after.cloned();
         let limit = limit.min(LIST_MAX);
         Box::pin(self.work(move |parts| {
+            // A folder that is away would look empty.
+            parts.room.free()?;
             let packed = parts.packed.list(after.as_ref(), limit)?;
             let files = parts.files.list(after.as_ref(), limit)?;
             Ok(merge(packed, files, limit))
