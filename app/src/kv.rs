@@ -40,7 +40,7 @@ use crate::report::{Report, line, note};
 use crate::scbr::stopped;
 use crate::{WRONG_USE, wrong_use};
 pub(crate) use catalogue::rebuilt_in_words;
-use cli::{KvArgs, KvCommand, WorkArgs};
+use cli::{KvArgs, KvCommand};
 use progress::Progress;
 use remote::{Remote, RemoteError};
 pub(crate) use table::Table;
@@ -113,10 +113,7 @@ async fn carry_out(mut arguments: KvArgs) -> anyhow::Result<ExitCode> {
             work,
         } => jobs::migrate(&kv, &target, &policy, one, work).await,
         KvCommand::Tier(work) => jobs::begin(&kv, json!({ "kind": "tier" }), work).await,
-        KvCommand::Gc(wait) => {
-            let work = WorkArgs { rate: None, wait };
-            jobs::begin(&kv, json!({ "kind": "gc" }), work).await
-        }
+        KvCommand::Gc { strays, wait } => jobs::collect_garbage(&kv, strays, wait).await,
         KvCommand::Job { command } => jobs::run(&kv, command).await,
         KvCommand::Token { command } => tokens::run(&kv, command).await,
         KvCommand::Upload { command } => uploads::run(&kv, command).await,

@@ -193,9 +193,12 @@ fn every_planted_bug_is_found() {
                 plant: Some(plant),
                 ..Scenario::draw(seed)
             };
-            // What is lost at a crash needs crashes, and what is not repaired needs harm.
+            // What is lost at a crash needs crashes, what is not repaired harm, and the away are forgotten after a storm.
             let scenario = match plant {
-                Plant::LoseAtCrash | Plant::SpoilRepairs | Plant::NeverRepair => storm,
+                Plant::LoseAtCrash
+                | Plant::SpoilRepairs
+                | Plant::NeverRepair
+                | Plant::ForgetTheAway => storm,
                 _ => calm,
             };
             let report = Simulation::new(seed, scenario).run();

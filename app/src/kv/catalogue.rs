@@ -20,6 +20,9 @@ use crate::wrong_use;
 /// How often it is asked how far a rebuild is.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// What to do about signs of locations that the catalogue does not know.
+const MAY_MISS: &str = "\nstray or missing fragments may be due to locations that are not here, as `securecloud kv location ls` tells: bring those back, and rebuild again; nothing of what may be theirs is deleted until `securecloud kv gc --strays` says that there are none";
+
 /// Carries out what needs no store; gives back what does.
 pub(super) fn in_folder(
     command: CatalogueCommand,
@@ -222,8 +225,8 @@ fn list<'r>(report: &'r Value, name: &str) -> impl Iterator<Item = &'r str> {
 /// The report of a rebuild for people.
 pub(crate) fn rebuilt_in_words(report: &Value) -> String {
     let number = |name: &str| words(report.get(name));
-    format!(
-        "the catalogue is whole again after {} ms: {} datastores and {} versions came back, {} were known, {} are gone; {} records, {} segments elsewhere, {} stray fragments, {} files not taken over",
+    let mut text = format!(
+        "the catalogue is whole again after {} ms: {} datastores and {} versions came back, {} were known, {} are gone; {} records, {} segments elsewhere, {} stray fragments, {} missing, {} files not taken over",
         number("millis"),
         number("datastores"),
         number("added"),
@@ -232,6 +235,11 @@ pub(crate) fn rebuilt_in_words(report: &Value) -> String {
         number("records"),
         number("moved"),
         number("strays"),
+        number("missing"),
         number("bad"),
-    )
+    );
+    if report["may_miss_locations"] == true {
+        text.push_str(MAY_MISS);
+    }
+    text
 }

@@ -119,8 +119,15 @@ pub(crate) enum KvCommand {
     /// Moves what nobody reads as its policy says, and back what is read again; which happens every day by itself, too
     Tier(WorkArgs),
     /// Deletes what lies at locations and belongs to nothing; which happens every week by itself, too
-    Gc(WaitArgs),
-    /// Jobs: repair, scrubbing, draining, migration and tiering that go on, or have ended
+    Gc {
+        /// Says that there are no locations which the store does not know: fragments, too, of which the last rebuild of the catalogue found no
+        /// version
+        #[arg(long)]
+        strays: bool,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Jobs: repair, scrub, drain, migration, tiering, gc and returns of locations that go on, or have ended
     Job {
         #[command(subcommand)]
         command: JobCommand,

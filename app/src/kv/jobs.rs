@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::Kv;
-use super::cli::{JobCommand, WorkArgs};
+use super::cli::{JobCommand, WaitArgs, WorkArgs};
 use super::document::{bytes, words};
 use super::name::Prefix;
 use super::progress::Progress;
@@ -26,6 +26,14 @@ pub(super) async fn scrub(kv: &Kv, sample: Option<f64>, work: WorkArgs) -> anyho
         definition["sample"] = sample.into();
     }
     begin(kv, definition, work).await
+}
+
+pub(super) async fn collect_garbage(kv: &Kv, strays: bool, wait: WaitArgs) -> anyhow::Result<()> {
+    let mut definition = json!({ "kind": "gc" });
+    if strays {
+        definition["strays"] = true.into();
+    }
+    begin(kv, definition, WorkArgs { rate: None, wait }).await
 }
 
 pub(super) async fn migrate(

@@ -1,5 +1,6 @@
 //! `store`: the untrusted store.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use sc_metadata::Catalog;
-use sc_store::{CoderWay, Coders, Locations, Service, Store, StoreSettings};
+use sc_store::{CoderWay, Coders, LocationSettings, Locations, Service, Store, StoreSettings};
 use sc_transport::{Endpoint, Role};
 use tokio::sync::oneshot;
 
@@ -19,7 +20,8 @@ use crate::storage::files::make_private_folder;
 use crate::storage::lock::FolderLock;
 use crate::storage::opener::Opener;
 use crate::storage::serving::{Entrance, connect, endpoint, own_identity, start_coder};
-use crate::storage::whole::{catalogue_of, must_not_be_here};
+use crate::storage::up::{local_location, local_locations};
+use crate::storage::whole::{catalogue_of, gaps_in, must_not_be_here, unknown_locations};
 use crate::wrong_use;
 
 /// So long requests may take to end when the role ends.
@@ -43,8 +45,8 @@ pub(crate) struct StoreSetup {
     pub(crate) coders: Vec<String>,
     pub(crate) coding: CodingArgs,
     pub(crate) settings: StoreSettings,
-    /// Locations and policies to make where there are none yet.
-    pub(crate) first: Vec<(String, sc_store::LocationSettings)>,
+    /// Locations to make where there are none yet; or, for a rebuild, that are there and may not be known.
+    pub(crate) first: Vec<(String, LocationSettings)>,
     /// Whether the catalogue is to be made again of what lies at the locations.
     pub(crate) rebuild: bool,
 }
@@ -56,10 +58,15 @@ pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
     if named.is_none() {
         must_not_be_here(&arguments.data)?;
     }
+    let catalogue = catalogue_of(&arguments.data, named.as_deref(), arguments.rebuild)?;
+    let first = match arguments.rebuild || is_rebuild_due(&catalogue).await? {
+        true => found_locations(&catalogue, &arguments.data, &report).await?,
+        false => local_locations(arguments.new_locations),
+    };
     let setup = StoreSetup {
         address: endpoint(&arguments.address)?,
         link_keys: arguments.link.link_keys,
-        catalogue: catalogue_of(&arguments.data, named.as_deref(), arguments.rebuild)?,
+        catalogue,
         data: arguments.data,
         coders: arguments.coder,
         coding: arguments.coding,
@@ -68,7 +75,7 @@ pub(crate) async fn run(arguments: StoreArgs) -> anyhow::Result<()> {
             zone: arguments.zone,
             ..StoreSettings::default()
         },
-        first: super::up::local_locations(arguments.new_locations),
+        first,
         rebuild: arguments.rebuild,
     };
     serve(setup, &report, |_| {}, stop).await
@@ -104,8 +111,10 @@ pub(crate) async fn serve(
         Arc::new(wall_clock_ms),
     );
     store.open_locations().await?;
-    if catalog.locations().await?.is_empty() {
-        for (name, settings) in setup.first {
+    let known = names_of(&catalog).await?;
+    let is_due = catalog.is_rebuild_due().await?;
+    for (name, settings) in setup.first {
+        if known.is_empty() || is_due && !known.contains(&name) {
             store
                 .add_location(&name, settings, sc_metadata::LocationState::Active)
                 .await
@@ -176,6 +185,37 @@ pub(crate) async fn is_rebuild_due(catalogue: &str) -> anyhow::Result<bool> {
         return Ok(false);
     }
     Ok(open_catalogue(catalogue).await?.is_rebuild_due().await?)
+}
+
+/// The locations in a store's folder that a catalogue which is to be made again does not know yet.
+///
+/// # Errors
+/// Wrong use: there are none, or one is missing that was there.
+pub(crate) async fn found_locations(
+    catalogue: &str,
+    data: &Path,
+    report: &Report,
+) -> anyhow::Result<Vec<(String, LocationSettings)>> {
+    let is_there = catalogue.contains("://") || Path::new(catalogue).exists();
+    let known = match is_there {
+        true => names_of(&open_catalogue(catalogue).await?).await?,
+        false => BTreeSet::new(),
+    };
+    let unknown = unknown_locations(data, &known)?;
+    let missing = gaps_in(data, &known);
+    if !missing.is_empty() {
+        report.say(format!(
+            "of the locations in {} there are none called {}: if they are only away, end this, bring them back, and rebuild again",
+            data.join("locations").display(),
+            missing.join(", ")
+        ));
+    }
+    Ok(unknown.into_iter().map(local_location).collect())
+}
+
+async fn names_of(catalog: &Catalog) -> anyhow::Result<BTreeSet<String>> {
+    let locations = catalog.locations().await?;
+    Ok(locations.into_iter().map(|it| it.name).collect())
 }
 
 /// Makes an empty file that its owner alone may read, unless there is one; the database gives its mode to those beside it.

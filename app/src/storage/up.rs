@@ -24,7 +24,7 @@ use crate::storage::gateway::{self, GatewaySetup, TlsChoice};
 use crate::storage::lock::FolderLock;
 use crate::storage::ports::must_be_free;
 use crate::storage::store::{self, StoreSetup};
-use crate::storage::whole::{catalogue_of, ensure_owner, locations_in};
+use crate::storage::whole::{catalogue_of, ensure_owner, own_catalogue};
 use crate::{scbr, wrong_use};
 
 /// So long a role may take to be ready.
@@ -271,8 +271,15 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
     let catalogue = catalogue_of(data, settings.catalogue.as_deref(), settings.rebuild)?;
     ensure_owner(data)?;
     settings.rebuild |= store::is_rebuild_due(&catalogue).await?;
+    let mut first = local_locations(settings.locations);
     if settings.rebuild {
-        settings.locations = settings.locations.max(locations_in(&settings.data));
+        first = store::found_locations(&catalogue, &settings.data, report).await?;
+        if first.is_empty() && settings.catalogue.is_none() && !own_catalogue(data).exists() {
+            return Err(wrong_use(format!(
+                "there are no storage locations in {}, of which a catalogue could be made again: mount their disks, or leave out --rebuild to begin anew",
+                data.join("locations").display()
+            )));
+        }
         report.say("the catalogue is made again of what lies at the locations");
     }
     let data = &settings.data;
@@ -297,6 +304,7 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
         start_threads(
             &settings,
             &catalogue,
+            first,
             report,
             &stopping,
             &tell_end,
@@ -357,28 +365,32 @@ fn certificate(data: &Path) -> PathBuf {
 
 /// The locations of a new store: folders that pretend to be in several places and with several providers.
 pub(crate) fn local_locations(count: u8) -> Vec<(String, LocationSettings)> {
-    let each = (0..usize::from(count)).map(|number| {
-        let name = format!("site-{}", number + 1);
-        let text = json!({
-            "backend": { "kind": "fs", "path": format!("locations/{name}") },
-            "region": REGIONS[number % REGIONS.len()],
-            "zone": format!("zone-{}", number % 2 + 1),
-            "provider": PROVIDERS[number % PROVIDERS.len()],
-            "cost_per_gb_month": 0.02,
-            "cost_per_gb_read": 0.01,
-        });
-        let settings = LocationSettings::parse(&text.to_string());
-        (
-            name,
-            settings.expect("settings as this function writes them"),
-        )
-    });
-    each.collect()
+    let names = (1..=count).map(|number| format!("site-{number}"));
+    names.map(local_location).collect()
+}
+
+/// A location in a store's own folder; where it pretends to be is in its name, if a store has given it.
+pub(crate) fn local_location(name: String) -> (String, LocationSettings) {
+    let number = name.strip_prefix("site-").and_then(|it| it.parse().ok());
+    let mut text = json!({ "backend": { "kind": "fs", "path": format!("locations/{name}") } });
+    if let Some(number) = number.and_then(|it: usize| it.checked_sub(1)) {
+        text["region"] = REGIONS[number % REGIONS.len()].into();
+        text["zone"] = format!("zone-{}", number % 2 + 1).into();
+        text["provider"] = PROVIDERS[number % PROVIDERS.len()].into();
+        text["cost_per_gb_month"] = 0.02.into();
+        text["cost_per_gb_read"] = 0.01.into();
+    }
+    let settings = LocationSettings::parse(&text.to_string());
+    (
+        name,
+        settings.expect("settings as this function writes them"),
+    )
 }
 
 async fn start_threads(
     settings: &UpSettings,
     catalogue: &str,
+    first: Vec<(String, LocationSettings)>,
     report: &Report,
     stopping: &watch::Receiver<bool>,
     tell_end: &watch::Sender<Option<&'static str>>,
@@ -400,7 +412,7 @@ async fn start_threads(
             threads: None,
         },
         settings: StoreSettings::default(),
-        first: local_locations(settings.locations),
+        first,
         rebuild: settings.rebuild,
     };
     let quiet = report.quiet("store");

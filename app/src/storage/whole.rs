@@ -3,6 +3,7 @@
 //! Invariant: nothing is made in the place of what an earlier run had and is missing now: a new owner could read nothing that is stored, and
 //! a new catalogue knows of nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::storage::files::OwnerFolder;
@@ -67,23 +68,58 @@ pub(crate) fn ensure_owner(data: &Path) -> anyhow::Result<()> {
     owner.ensure()
 }
 
-/// How many locations there are in the folder of an `up`, by the greatest number in their names.
-pub(crate) fn locations_in(data: &Path) -> u8 {
-    let numbers = (1..=u8::MAX).rev();
-    let is_there = |number: &u8| {
-        let folder = format!("locations/site-{number}/location");
-        data.join(folder).exists()
-    };
-    numbers.into_iter().find(is_there).unwrap_or(0)
+/// The locations in a store's folder that its catalogue does not know, when it is made again of them: all folders in which one is.
+///
+/// # Errors
+/// Wrong use: a folder has no location in it, so that its disk may not be mounted; one made there would stand for what is only away.
+pub(crate) fn unknown_locations(
+    data: &Path,
+    known: &BTreeSet<String>,
+) -> anyhow::Result<Vec<String>> {
+    let mut unknown = Vec::new();
+    let mut empty = Vec::new();
+    for (name, folder) in folders_in(data) {
+        if known.contains(&name) {
+            continue;
+        }
+        match folder.join("location").exists() {
+            true => unknown.push(name),
+            false => empty.push(folder.display().to_string()),
+        }
+    }
+    if !empty.is_empty() {
+        return Err(wrong_use(format!(
+            "there is no storage location in {}: mount its disk; or, if it is lost for good, remove the folder; then again",
+            empty.join(", ")
+        )));
+    }
+    unknown.sort();
+    Ok(unknown)
+}
+
+/// Those of the names that `up` gives to locations which are not there, though greater ones are.
+pub(crate) fn gaps_in(data: &Path, known: &BTreeSet<String>) -> Vec<String> {
+    let names: BTreeSet<String> = folders_in(data).map(|it| it.0).collect();
+    let name = |number: &u8| format!("site-{number}");
+    let is_there = |number: &u8| names.contains(&name(number)) || known.contains(&name(number));
+    let greatest = (1..=u8::MAX).rev().find(is_there).unwrap_or(0);
+    let missing = (1..greatest).filter(|number| !is_there(number));
+    missing.map(|number| name(&number)).collect()
+}
+
+/// The folders that are where a store makes locations of its own.
+fn folders_in(data: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    let entries = std::fs::read_dir(data.join("locations"));
+    let folders = entries.into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        entry.path().is_dir().then(|| (name, entry.path()))
+    });
+    folders
 }
 
 /// Whether there are locations with the marker that each one has.
 fn holds_locations(data: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(data.join("locations")) else {
-        return false;
-    };
-    let mut folders = entries.flatten().map(|entry| entry.path());
-    folders.any(|folder| folder.join("location").exists())
+    folders_in(data).any(|(_, folder)| folder.join("location").exists())
 }
 
 #[cfg(test)]
@@ -99,6 +135,29 @@ mod tests {
         ensure_owner(folder.path()).unwrap();
 
         assert!(folder.path().join("owner/owner.prv").exists());
+    }
+
+    #[test]
+    fn a_catalogue_is_made_again_of_what_is_there_and_never_of_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        for name in ["site-1", "site-4", "disk"] {
+            let location = data.join("locations").join(name);
+            std::fs::create_dir_all(&location).unwrap();
+            std::fs::write(location.join("location"), "").unwrap();
+        }
+        let known = BTreeSet::from(["site-2".to_owned(), "site-4".to_owned()]);
+        let unknown = unknown_locations(data, &known).unwrap();
+        std::fs::create_dir_all(data.join("locations/site-2")).unwrap();
+        std::fs::create_dir_all(data.join("locations/site-3")).unwrap();
+        let refused = unknown_locations(data, &known).unwrap_err().to_string();
+
+        assert_eq!(unknown, ["disk", "site-1"]);
+        // One that the catalogue knows is for the rebuild to miss.
+        assert!(refused.contains("site-3: mount its disk"), "{refused}");
+        assert!(!refused.contains("site-2"), "{refused}");
+        std::fs::remove_dir(data.join("locations/site-3")).unwrap();
+        assert_eq!(gaps_in(data, &known), ["site-3"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::jobs::draw_id;
 use crate::transaction::{Param, Row, Transaction};
-use crate::{Catalog, CatalogError, catalog::Reach};
+use crate::{Catalog, CatalogError, catalog::Reach, notes};
 
 /// A place that stores fragments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +133,20 @@ impl Catalog {
             .await
     }
 
+    /// Whether there may be locations that the catalogue does not know: the last rebuild found signs of some.
+    pub async fn may_miss_locations(&self) -> Result<bool, CatalogError> {
+        self.read(Reach::Point, (), |tx, ()| Box::pin(may_miss_locations(tx)))
+            .await
+    }
+
+    /// Notes whether there may be locations that the catalogue does not know.
+    pub async fn set_may_miss_locations(&self, may_miss: bool) -> Result<(), CatalogError> {
+        self.write(may_miss, |tx, may_miss| {
+            Box::pin(set_may_miss_locations(tx, *may_miss))
+        })
+        .await
+    }
+
     /// Makes a location that is returning active, if this job, which has seen to it since it returned, is done; whether it is active now.
     pub async fn readmit_location(&self, name: &str, job: u64) -> Result<bool, CatalogError> {
         self.write((name.to_owned(), job), |tx, (name, job)| {
@@ -169,6 +183,24 @@ async fn set_heard(tx: &mut dyn Transaction, names: &[String]) -> Result<(), Cat
     tx.execute_each("UPDATE location SET unheard = 0 WHERE name = $1", &sets)
         .await?;
     Ok(())
+}
+
+pub(crate) async fn may_miss_locations(tx: &mut dyn Transaction) -> Result<bool, CatalogError> {
+    let sql = "SELECT last FROM counter WHERE name = 'missing'";
+    let mut rows = tx.query(sql, &[]).await?;
+    rows.pop().map_or(Ok(false), |mut row| row.take())
+}
+
+async fn set_may_miss_locations(
+    tx: &mut dyn Transaction,
+    may_miss: bool,
+) -> Result<(), CatalogError> {
+    if !may_miss {
+        notes::keep_guesses(tx).await?;
+    }
+    let sql = "INSERT INTO counter (name, last) VALUES ('missing', $1) \
+        ON CONFLICT (name) DO UPDATE SET last = excluded.last";
+    tx.execute(sql, &[may_miss.into()]).await.map(drop)
 }
 
 async fn locations(tx: &mut dyn Transaction) -> Result<Vec<Location>, CatalogError> {

@@ -29,7 +29,7 @@ pub enum Subject {
 pub struct Note {
     /// What it is about.
     pub subject: Subject,
-    /// How often that has changed, from 1.
+    /// How often that has changed, from 1; 0 of what a rebuild has guessed.
     pub change: u64,
     /// The change that enough locations keep; 0: none.
     pub kept: u64,
@@ -144,6 +144,12 @@ pub(crate) async fn touch_datastore(
     Ok(())
 }
 
+/// Has what a rebuild has guessed kept at the locations: nothing else will be found.
+pub(crate) async fn keep_guesses(tx: &mut dyn Transaction) -> Result<(), CatalogError> {
+    let sql = "UPDATE note SET change = 1, oldest = 1 WHERE change = 0";
+    tx.execute(sql, &[]).await.map(drop)
+}
+
 async fn set(
     tx: &mut dyn Transaction,
     sql: &'static str,
@@ -197,8 +203,8 @@ async fn notes(tx: &mut dyn Transaction) -> Result<Vec<Note>, CatalogError> {
 
 /// Every note whose change enough locations keep.
 pub(crate) async fn kept(tx: &mut dyn Transaction) -> Result<Vec<Note>, CatalogError> {
-    let sql =
-        "SELECT tenant, datastore, kind, id, change, kept, oldest FROM note WHERE kept = change";
+    let sql = "SELECT tenant, datastore, kind, id, change, kept, oldest FROM note \
+        WHERE kept = change AND change > 0";
     let rows = tx.query(sql, &[]).await?;
     rows.into_iter().map(from_row).collect()
 }

@@ -636,8 +636,8 @@ async fn merge_settings(
             return Ok(MergedDatastore::Same);
         }
         let sql = "UPDATE datastore SET policy = $2, versioning = $3, quota_bytes = $4, wrapped_key = $5, root_number = $6, \
-            switches = $7 WHERE id = $1";
-        let params: [Param<'_>; 7] = [
+            switches = $7, created_ms = $8 WHERE id = $1";
+        let params: [Param<'_>; 8] = [
             (&it.id).into(),
             (&*it.policy).into(),
             it.versioning.into(),
@@ -645,6 +645,7 @@ async fn merge_settings(
             (&it.wrapped_key).into(),
             it.root_number.into(),
             (&*switches).into(),
+            it.created_ms.into(),
         ];
         tx.execute(sql, &params).await?;
         return Ok(MergedDatastore::Changed);
@@ -677,7 +678,8 @@ async fn change_of(tx: &mut dyn Transaction, subject: &Subject) -> Result<u64, C
     rows.pop().map_or(Ok(0), |mut row| row.take())
 }
 
-/// Brings a note in line with the copies that were found; settings that were guessed are a change that no location keeps yet.
+/// Brings a note in line with the copies that were found. Settings that were guessed are change 0: no location keeps them, and those that are
+/// found later count, until somebody changes them or there are no locations that may have them.
 async fn merge_note(
     tx: &mut dyn Transaction,
     subject: &Subject,
@@ -690,8 +692,8 @@ async fn merge_note(
             kept = CASE WHEN excluded.kept > note.kept THEN excluded.kept ELSE note.kept END, \
             oldest = CASE WHEN excluded.oldest < note.oldest THEN excluded.oldest ELSE note.oldest END";
     let mut params = subject.params().to_vec();
-    let change = change.max(1);
-    let numbers: [Param<'_>; 3] = [change.into(), kept.into(), oldest.clamp(1, change).into()];
+    let oldest = oldest.clamp(change.min(1), change);
+    let numbers: [Param<'_>; 3] = [change.into(), kept.into(), oldest.into()];
     params.extend(numbers);
     tx.execute(sql, &params).await?;
     Ok(())

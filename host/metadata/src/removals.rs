@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::jobs::draw_id;
 use crate::transaction::{Row, Transaction};
-use crate::{Catalog, CatalogError, DatastoreId, Key, VersionId, catalog::Reach};
+use crate::{Catalog, CatalogError, DatastoreId, Key, VersionId, catalog::Reach, locations};
 
 /// A removal record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +213,10 @@ async fn are_words_spent(
         removal.id.into(),
     ];
     if !tx.query(sql, &params).await?.is_empty() {
+        return Ok(false);
+    }
+    // What a location has that is not known yet, they are about, too.
+    if locations::may_miss_locations(tx).await? {
         return Ok(false);
     }
     for version in removal.record.as_chunks::<16>().0 {

@@ -267,7 +267,8 @@ ALTER TABLE location ADD COLUMN unheard BIGINT NOT NULL DEFAULT 0;
 /// `note` has what lies at the locations of a datastore's settings (`kind` and `id` are empty), or of a record (`datastore` is empty): how often
 /// it has changed, which change enough locations keep, and the oldest whose copies may still be somewhere. `removal.words` names the files
 /// at the locations that say the same, by their ids. `datastore.switches` has the numbers at which keeping versions began or ended, eight
-/// bytes each, little-endian. The counter `rebuild` is 1 while a rebuild is due.
+/// bytes each, little-endian. The counter `rebuild` is 1 while a rebuild is due, `missing` (if it is there) while there may be locations that the
+/// catalogue does not know.
 const RECOVERY: &str = r#"
 CREATE TABLE note (
     tenant BYTEA NOT NULL,

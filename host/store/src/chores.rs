@@ -197,7 +197,8 @@ impl Chores {
         let tier = Work::Tier {
             bytes_per_second: None,
         };
-        for (work, days) in [(scrub, 1), (tier, 1), (Work::Gc {}, 7)] {
+        let gc = Work::Gc { strays: false };
+        for (work, days) in [(scrub, 1), (tier, 1), (gc, 7)] {
             let turn = store.catalog.is_turn(work.kind(), days * DAY_MS, now_ms);
             if turn.await? {
                 store.add_job(&work, Join::Unbegun).await?;

@@ -4,6 +4,7 @@
 //! a location and then not in the catalogue was forgotten there, and nobody will ask for it; and what a committed segment no longer has under
 //! that name waits for the time of grace, since somebody may be reading it. What is under way is not judged. Nothing is collected while a
 //! location, but for one that is returning, holds a manifest that the catalogue has never heard of: such a catalogue is older than what it is about.
+//! Nor is what belongs to no version while there may be locations that the catalogue does not know, with that version's manifests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -146,6 +147,7 @@ impl Store {
                 "the catalogue is being made again: collect garbage when it is",
             ));
         }
+        let may_miss_locations = self.catalog.may_miss_locations().await?;
         let mut strays = Vec::new();
         for name in names {
             outcome.seen += 1;
@@ -153,6 +155,7 @@ impl Store {
                 continue;
             };
             match segments.get(&id).map(|it| standing(it, site, name)) {
+                None if may_miss_locations => outcome.kept += 1,
                 None | Some(Standing::Elsewhere) => delete(self, site, name, outcome).await,
                 Some(Standing::Stray) => {
                     // A catalogue that is older than what it is about has names that are nowhere any more.

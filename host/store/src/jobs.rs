@@ -111,6 +111,7 @@ impl Store {
                     "a location that was lost returns when its state is set: see `kv location set`",
                 ));
             }
+            Work::Gc { strays: true } => self.catalog.set_may_miss_locations(false).await?,
             Work::Drain { location, .. } if !self.locations.now().contains_key(location) => {
                 return Err(Problem::new(
                     Code::NotFound,

@@ -48,6 +48,10 @@ pub struct Rebuilt {
     pub moved: u64,
     /// Fragments that no version names.
     pub strays: u64,
+    /// Fragments of versions that lie at no location.
+    pub missing: u64,
+    /// Strays, or what is missing, may be due to locations that the catalogue does not know.
+    pub may_miss_locations: bool,
     /// Files that are not what was made for what they say, or cannot be read.
     pub bad: u64,
     /// The names of some of them, and what is wrong.
@@ -81,6 +85,8 @@ impl Rebuilt {
             "records": self.records,
             "moved": self.moved,
             "strays": self.strays,
+            "missing": self.missing,
+            "may_miss_locations": self.may_miss_locations,
             "bad": self.bad,
             "named": self.named,
             "notes": self.notes,

@@ -237,6 +237,7 @@ pub(crate) async fn last_job(
     let definition = json!({ "kind": kind, "bytes_per_second": 0 });
     let definition = match kind {
         "gc" => json!({ "kind": kind }),
+        "gc of strays" => json!({ "kind": "gc", "strays": true }),
         _ => definition,
     };
     let begun = client.put_job("", &definition.to_string()).await;

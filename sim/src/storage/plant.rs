@@ -27,11 +27,13 @@ pub enum Plant {
     SpoilRepairs,
     /// What is owed, lost or damaged is never made again.
     NeverRepair,
+    /// Whoever makes a catalogue again of some of the locations says that there are no others, and has garbage collected.
+    ForgetTheAway,
 }
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AcknowledgeEarly,
         Self::LoseAtCrash,
         Self::SweepYoung,
@@ -42,6 +44,7 @@ impl Plant {
         Self::RotEverywhere,
         Self::SpoilRepairs,
         Self::NeverRepair,
+        Self::ForgetTheAway,
     ];
 }
 
@@ -58,6 +61,7 @@ impl fmt::Display for Plant {
             Self::RotEverywhere => "rot-everywhere",
             Self::SpoilRepairs => "spoil-repairs",
             Self::NeverRepair => "never-repair",
+            Self::ForgetTheAway => "forget-the-away",
         })
     }
 }

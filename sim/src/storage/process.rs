@@ -3,6 +3,7 @@
 //! Invariant: a process that has ended answers nothing and leaves nothing but what the catalogue and the locations have. A step is a moment
 //! at which a request waits: for the catalogue, for a location, for the time.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,6 +43,8 @@ pub(crate) struct Outside {
     pub(crate) catalog: Catalog,
     pub(crate) trusted: Arc<Trusted>,
     pub(crate) places: Vec<Place>,
+    /// Numbers of locations that a store which starts does not know.
+    pub(crate) unknown: Mutex<BTreeSet<usize>>,
     pub(crate) links: Links,
     pub(crate) menders: Arc<Menders>,
     pub(crate) harmed: Harmed,
@@ -150,7 +153,11 @@ impl Process {
         };
         let coder = Caller::in_step(Arc::new(reached), entropy);
         let locations = Locations::default();
-        for place in &outside.places {
+        let unknown = outside.unknown.lock().expect("no holder panics").clone();
+        for (number, place) in outside.places.iter().enumerate() {
+            if unknown.contains(&number) {
+                continue;
+            }
             let settings = LocationSettings::parse(SETTINGS).expect("settings as they are here");
             let backend = Arc::new(Route::new(
                 self.number,

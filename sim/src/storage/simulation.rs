@@ -123,13 +123,15 @@ impl Running {
     async fn new(seed: u64, scenario: Scenario, surroundings: Surroundings) -> Self {
         let places = (0..LOCATIONS).map(|number| Place::new(number, &surroundings));
         let places = places.collect();
-        Self::over(seed, scenario, surroundings, places).await
+        Self::over(seed, scenario, surroundings, places, &[]).await
     }
 
-    /// The same system, but for its catalogue, its stores and its coder, which are new, and know nothing.
-    pub(super) async fn with_another_catalogue(&self) -> Self {
+    /// The same system, but for its catalogue, its stores and its coder, which are new, and know nothing; of the locations all but those with
+    /// these numbers.
+    pub(super) async fn with_another_catalogue(&self, without: &[usize]) -> Self {
         let (scenario, places) = (self.scenario.clone(), self.outside.places.clone());
-        let after = Self::over(self.seed, scenario, self.surroundings.clone(), places).await;
+        let surroundings = self.surroundings.clone();
+        let after = Self::over(self.seed, scenario, surroundings, places, without).await;
         Self {
             notes: self.notes.clone(),
             ..after
@@ -141,18 +143,23 @@ impl Running {
         scenario: Scenario,
         surroundings: Surroundings,
         places: Vec<Place>,
+        without: &[usize],
     ) -> Self {
         let outside = Arc::new(Outside {
             catalog: Catalog::sqlite_in_memory().expect("a database in memory opens"),
             trusted: Arc::new(Trusted::default()),
             places,
+            unknown: Mutex::new(without.iter().copied().collect()),
             links: Links::new(&surroundings),
             menders: Arc::default(),
             harmed: Harmed::default(),
             settings: scenario.settings(),
             surroundings: surroundings.clone(),
         });
-        for place in &outside.places {
+        for (number, place) in outside.places.iter().enumerate() {
+            if without.contains(&number) {
+                continue;
+            }
             let known = outside.catalog.put_location(&place.known()).await;
             known.expect("the catalogue is in memory");
         }
@@ -229,6 +236,11 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.processes[0].serving().await
+    }
+
+    /// Starts all stores again.
+    pub(super) fn start(&self) {
+        self.processes.iter().for_each(Process::restart);
     }
 
     /// Ends all stores, for good.

@@ -67,7 +67,11 @@ pub enum Work {
         bytes_per_second: Option<u64>,
     },
     /// Deletes what lies at locations and belongs to nothing.
-    Gc {},
+    Gc {
+        /// Whether there are no locations that the catalogue does not know: fragments, too, which belong to no version that the last rebuild found.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        strays: bool,
+    },
     /// Makes again what a location that was lost should have and has not, deletes there what nobody knows any more, and makes it active.
     Return {
         /// Its name.
@@ -128,7 +132,7 @@ impl Work {
             Self::Drain { .. } => "drain",
             Self::Migrate { .. } => "migrate",
             Self::Tier { .. } => "tier",
-            Self::Gc {} => "gc",
+            Self::Gc { .. } => "gc",
             Self::Return { .. } => "return",
         }
     }
@@ -146,7 +150,7 @@ impl Work {
                 bytes_per_second, ..
             }
             | Self::Tier { bytes_per_second } => *bytes_per_second,
-            Self::Gc {} | Self::Return { .. } => None,
+            Self::Gc { .. } | Self::Return { .. } => None,
         }
     }
 
@@ -157,7 +161,7 @@ impl Work {
             Self::Return { .. } => &[Stage::Segments, Stage::Versions, Stage::Names],
             Self::Scrub { .. } => &[Stage::Segments],
             Self::Migrate { .. } | Self::Tier { .. } => &[Stage::Versions],
-            Self::Gc {} => &[Stage::Names],
+            Self::Gc { .. } => &[Stage::Names],
         }
     }
 
@@ -197,6 +201,8 @@ pub struct Outcome {
     pub unreached: u64,
     /// Things with which something went wrong.
     pub failed: u64,
+    /// Fragments of no known version that were kept, since they may be of one that lies at a location which the catalogue does not know.
+    pub kept: u64,
     /// Bytes that locations have sent.
     pub bytes_read: u64,
     /// Bytes that locations were sent.
@@ -229,6 +235,7 @@ impl Outcome {
         self.changed += other.changed;
         self.damaged += other.damaged;
         self.unreached += other.unreached;
+        self.kept += other.kept;
         self.failed += other.failed + u64::from(other.problem.is_some() && other.failed == 0);
         self.bytes_read += other.bytes_read;
         self.bytes_written += other.bytes_written;

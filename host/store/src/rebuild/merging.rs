@@ -30,6 +30,8 @@ impl Store {
     pub(super) async fn make_again(&self) -> Result<Rebuilt, Problem> {
         let begun = Instant::now();
         self.catalog.set_rebuild_due(true).await?;
+        // Until it is known better, for other stores that are collecting garbage.
+        self.catalog.set_may_miss_locations(true).await?;
         self.open_locations().await?;
         let mut work = Work {
             listing: self.list_everything().await?,
@@ -67,6 +69,11 @@ impl Store {
         let strays = listing.fragments.iter();
         let strays = strays.filter(|(name, _)| !named.contains(*name));
         rebuilt.strays = strays.map(|(_, at)| at.len() as u64).sum();
+        // What is missing where a location is lost or away needs no other reason.
+        let is_all_heard = listing.is_whole() && listing.lost == 0;
+        rebuilt.may_miss_locations = rebuilt.strays > 0 || is_all_heard && rebuilt.missing > 0;
+        let may_miss = rebuilt.may_miss_locations;
+        self.catalog.set_may_miss_locations(may_miss).await?;
         rebuilt.millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(rebuilt)
     }

@@ -121,6 +121,11 @@ impl Work {
         let up_to = self.removed.get(&(datastore, stored.key.clone()));
         let is_removed = up_to.is_some_and(|up_to| number <= *up_to)
             || self.removed_ones.contains(&(datastore, version));
+        if !is_removed {
+            let fragments = segments.iter().flat_map(|it| &it.fragments);
+            let missing = fragments.filter(|it| it.at.is_empty()).count();
+            self.rebuilt.missing += missing as u64;
+        }
         let tags = verified.tags.iter();
         let found = FoundVersion {
             key: stored.key,

@@ -315,7 +315,11 @@ pub(in crate::rest) enum JobDefinition {
         bytes_per_second: Option<u64>,
     },
     /// Deletes what lies at locations and belongs to nothing.
-    Gc {},
+    Gc {
+        /// Whether there are no locations that the catalogue does not know: fragments, too, which belong to no version that the last rebuild
+        /// found.
+        strays: Option<bool>,
+    },
 }
 
 /// A job, as the store describes it.
@@ -357,6 +361,8 @@ pub(in crate::rest) struct JobDone {
     unreached: Option<u64>,
     /// Things with which something went wrong.
     failed: Option<u64>,
+    /// Fragments of no known version that `gc` has kept, since they may be of one that lies at a location which the catalogue does not know.
+    kept: Option<u64>,
     /// Bytes that locations have sent.
     bytes_read: Option<u64>,
     /// Bytes that locations were sent.
@@ -399,6 +405,11 @@ pub(in crate::rest) struct RebuildReport {
     moved: Option<u64>,
     /// Fragments that no version names.
     strays: Option<u64>,
+    /// Fragments of versions that lie at no location.
+    missing: Option<u64>,
+    /// Whether strays, or what is missing, may be due to locations that the catalogue does not know: `gc` keeps strays then, until it is begun
+    /// with `strays`.
+    may_miss_locations: Option<bool>,
     /// Files that are not what was made for what they say; they are left where they lie.
     bad: Option<u64>,
     /// The names of some of them, and what is wrong.
