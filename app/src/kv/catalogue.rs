@@ -14,7 +14,7 @@ use super::cli::{CatalogueCommand, CataloguePlace};
 use super::document::words;
 use crate::keys::{beside, write_new};
 use crate::report::line;
-use crate::storage::{default_folder, own_catalogue};
+use crate::storage::{FolderLock, HELD, LOCK, default_folder, own_catalogue};
 use crate::wrong_use;
 
 /// How often it is asked how far a rebuild is.
@@ -55,6 +55,19 @@ fn file_of(place: &CataloguePlace) -> anyhow::Result<PathBuf> {
         None => default_folder()?,
     };
     Ok(own_catalogue(&data))
+}
+
+/// Holds the store's folder, so that none runs there, unless the catalogue is elsewhere or there is no folder yet.
+fn lock_of(place: &CataloguePlace) -> anyhow::Result<Option<FolderLock>> {
+    let data = match &place.data {
+        _ if place.catalogue.is_some() => return Ok(None),
+        Some(data) => data.clone(),
+        None => default_folder()?,
+    };
+    match data.is_dir() {
+        true => FolderLock::take(&data, LOCK, Duration::ZERO, HELD).map(Some),
+        false => Ok(None),
+    }
 }
 
 fn hash_file(file: &Path) -> PathBuf {
@@ -132,6 +145,7 @@ fn restore(
     is_json: bool,
 ) -> anyhow::Result<()> {
     let catalogue = file_of(place)?;
+    let _lock = lock_of(place)?;
     for path in [&catalogue, &beside(&catalogue, "-wal")] {
         if path.symlink_metadata().is_ok() {
             return Err(wrong_use(format!(

@@ -404,6 +404,9 @@ pub(crate) enum LocationCommand {
     /// Lists the locations
     Ls,
     /// Makes a location known
+    #[command(
+        after_help = "A folder of the store's machine: securecloud kv location add disk2 '{\"backend\":{\"kind\":\"fs\",\"path\":\"/mnt/disk2\"},\"region\":\"north\"}'\nA `securecloud backend` prints the command for itself."
+    )]
     Add {
         /// 1 to 63 of a-z, 0-9, -, _ and ., the first a letter or digit
         name: String,
@@ -469,7 +472,7 @@ pub(crate) enum JobCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LocationState {
-    /// Everything
+    /// Everything; one that was lost is returning first, until what was deleted meanwhile is deleted there, too
     Active,
     /// Reading, while its fragments move elsewhere
     Draining,

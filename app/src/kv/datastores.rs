@@ -64,7 +64,9 @@ async fn list(kv: &Kv) -> anyhow::Result<()> {
         datastores.for_each(|it| line(&Value::from(it).to_string()));
         return Ok(());
     }
-    let mut table = Table::new(&["name", "policy", "versions", ">objects", ">size", ">quota"]);
+    let mut table = Table::new(&[
+        "name", "policy", "versions", ">objects", ">size", ">quota", ">root",
+    ]);
     for it in &datastores {
         table.row([
             words(it.get("name")),
@@ -73,6 +75,7 @@ async fn list(kv: &Kv) -> anyhow::Result<()> {
             words(it.get("objects")),
             bytes(it.get("bytes")),
             bytes(it.get("quota_bytes")),
+            words(it.get("root")),
         ]);
     }
     table.print();

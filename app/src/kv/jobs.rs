@@ -102,6 +102,9 @@ pub(super) async fn run(kv: &Kv, command: JobCommand) -> anyhow::Result<()> {
         JobCommand::Wait { id } => wait(kv, kv.remote.job(id).await?).await,
         JobCommand::Cancel { id } => {
             let job = kv.remote.cancel_job(id).await?;
+            if job["state"] != "cancelled" {
+                kv.report.say(format!("job {id} had ended already"));
+            }
             kv.result(|| job.clone(), || in_words(&job));
             Ok(())
         }
@@ -142,6 +145,12 @@ async fn list(kv: &Kv) -> anyhow::Result<()> {
         jobs.for_each(|it| crate::report::line(&Value::from(it).to_string()));
         return Ok(());
     }
+    if jobs.is_empty() {
+        kv.report
+            .say("there are no jobs, nor were there in the last 30 days");
+        return Ok(());
+    }
+    let mut reasons = Vec::new();
     let mut table = Table::new(&[
         ">id", "kind", "state", ">done", ">seen", ">changed", ">failed", ">read", ">written",
     ]);
@@ -158,8 +167,11 @@ async fn list(kv: &Kv) -> anyhow::Result<()> {
             bytes(done.get("bytes_read")),
             bytes(done.get("bytes_written")),
         ]);
+        let because = reason(&job);
+        reasons.extend(because.map(|it| format!("job {}{it}", words(job.get("id")))));
     }
     table.print();
+    reasons.into_iter().for_each(|it| kv.report.say(it));
     Ok(())
 }
 
@@ -179,13 +191,32 @@ fn in_words(job: &Value) -> String {
     for (name, what) in [
         ("damaged", "damaged"),
         ("unreached", "out of reach"),
+        (
+            "kept",
+            "kept, since they may belong to what lies at locations that are not here (see `securecloud kv gc --help`)",
+        ),
         ("failed", "failed"),
     ] {
         if done[name].as_u64().unwrap_or(0) > 0 {
             text.push_str(&format!(", {} {what}", words(done.get(name))));
         }
     }
+    if let Some(reason) = reason(job) {
+        text.push_str(&format!("; it{reason}"));
+    }
     text
+}
+
+/// What a job waits for, or what went wrong last.
+fn reason(job: &Value) -> Option<String> {
+    let word = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(what) = word(&job["waits_for"]) {
+        return Some(format!(" waits: {what}"));
+    }
+    let problem = word(&job["done"]["problem"])?;
+    Some(format!(
+        " could not do some of it, the last since {problem}"
+    ))
 }
 
 fn share(job: &Value) -> String {

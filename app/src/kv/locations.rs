@@ -24,6 +24,9 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
             let state = LocationState::Draining.word();
             kv.remote.put_location(&name, None, Some(state)).await?;
             jobs::follow_drain(kv, &name, work).await?;
+            kv.report.say(format!(
+                "what may still be read there is deleted within a quarter of an hour; when `securecloud kv location ls` shows no fragments at {name}, give it up with `securecloud kv location set {name} lost`, and its disk may go"
+            ));
         }
         LocationCommand::Set { name, state } => {
             let state = state.word();
@@ -36,7 +39,13 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
                 || json!({ "name": name, "state": state }),
                 || match &state[..] {
                     "returning" => format!(
-                        "location {name} is returning: what was deleted while it was lost is deleted there, too, and then it is active"
+                        "location {name} is returning: what was deleted while it was lost is deleted there, too, and then it is active; see `securecloud kv job ls`"
+                    ),
+                    "lost" => format!(
+                        "location {name} is lost: a repair makes again elsewhere what lay there, see `securecloud kv job ls`"
+                    ),
+                    "draining" => format!(
+                        "location {name} is draining: a job moves what lies there elsewhere, see `securecloud kv job ls`"
                     ),
                     state => format!("location {name} is {state}"),
                 },

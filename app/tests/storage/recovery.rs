@@ -111,9 +111,12 @@ fn a_backup_is_put_back_and_what_came_after_it_is_found() {
     system.ask("DELETE", "/v1/datastores/photos/objects/gone", &[], &[]);
     let again = refused(folder, "kv catalogue backup monday.db --data store");
     assert!(again.contains("there already"), "{again}");
-    let is_there = refused(folder, "kv catalogue restore monday.db --data store");
-    assert!(is_there.contains("is not overwritten"), "{is_there}");
+    let restore = "kv catalogue restore monday.db --data store";
+    let said = refused(folder, restore);
+    assert!(said.contains("is in use by another"), "{said}");
     system.end();
+    let said = refused(folder, restore);
+    assert!(said.contains("is not overwritten"), "{said}");
 
     lose(folder);
     let mut meddled = std::fs::read(folder.join("monday.db")).unwrap();
@@ -182,4 +185,73 @@ fn a_root_is_rotated_while_requests_go_on() {
         assert_eq!(status(&system, &format!("photos/objects/{name}")), 200);
     }
     system.end();
+}
+
+/// Moves a location's folder, as its disk is unmounted or mounted.
+fn move_location(folder: &Path, name: &str, is_away: bool) {
+    let here = folder.join("store/locations").join(name);
+    let away = folder.join("away").join(name);
+    let (from, to) = if is_away { (here, away) } else { (away, here) };
+    std::fs::rename(from, to).unwrap();
+}
+
+#[test]
+fn locations_that_were_not_mounted_at_a_rebuild_are_neither_made_anew_nor_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let data = folder.join("store");
+    std::fs::create_dir(&data).unwrap();
+    let system = System::start(&data, &[]);
+    system.datastore("photos", "cold");
+    for number in 0..30 {
+        put(&system, &format!("photos/objects/{number}"), b"content");
+    }
+    system.end();
+    lose(folder);
+    std::fs::create_dir(folder.join("away")).unwrap();
+    // More than the policy bears, one of them with the mount point that is left.
+    for name in ["site-1", "site-2", "site-4"] {
+        move_location(folder, name, true);
+    }
+    let mount_point = data.join("locations/site-2");
+    std::fs::create_dir(&mount_point).unwrap();
+
+    let rebuild = "up --data store --rebuild --port 0 --router-port 0";
+    let said = refused(folder, rebuild);
+    assert!(said.contains("site-2: mount its disk"), "{said}");
+    assert!(!data.join("catalogue.db").exists());
+    std::fs::remove_dir(&mount_point).unwrap();
+    let system = System::start(&data, &["--rebuild"]);
+    let kv = |line: &str| {
+        let url = system.base();
+        done(
+            folder,
+            &format!("kv --url {url} --token store/token {line}"),
+        )
+    };
+    let locations = kv("location ls");
+    assert!(
+        locations.contains("site-3") && !locations.contains("site-4"),
+        "{locations}"
+    );
+    assert!(kv("gc").contains("is done"));
+    system.end();
+
+    for name in ["site-1", "site-2", "site-4"] {
+        move_location(folder, name, false);
+    }
+    let system = System::start(&data, &["--rebuild"]);
+    for number in 0..30 {
+        let path = format!("photos/objects/{number}");
+        assert_eq!(status(&system, &path), 200, "{number}");
+    }
+    system.end();
+
+    let nothing = folder.join("nothing");
+    let said = refused(
+        folder,
+        "up --data nothing --rebuild --port 0 --router-port 0",
+    );
+    assert!(said.contains("leave out --rebuild"), "{said}");
+    assert!(!nothing.join("catalogue.db").exists());
 }

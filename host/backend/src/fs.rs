@@ -92,7 +92,7 @@ pub enum FsError {
     #[error("{} was made by another version of this program: run that one, or move its fragments to a new location", .0.display())]
     Version(PathBuf),
     /// There is no location in the folder, where one is expected.
-    #[error("{} has no storage location in it: mount its disk or restore it; if it is lost, say so, and add another under another name", .0.display())]
+    #[error("{} has no storage location in it: mount its disk or restore it; if it is lost, `securecloud kv location set NAME lost` has what lay there made again, and a new or emptied disk is added under another name", .0.display())]
     Missing(PathBuf),
     /// Another location is in the folder than the expected one.
     #[error("{} has storage location {found} in it, and not {expected}: mount the right disk", folder.display())]
@@ -105,13 +105,13 @@ pub enum FsError {
         expected: LocationId,
     },
     /// The marker cannot be read as one.
-    #[error("{} is damaged: restore it from a copy, or begin anew in an empty folder and let the store repair what is lost", .0.display())]
+    #[error("{} is damaged: restore it from a copy; if it is lost, `securecloud kv location set NAME lost` has what lay there made again, and an empty folder is added under another name", .0.display())]
     Marker(PathBuf),
     /// A part is missing.
-    #[error("{} is missing: mount or restore it, or begin anew in an empty folder and let the store repair what is lost", .0.display())]
+    #[error("{} is missing: mount or restore it; if it is lost, `securecloud kv location set NAME lost` has what lay there made again, and an empty folder is added under another name", .0.display())]
     Incomplete(PathBuf),
     /// What was packed cannot be opened.
-    #[error("{}: {source}; if it does not open later, begin anew in an empty folder and let the store repair what is lost", path.display())]
+    #[error("{}: {source}; if it does not open later, give it up with `securecloud kv location set NAME lost`, and add an empty folder under another name", path.display())]
     Packed {
         /// The engine's folder.
         path: PathBuf,

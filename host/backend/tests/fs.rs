@@ -448,3 +448,34 @@ async fn the_space_of_deleted_packed_fragments_is_given_back() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_is_away_is_neither_empty_nor_without_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, away) = (folder.path().join("here"), folder.path().join("away"));
+    let location = open(&here);
+    let (small, large, none) = (name("small"), name("large"), name("none"));
+    location.put(&small, body(1, 10)).await.unwrap();
+    location.put(&large, body(2, 1 << 20)).await.unwrap();
+
+    fs::rename(&here, &away).unwrap();
+    // A mount point without its disk.
+    fs::create_dir(&here).unwrap();
+
+    let is_away = |error: BackendError| matches!(error, BackendError::Unavailable(_));
+    assert!(is_away(location.list(None, 10).await.unwrap_err()));
+    for name in [&large, &none] {
+        assert!(is_away(location.get(name).await.unwrap_err()), "{name}");
+        assert!(
+            is_away(location.read(name, 0..0).await.unwrap_err()),
+            "{name}"
+        );
+        assert!(is_away(location.delete(name).await.unwrap_err()), "{name}");
+    }
+    assert!(is_away(location.usage().await.unwrap_err()));
+    fs::remove_dir(&here).unwrap();
+    fs::rename(&away, &here).unwrap();
+    assert_eq!(location.list(None, 10).await.unwrap().len(), 2);
+    assert_eq!(location.get(&large).await.unwrap().len(), 1 << 20);
+    assert!(!location.delete(&none).await.unwrap());
+}

@@ -104,6 +104,17 @@ pub enum Then {
     LetGo,
 }
 
+/// What there is to do besides a job's own parts, which nobody works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherWork {
+    /// Nothing.
+    None,
+    /// Something.
+    Some,
+    /// Something that comes before the job.
+    MoreUrgent,
+}
+
 impl JobState {
     /// The word for it, as it is stored and shown.
     #[must_use]
@@ -198,6 +209,27 @@ impl Catalog {
                 Box::pin(claim_part(tx, owner, *lease_until_ms, *now_ms))
             },
         )
+        .await
+    }
+
+    /// Whether there are parts of other jobs that nobody works on.
+    pub async fn other_work(&self, job: u64, now_ms: u64) -> Result<OtherWork, CatalogError> {
+        self.read(Reach::Scan, (job, now_ms), |tx, (job, now_ms)| {
+            Box::pin(other_work(tx, *job, *now_ms))
+        })
+        .await
+    }
+
+    /// The ids and definitions of the jobs that run.
+    pub async fn running_jobs(&self) -> Result<Vec<(u64, String)>, CatalogError> {
+        self.read(Reach::Scan, (), |tx, ()| {
+            Box::pin(async move {
+                let sql = "SELECT id, definition FROM job WHERE state = 'running' ORDER BY id";
+                let rows = tx.query(sql, &[]).await?;
+                let each = rows.into_iter();
+                each.map(|mut row| Ok((row.take()?, row.take()?))).collect()
+            })
+        })
         .await
     }
 
@@ -352,15 +384,54 @@ async fn jobs(
     Ok(jobs)
 }
 
+/// How urgent a kind of job is: the least first.
+macro_rules! urgency {
+    () => {
+        "CASE j.kind WHEN 'repair' THEN 0 WHEN 'drain' THEN 1 WHEN 'return' THEN 1 ELSE 2 END"
+    };
+}
+
+async fn other_work(
+    tx: &mut dyn Transaction,
+    job: u64,
+    now_ms: u64,
+) -> Result<OtherWork, CatalogError> {
+    let own = concat!("SELECT ", urgency!(), " FROM job j WHERE j.id = $1");
+    let free = concat!(
+        "SELECT ",
+        urgency!(),
+        " FROM job_part p JOIN job j ON j.id = p.job \
+        WHERE p.is_done = 0 AND p.lease_until_ms <= $1 AND j.state = 'running' AND j.id <> $2 ORDER BY 1 LIMIT 1"
+    );
+    let own: Option<u64> = tx
+        .query(own, &[job.into()])
+        .await?
+        .pop()
+        .map(|mut row| row.take())
+        .transpose()?;
+    let params = [now_ms.into(), job.into()];
+    let Some(mut row) = tx.query(free, &params).await?.pop() else {
+        return Ok(OtherWork::None);
+    };
+    let first: u64 = row.take()?;
+    Ok(match own {
+        Some(own) if first < own => OtherWork::MoreUrgent,
+        _ => OtherWork::Some,
+    })
+}
+
 async fn claim_part(
     tx: &mut dyn Transaction,
     owner: &str,
     lease_until_ms: u64,
     now_ms: u64,
 ) -> Result<Option<(Job, u8)>, CatalogError> {
-    let free = "SELECT p.job, p.number FROM job_part p JOIN job j ON j.id = p.job \
-        WHERE p.is_done = 0 AND p.lease_until_ms <= $1 AND j.state = 'running' \
-        ORDER BY CASE j.kind WHEN 'repair' THEN 0 WHEN 'drain' THEN 1 WHEN 'return' THEN 1 ELSE 2 END, p.job, p.number LIMIT 1";
+    let free = concat!(
+        "SELECT p.job, p.number FROM job_part p JOIN job j ON j.id = p.job \
+        WHERE p.is_done = 0 AND p.lease_until_ms <= $1 AND j.state = 'running' ORDER BY ",
+        urgency!(),
+        ", p.job, p.number LIMIT 1"
+    );
     let mut rows = tx.query(free, &[now_ms.into()]).await?;
     let Some(mut row) = rows.pop() else {
         return Ok(None);

@@ -45,7 +45,7 @@ pub use error::CatalogError;
 pub use fragments::{Fragment, FragmentState, NAME_BYTES_MAX};
 pub use ids::{DatastoreId, SegmentId, TenantId, VersionId};
 pub use intents::{Intent, NewIntent};
-pub use jobs::{JOB_PARTS, Job, JobPart, JobReport, JobState, Join, Then};
+pub use jobs::{JOB_PARTS, Job, JobPart, JobReport, JobState, Join, OtherWork, Then};
 pub use keys::{KEY_BYTES_MAX, Key};
 pub use listing::{Cursor, Page};
 pub use locations::{Location, LocationState, Returning};

@@ -106,7 +106,11 @@ impl From<CatalogError> for Problem {
             CatalogError::Invalid(_) | CatalogError::MarkerNeeded => Code::Malformed,
             _ => Code::Unavailable,
         };
-        Self::new(code, error.to_string())
+        let mut message = error.to_string();
+        if matches!(error, CatalogError::NoSuchLocation) {
+            message.push_str(": `securecloud kv location ls` lists those that there are");
+        }
+        Self::new(code, message)
     }
 }
 

@@ -8,7 +8,7 @@ mod work;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sc_metadata::{JOB_PARTS, Job, Join, LocationState, TenantId};
+use sc_metadata::{JOB_PARTS, Job, JobState, Join, LocationState, TenantId};
 use sc_proto::coder;
 use sc_proto::storage;
 use sc_proto::store::Done;
@@ -70,6 +70,7 @@ impl Store {
         location: &str,
         state: LocationState,
     ) -> Result<(), Problem> {
+        self.end_work_for(location, state).await?;
         if let Some(work) = Work::for_state(location, state) {
             // One that has begun may have passed what lies there, and one of an earlier return makes nothing active.
             let join = match state {
@@ -77,6 +78,23 @@ impl Store {
                 _ => Join::Unbegun,
             };
             self.add_job(&work, join).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what went with another state of a location than this, or with an earlier return.
+    async fn end_work_for(&self, location: &str, state: LocationState) -> Result<(), Problem> {
+        for (id, definition) in self.catalog.running_jobs().await? {
+            let is_over = match Work::parse(&definition) {
+                Ok(Work::Drain { location: left, .. }) => {
+                    left == location && state != LocationState::Draining
+                }
+                Ok(Work::Return { location: back }) => back == location,
+                _ => false,
+            };
+            if is_over {
+                self.catalog.cancel_job(id, self.now_ms()).await?;
+            }
         }
         Ok(())
     }
@@ -115,7 +133,9 @@ impl Store {
             Work::Drain { location, .. } if !self.locations.now().contains_key(location) => {
                 return Err(Problem::new(
                     Code::NotFound,
-                    format!("there is no location {location:?}"),
+                    format!(
+                        "there is no location {location:?}: `securecloud kv location ls` lists those that there are"
+                    ),
                 ));
             }
             _ => {}
@@ -163,8 +183,12 @@ impl Store {
 
     async fn job_of(&self, tenant: TenantId, id: u64) -> Result<Job, Problem> {
         let job = self.catalog.job(id).await?;
-        job.filter(|job| is_for(tenant, job))
-            .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no job {id}")))
+        job.filter(|job| is_for(tenant, job)).ok_or_else(|| {
+            Problem::new(
+                Code::NotFound,
+                format!("there is no job {id}: `securecloud kv job ls` lists those that there are"),
+            )
+        })
     }
 }
 
@@ -187,11 +211,14 @@ pub(crate) fn failed_steps(job: &Job) -> u64 {
 pub(crate) fn document(job: &Job) -> serde_json::Value {
     let mut done = Outcome::default();
     let (mut share, mut workers) = (0.0, BTreeSet::new());
+    let mut waits_for = None;
+    let is_running = job.state == JobState::Running;
     let stages = Work::parse(&job.definition).map_or(1, |work| work.stages().len());
     for part in &job.parts {
         let progress: Progress = serde_json::from_str(&part.progress).unwrap_or_default();
         done.seen += progress.done.seen;
         done.sum(progress.done);
+        waits_for = waits_for.or(progress.waits_for.filter(|_| is_running && !part.is_done));
         let part_share = if part.is_done {
             1.0
         } else {
@@ -212,6 +239,7 @@ pub(crate) fn document(job: &Job) -> serde_json::Value {
         "updated_ms": job.updated_ms,
         "share": share.min(1.0),
         "workers": workers.len(),
+        "waits_for": waits_for,
         "done": done,
     })
 }

@@ -57,7 +57,7 @@ kinds! {
     TIMEOUT REQUEST_TIMEOUT "timeout" "The body did not come in time";
     EXISTS CONFLICT "exists" "There is one of this name";
     NOT_EMPTY CONFLICT "not-empty" "There is something in it";
-    IN_USE CONFLICT "in-use" "It is in use";
+    IN_USE CONFLICT "in-use" "The state of something else does not allow it";
     PLACEMENT CONFLICT "placement" "Too few locations fit the policy";
     CONDITION_FAILED PRECONDITION_FAILED "condition-failed" "The condition does not hold";
     TOO_LARGE PAYLOAD_TOO_LARGE "too-large" "The body is too large";

@@ -9,7 +9,7 @@ use super::simulation::Running;
 use super::surroundings::note;
 
 /// Of a thousand runs so many have locations away at first.
-const AWAY_AT_FIRST: u32 = 1000;
+const AWAY_AT_FIRST: u32 = 400;
 /// So many at most.
 const AWAY_MAX: usize = 5;
 

@@ -65,3 +65,74 @@ async fn garbage_is_not_collected_by_a_catalogue_that_has_not_heard_of_what_is_s
     let left: usize = (0..6).map(|site| fragments_at(&world, site)).sum();
     assert_eq!(left, own + 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_rebuild_found_no_version_of_stays_until_somebody_says_that_no_location_is_missing()
+{
+    let world = world(6).await;
+    put(&world, "a", "cold", 700).await;
+    put(&world, "b", "hot", 700).await;
+    // The locations with the manifests are away, and the new catalogue does not know them.
+    let stored = async |site: usize| {
+        let names = world.sites[site].faults.names();
+        let names = names.into_iter();
+        let names = names.filter(|it| it.as_str().ends_with(".manifest"));
+        let memory = &world.sites[site].memory;
+        let each = names.map(async |name| (name.clone(), memory.get(&name).await.unwrap()));
+        futures_util::future::join_all(each).await
+    };
+    let mut away = Vec::new();
+    for site in 0..6 {
+        for (name, body) in stored(site).await {
+            world.sites[site].memory.delete(&name).await.unwrap();
+            away.push((site, name, body));
+        }
+    }
+    let own: usize = (0..6).map(|site| fragments_at(&world, site)).sum();
+    let after = world.after_loss(WorldSettings::default()).await;
+    let report = after.store.rebuild().await.unwrap();
+    assert_eq!((report.added, report.strays), (0, own as u64), "{report:?}");
+    assert!(report.may_miss_locations);
+
+    let gc = run(&after, json!({ "kind": "gc" })).await;
+
+    assert_eq!(gc["done"]["kept"], own, "{gc}");
+    assert_eq!(
+        (&gc["done"]["changed"], &gc["done"]["failed"]),
+        (&json!(0), &json!(0))
+    );
+    for (site, name, body) in away {
+        after.sites[site].memory.put(&name, body).await.unwrap();
+    }
+    let report = after.store.rebuild().await.unwrap();
+    assert_eq!(
+        (report.added, report.may_miss_locations),
+        (2, false),
+        "{report:?}"
+    );
+    for (key, bytes) in [("a", 700), ("b", 700)] {
+        assert!(reads_back(&after, key, bytes).await, "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn strays_go_once_somebody_has_said_that_no_location_is_missing() {
+    let world = world(6).await;
+    let orphan = FragmentName::new(&format!("{}.0", "ab".repeat(32))).unwrap();
+    let memory = &world.sites[5].memory;
+    memory.put(&orphan, Bytes::from_static(b"x")).await.unwrap();
+    let after = world.after_loss(WorldSettings::default()).await;
+    after.store.rebuild().await.unwrap();
+
+    let kept = run(&after, json!({ "kind": "gc" })).await;
+    let gone = run(&after, json!({ "kind": "gc", "strays": true })).await;
+
+    assert_eq!(kept["done"]["kept"], 1, "{kept}");
+    assert_eq!(
+        (&gone["done"]["kept"], &gone["done"]["changed"]),
+        (&json!(0), &json!(1)),
+        "{gone}"
+    );
+    assert!(world.sites[5].faults.stored(&orphan).is_none());
+    assert!(!after.catalog.may_miss_locations().await.unwrap());
+}

@@ -142,3 +142,60 @@ async fn what_a_rebuild_has_not_heard_is_not_deleted_when_it_returns() {
     assert_eq!(state_of(&after, holders[0]).await, "active");
     assert!(all_read_back(&after, &objects).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_answer_stays_returning_and_its_job_says_what_it_waits_for() {
+    let world = world(8).await;
+    put_some(&world).await;
+    set_state(&world, 2, "lost").await;
+    rounds(&world).await;
+    put(&world, "later", "cold", 700).await;
+    world.sites[2].faults.set_down(true);
+    set_state(&world, 2, "active").await;
+
+    world.chores.round().await.unwrap();
+
+    assert_eq!(state_of(&world, 2).await, "returning");
+    let jobs = world.client.jobs(0, 1).await.unwrap();
+    let jobs: Value = serde_json::from_str(&jobs).unwrap();
+    assert_eq!(jobs[0]["kind"], "return");
+    let waits_for = jobs[0]["waits_for"].as_str().unwrap_or_default();
+    assert!(waits_for.contains("site2"), "{jobs}");
+    world.sites[2].faults.set_down(false);
+    rounds(&world).await;
+    assert_eq!(state_of(&world, 2).await, "active");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_with_a_state_ends_with_it() {
+    let world = world(8).await;
+    put_some(&world).await;
+    let newest = async || {
+        let jobs = world.client.jobs(0, 1).await.unwrap();
+        let jobs: Value = serde_json::from_str(&jobs).unwrap();
+        jobs[0].clone()
+    };
+    set_state(&world, 4, "draining").await;
+    let drain = newest().await;
+    set_state(&world, 4, "active").await;
+    set_state(&world, 2, "lost").await;
+    set_state(&world, 2, "active").await;
+    let one = newest().await;
+    set_state(&world, 2, "lost").await;
+    set_state(&world, 2, "active").await;
+    let other = newest().await;
+
+    let state = async |it: &Value| job(&world, it["id"].as_u64().unwrap()).await["state"].clone();
+    assert_eq!(
+        (&drain["kind"], state(&drain).await),
+        (&json!("drain"), json!("cancelled"))
+    );
+    assert_eq!(
+        (&one["kind"], state(&one).await),
+        (&json!("return"), json!("cancelled"))
+    );
+    assert_eq!(
+        (&other["kind"], state(&other).await),
+        (&json!("return"), json!("running"))
+    );
+}

@@ -136,3 +136,46 @@ async fn jobs_are_for_whoever_may_administer() {
     let sly = r#"{"kind":"migrate","datastore":"data","policy":"hot"}"#;
     assert!(world.client.put_job("", sly).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_does_not_wait_for_the_part_of_a_scrub_that_is_under_way() {
+    let world = world(8).await;
+    for number in 0..6 {
+        put(&world, &format!("object-{number}"), "cold", 1 << 20).await;
+    }
+    // A part of it takes minutes.
+    let slow = json!({ "kind": "scrub", "bytes_per_second": 256 << 10 });
+    let scrub = begin(&world, slow).await;
+    world.sites[3].faults.lose_all();
+    let lost = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        set_state(&world, 3, "lost").await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        (are_whole_without(&world, 3).await, job(&world, scrub).await)
+    };
+
+    let (round, (are_whole, scrub)) = tokio::join!(world.chores.round(), lost);
+
+    round.unwrap();
+    assert!(are_whole);
+    assert_eq!(scrub["state"], "running", "{scrub}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_waits_leaves_its_place_to_other_jobs() {
+    let world = world(8).await;
+    put_some(&world).await;
+    set_state(&world, 2, "lost").await;
+    world.chores.round().await.unwrap();
+    world.sites[2].faults.set_down(true);
+    // It waits for the location.
+    set_state(&world, 2, "active").await;
+    let scrub = begin(&world, json!({ "kind": "scrub", "bytes_per_second": 0 })).await;
+    let began = tokio::time::Instant::now();
+
+    world.chores.round().await.unwrap();
+
+    assert_eq!(job(&world, scrub).await["state"], "done");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(240), "{took:?}");
+}

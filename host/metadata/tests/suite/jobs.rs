@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sc_metadata::{
     Catalog, CatalogError, JOB_PARTS, JobPart, JobReport, JobState, Join, Location, LocationState,
-    Then,
+    OtherWork, Then,
 };
 
 use crate::engines::on_every_engine;
@@ -16,6 +16,7 @@ on_every_engine!(
     a_job_is_done_with_the_last_of_its_parts,
     a_job_that_is_cancelled_ends_for_its_workers,
     the_same_job_is_not_made_twice_while_it_runs,
+    whoever_is_at_a_job_learns_of_what_comes_first,
     jobs_are_listed_newest_first_and_forgotten_when_they_are_old,
     a_lease_has_one_owner,
     a_location_that_was_lost_returns_with_a_job_of_this_return_alone,
@@ -173,6 +174,32 @@ async fn jobs_are_listed_newest_first_and_forgotten_when_they_are_old(catalog: C
     assert_eq!(list(None, 9).await.len(), 3);
     catalog.forget_jobs(NOW + 8).await.unwrap();
     assert_eq!(list(None, 9).await, [ids[2], ids[0]]);
+}
+
+async fn whoever_is_at_a_job_learns_of_what_comes_first(catalog: Catalog) {
+    let scrub = add(&catalog, "scrub").await;
+    let other = async || catalog.other_work(scrub, NOW).await.unwrap();
+    assert_eq!(other().await, OtherWork::None, "its own parts do not count");
+    let tier = add(&catalog, "tier").await;
+    assert_eq!(other().await, OtherWork::Some);
+    let repair = add(&catalog, "repair").await;
+    assert_eq!(other().await, OtherWork::MoreUrgent);
+    assert_eq!(catalog.other_work(repair, NOW).await, Ok(OtherWork::Some));
+    for _ in 0..JOB_PARTS {
+        assert_eq!(claim(&catalog, "me", NOW).await.unwrap().0, repair);
+    }
+    assert_eq!(
+        other().await,
+        OtherWork::Some,
+        "what somebody is at does not count"
+    );
+
+    let running = catalog.running_jobs().await.unwrap();
+    let running: Vec<_> = running.iter().map(|it| (it.0, it.1.as_str())).collect();
+    assert_eq!(running, [(scrub, "{}"), (tier, "{}"), (repair, "{}")]);
+    catalog.cancel_job(tier, NOW).await.unwrap();
+    assert_eq!(other().await, OtherWork::None);
+    assert_eq!(catalog.running_jobs().await.unwrap().len(), 2);
 }
 
 async fn a_lease_has_one_owner(catalog: Catalog) {

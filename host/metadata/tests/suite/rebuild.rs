@@ -25,10 +25,12 @@ on_every_engine!(
     another_version_of_a_number_is_left_out,
     a_policy_in_use_is_not_replaced,
     settings_count_by_their_changes,
+    settings_that_were_guessed_give_way_until_they_are_all_there_is,
     a_datastore_that_was_deleted_is_not_there,
     records_count_by_their_changes,
     a_change_is_owed_until_it_is_kept,
     the_files_of_a_removal_go_last,
+    the_files_of_a_removal_stay_while_there_may_be_locations_that_are_not_known,
     a_rebuild_is_due_until_it_is_done,
 );
 
@@ -447,6 +449,79 @@ async fn settings_count_by_their_changes(catalog: Catalog) {
     namesake.datastore.id = datastore_id(2);
     let taken = catalog.merge_datastore(namesake).await;
     assert_eq!(taken, Ok(MergedDatastore::NameTaken));
+}
+
+async fn settings_that_were_guessed_give_way_until_they_are_all_there_is(catalog: Catalog) {
+    catalog.set_may_miss_locations(true).await.unwrap();
+    let guess = FoundDatastore {
+        is_kept: false,
+        ..settings(true, 0)
+    };
+    let added = catalog.merge_datastore(guess.clone()).await;
+    assert_eq!(added, Ok(MergedDatastore::Added));
+    let note = async || {
+        let (note, _) = catalog
+            .note(&subject(datastore_id(1)))
+            .await
+            .unwrap()
+            .unwrap();
+        (note.change, note.kept, note.oldest)
+    };
+    assert_eq!(note().await, (0, 0, 0));
+    assert_eq!(
+        catalog.notes_due(9).await.unwrap(),
+        [],
+        "no location is to keep a guess"
+    );
+    assert_eq!(catalog.kept_notes().await.unwrap(), []);
+
+    let mut first = settings(false, 1);
+    first.datastore.created_ms = 7;
+    let found = catalog.merge_datastore(first).await;
+    let guessed_again = catalog.merge_datastore(guess).await;
+
+    assert_eq!(found, Ok(MergedDatastore::Changed));
+    assert_eq!(guessed_again, Ok(MergedDatastore::Same));
+    let is = catalog
+        .datastore_by_id(datastore_id(1))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((is.versioning, is.created_ms), (false, 7));
+    assert_eq!((note().await.0, note().await.1), (1, 1));
+
+    // Of another the settings are nowhere.
+    let mut other = FoundDatastore {
+        is_kept: false,
+        ..settings(true, 0)
+    };
+    other.datastore = datastore(2, "other", true);
+    catalog.merge_datastore(other).await.unwrap();
+    catalog.set_may_miss_locations(false).await.unwrap();
+    let due = catalog.notes_due(9).await.unwrap();
+    let due = due.iter().find(|it| it.subject == subject(datastore_id(2)));
+    assert_eq!(due.map(|it| it.change), Some(1));
+}
+
+async fn the_files_of_a_removal_stay_while_there_may_be_locations_that_are_not_known(
+    catalog: Catalog,
+) {
+    let house = House::new(catalog.clone(), false).await;
+    house.put("a", 1).await;
+    house.delete("a", None).await;
+    catalog
+        .name_removal(house.id, &key("a"), [1; 16])
+        .await
+        .unwrap();
+    let garbage = house.garbage().await;
+    catalog.forget_segments(&garbage).await.unwrap();
+    let removal = catalog.removals(DUE, 9).await.unwrap().pop().unwrap();
+
+    for may_miss in [true, false] {
+        catalog.set_may_miss_locations(may_miss).await.unwrap();
+        assert_eq!(catalog.may_miss_locations().await, Ok(may_miss));
+        assert_eq!(catalog.are_words_spent(&removal).await, Ok(!may_miss));
+    }
 }
 
 async fn a_datastore_that_was_deleted_is_not_there(catalog: Catalog) {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sc_metadata::{Job, JobPart, JobReport, Segment, SegmentId, TenantId, Then, VersionId};
+use sc_metadata::{
+    Job, JobPart, JobReport, OtherWork, Segment, SegmentId, TenantId, Then, VersionId,
+};
 use sc_proto::store::problem::Code;
 use tokio::time::Instant;
 
@@ -34,8 +36,6 @@ pub(super) struct Part<'s> {
     store: &'s Arc<Store>,
     work: Work,
     unprovisioned: BTreeSet<TenantId>,
-    /// How long it may still wait for coders and locations.
-    patience: Duration,
     beat: Beat<'s>,
 }
 
@@ -80,8 +80,23 @@ impl Beat<'_> {
         }
     }
 
+    /// Whether the part is this store's still: it is let go where something else comes first.
     async fn go_on(&mut self) -> Result<bool, Problem> {
-        self.report(Then::GoOn(self.store.in_ms(LEASE))).await
+        if !self.report(Then::GoOn(self.store.in_ms(LEASE))).await? {
+            return Ok(false);
+        }
+        let others = self.store.catalog.other_work(self.job, self.store.now_ms());
+        if others.await? == OtherWork::MoreUrgent {
+            self.report(Then::LetGo).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Leaves the part alone for a while, so that something else is done, or another store takes it.
+    async fn rest(&mut self) -> Result<(), Problem> {
+        let rest = self.store.in_ms(REST);
+        self.report(Then::GoOn(rest)).await.map(drop)
     }
 
     async fn report(&mut self, then: Then) -> Result<bool, Problem> {
@@ -118,7 +133,6 @@ impl<'s> Part<'s> {
                 next: Instant::now(),
             },
             unprovisioned: BTreeSet::new(),
-            patience: PATIENCE,
             work,
         })
     }
@@ -134,6 +148,7 @@ impl<'s> Part<'s> {
                 return Ok(());
             }
             self.beat.progress.stage += 1;
+            self.beat.progress.waits_for = None;
             self.beat.cursor = JobPart::range(self.beat.number).start.into();
         }
         self.beat.report(Then::Done).await?;
@@ -160,8 +175,10 @@ impl<'s> Part<'s> {
                 let (batch, rest) = left.split_at(self.together(left));
                 left = rest;
                 let mut steps = self.steps(batch).await;
-                while steps.iter().any(may_pass) && !self.patience.is_zero() {
-                    if !self.wait().await? {
+                while let Some(why) = steps.iter().find_map(may_pass)
+                    && self.may_wait()
+                {
+                    if !self.wait(why.message.clone()).await? {
                         return Ok(false);
                     }
                     steps = self.steps(batch).await;
@@ -254,8 +271,10 @@ impl<'s> Part<'s> {
                 .await?;
             for (version, body) in &found {
                 let mut step = self.version(version, body).await;
-                while may_pass(&step) && !self.patience.is_zero() {
-                    if !self.wait().await? {
+                while let Some(why) = may_pass(&step)
+                    && self.may_wait()
+                {
+                    if !self.wait(why.message.clone()).await? {
                         return Ok(false);
                     }
                     step = self.version(version, body).await;
@@ -298,12 +317,30 @@ impl<'s> Part<'s> {
         }
     }
 
-    /// Waits a while for what keeps steps from being done; whether the part is this store's still.
-    async fn wait(&mut self) -> Result<bool, Problem> {
-        self.patience = self.patience.saturating_sub(REPORT);
+    /// Whether it has not waited long enough.
+    fn may_wait(&self) -> bool {
+        self.beat.progress.waited_s < PATIENCE.as_secs()
+    }
+
+    /// Waits a while for what keeps steps from being done, unless there is something else to do; whether the part is this store's still.
+    async fn wait(&mut self, why: String) -> Result<bool, Problem> {
+        self.beat.progress.waits_for = Some(why);
+        let others = self
+            .store
+            .catalog
+            .other_work(self.beat.job, self.store.now_ms());
+        if others.await? != OtherWork::None {
+            self.beat.progress.waited_s += REST.as_secs();
+            self.beat.rest().await?;
+            return Ok(false);
+        }
+        self.beat.progress.waited_s += REPORT.as_secs();
+        if !self.beat.go_on().await? {
+            return Ok(false);
+        }
         tokio::time::sleep(REPORT).await;
         self.unprovisioned.clear();
-        self.beat.go_on().await
+        Ok(true)
     }
 
     /// Whether a migration is about a version.
@@ -349,9 +386,9 @@ impl<'s> Part<'s> {
             // Somebody else has the part, or the job is over.
             Ok(None) => return Ok(false),
             Err(problem) if self.is_for_others(&problem) => {
-                let rest = self.store.in_ms(REST);
                 tracing::warn!(job = self.beat.job, %problem, "left to other stores for a while");
-                self.beat.report(Then::GoOn(rest)).await?;
+                self.beat.progress.waits_for = Some(problem.message);
+                self.beat.rest().await?;
                 return Ok(false);
             }
             Err(problem) => failed(problem),
@@ -374,15 +411,16 @@ impl<'s> Part<'s> {
         });
         let bytes = step.bytes_read + step.bytes_written - step.bytes_paced;
         self.beat.progress.done.add(step);
+        self.beat.progress.waits_for = None;
         self.beat.cursor = Bytes::copy_from_slice(id);
         self.beat.spend(bytes).await
     }
 }
 
 /// Whether a step failed for want of something that may come back.
-fn may_pass(step: &Result<Outcome, Problem>) -> bool {
-    step.as_ref()
-        .is_err_and(|it| matches!(it.code, Code::NotProvisioned | Code::Unavailable))
+fn may_pass(step: &Result<Outcome, Problem>) -> Option<&Problem> {
+    let problem = step.as_ref().err();
+    problem.filter(|it| matches!(it.code, Code::NotProvisioned | Code::Unavailable))
 }
 
 fn failed(problem: Problem) -> Outcome {

@@ -249,6 +249,12 @@ impl Outcome {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(super) stage: usize,
+    /// How many seconds it has waited for what keeps it from going on,
+    #[serde(default)]
+    pub(super) waited_s: u64,
+    /// and what that is, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) waits_for: Option<String>,
     #[serde(flatten)]
     pub(super) done: Outcome,
 }

@@ -344,6 +344,8 @@ pub(in crate::rest) struct JobEntry {
     share: Option<f64>,
     /// Stores that are at it.
     workers: Option<u64>,
+    /// What it waits for, if it does.
+    waits_for: Option<String>,
     /// What was done.
     done: Option<JobDone>,
 }
