@@ -21,7 +21,7 @@ use crate::wrong_use;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What to do about signs of locations that the catalogue does not know.
-const MAY_MISS: &str = "\nstray or missing fragments may be due to locations that are not here, as `securecloud kv location ls` tells: bring those back, and rebuild again; nothing of what may be theirs is deleted until `securecloud kv gc --strays` says that there are none";
+const MAY_MISS: &str = "\nstray or missing fragments may be due to locations that are not here: compare with `securecloud kv location ls`, bring back what is not in it, and rebuild again; nothing of what may be theirs is deleted until `securecloud kv gc --strays` says that there are none";
 
 /// Carries out what needs no store; gives back what does.
 pub(super) fn in_folder(

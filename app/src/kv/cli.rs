@@ -120,8 +120,8 @@ pub(crate) enum KvCommand {
     Tier(WorkArgs),
     /// Deletes what lies at locations and belongs to nothing; which happens every week by itself, too
     Gc {
-        /// Says that there are no locations which the store does not know: fragments, too, of which the last rebuild of the catalogue found no
-        /// version
+        /// Says that there are no locations which the store does not know, and that those which are lost have nothing that is still wanted:
+        /// fragments go, too, of which the last rebuild of the catalogue found no version
         #[arg(long)]
         strays: bool,
         #[command(flatten)]

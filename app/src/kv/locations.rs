@@ -23,10 +23,13 @@ pub(super) async fn run(kv: &Kv, command: LocationCommand) -> anyhow::Result<()>
         LocationCommand::Drain { name, work } => {
             let state = LocationState::Draining.word();
             kv.remote.put_location(&name, None, Some(state)).await?;
+            let is_detached = work.wait.detach;
             jobs::follow_drain(kv, &name, work).await?;
-            kv.report.say(format!(
-                "what may still be read there is deleted within a quarter of an hour; when `securecloud kv location ls` shows no fragments at {name}, give it up with `securecloud kv location set {name} lost`, and its disk may go"
-            ));
+            if !is_detached {
+                kv.report.say(format!(
+                    "its disk may go in a quarter of an hour, when nobody reads there any more: give it up then with `securecloud kv location set {name} lost`"
+                ));
+            }
         }
         LocationCommand::Set { name, state } => {
             let state = state.word();

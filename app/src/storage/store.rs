@@ -112,14 +112,18 @@ pub(crate) async fn serve(
     );
     store.open_locations().await?;
     let known = names_of(&catalog).await?;
-    let is_due = catalog.is_rebuild_due().await?;
+    let is_rebuilt = catalog.is_rebuild_due().await?;
     for (name, settings) in setup.first {
-        if known.is_empty() || is_due && !known.contains(&name) {
-            store
-                .add_location(&name, settings, sc_metadata::LocationState::Active)
-                .await
-                .with_context(|| format!("location {name}"))?;
-        }
+        let added = match is_rebuilt {
+            true if known.contains(&name) => continue,
+            true => store.find_location(&name, settings).await,
+            false if !known.is_empty() => break,
+            false => {
+                let active = sc_metadata::LocationState::Active;
+                store.add_location(&name, settings, active).await
+            }
+        };
+        added.with_context(|| format!("location {name}"))?;
     }
     for (name, definition) in READY_MADE {
         let policy = sc_store::Policy::parse(definition).context("a ready-made policy")?;
@@ -201,6 +205,12 @@ pub(crate) async fn found_locations(
         true => names_of(&open_catalogue(catalogue).await?).await?,
         false => BTreeSet::new(),
     };
+    // A folder is known by the path that a location has, too.
+    let folders = match is_there {
+        true => folders_of(&open_catalogue(catalogue).await?).await?,
+        false => BTreeSet::new(),
+    };
+    let known = &known | &folders;
     let unknown = unknown_locations(data, &known)?;
     let missing = gaps_in(data, &known);
     if !missing.is_empty() {
@@ -211,6 +221,21 @@ pub(crate) async fn found_locations(
         ));
     }
     Ok(unknown.into_iter().map(local_location).collect())
+}
+
+/// The names of folders among a store's own locations that are those of known locations.
+async fn folders_of(catalog: &Catalog) -> anyhow::Result<BTreeSet<String>> {
+    let locations = catalog.locations().await?;
+    let each = locations.iter().filter_map(|it| {
+        let settings = LocationSettings::parse(&it.settings).ok()?;
+        let sc_store::Kind::Fs { path } = settings.backend else {
+            return None;
+        };
+        let is_own = path.parent()?.file_name()? == "locations";
+        let name = path.file_name()?.to_str()?.to_owned();
+        is_own.then_some(name)
+    });
+    Ok(each.collect())
 }
 
 async fn names_of(catalog: &Catalog) -> anyhow::Result<BTreeSet<String>> {

@@ -110,11 +110,10 @@ pub(crate) fn gaps_in(data: &Path, known: &BTreeSet<String>) -> Vec<String> {
 /// The folders that are where a store makes locations of its own.
 fn folders_in(data: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     let entries = std::fs::read_dir(data.join("locations"));
-    let folders = entries.into_iter().flatten().flatten().filter_map(|entry| {
+    entries.into_iter().flatten().flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         entry.path().is_dir().then(|| (name, entry.path()))
-    });
-    folders
+    })
 }
 
 /// Whether there are locations with the marker that each one has.

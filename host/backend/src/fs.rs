@@ -314,7 +314,7 @@ impl Backend for Fs {
         Box::pin(self.work(move |parts| {
             let body = match parts.packed.get(&name)? {
                 Some(body) => body,
-                None => parts.files.get(&name)?,
+                None => parts.there(parts.files.get(&name))?,
             };
             recode(&body, &scalars)
         }))
@@ -332,6 +332,8 @@ impl Backend for Fs {
             parts.room.free()?;
             let packed = parts.packed.list(after.as_ref(), limit)?;
             let files = parts.files.list(after.as_ref(), limit)?;
+            // Nor may it have gone meanwhile.
+            parts.room.free()?;
             Ok(merge(packed, files, limit))
         }))
     }

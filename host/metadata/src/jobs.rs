@@ -240,6 +240,19 @@ impl Catalog {
             .await
     }
 
+    /// Has nobody take a part of a job that nobody works on, until a time.
+    pub async fn rest_job(&self, job: u64, until_ms: u64, now_ms: u64) -> Result<(), CatalogError> {
+        self.write((job, until_ms, now_ms), |tx, (job, until_ms, now_ms)| {
+            Box::pin(async move {
+                let sql = "UPDATE job_part SET lease_until_ms = $2 \
+                    WHERE job = $1 AND is_done = 0 AND lease_until_ms <= $3";
+                let params = [(*job).into(), (*until_ms).into(), (*now_ms).into()];
+                tx.execute(sql, &params).await.map(drop)
+            })
+        })
+        .await
+    }
+
     /// Lets go of all parts that `owner` works on.
     pub async fn let_go_parts(&self, owner: &str) -> Result<(), CatalogError> {
         self.write(owner.to_owned(), |tx, owner| {

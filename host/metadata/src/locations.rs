@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::jobs::draw_id;
 use crate::transaction::{Param, Row, Transaction};
-use crate::{Catalog, CatalogError, catalog::Reach, notes};
+use crate::{Catalog, CatalogError, catalog::Reach, notes, rebuild};
 
 /// A place that stores fragments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,19 @@ impl Catalog {
             .await
     }
 
+    /// Whether something may lie at a location that no rebuild has looked at, as far as that is known.
+    pub async fn may_hide_something(&self) -> Result<bool, CatalogError> {
+        self.read(Reach::Scan, (), |tx, ()| Box::pin(may_hide_something(tx)))
+            .await
+    }
+
+    /// Notes that there are no locations which the catalogue does not know, and that what lies at those that are lost is not worth knowing;
+    /// `false`, and nothing is noted, while a rebuild is due.
+    pub async fn miss_no_locations(&self) -> Result<bool, CatalogError> {
+        self.write((), |tx, ()| Box::pin(miss_no_locations(tx)))
+            .await
+    }
+
     /// Notes whether there may be locations that the catalogue does not know.
     pub async fn set_may_miss_locations(&self, may_miss: bool) -> Result<(), CatalogError> {
         self.write(may_miss, |tx, may_miss| {
@@ -185,7 +198,22 @@ async fn set_heard(tx: &mut dyn Transaction, names: &[String]) -> Result<(), Cat
     Ok(())
 }
 
-pub(crate) async fn may_miss_locations(tx: &mut dyn Transaction) -> Result<bool, CatalogError> {
+/// Whether something may lie at a location that nobody has looked at.
+pub(crate) async fn may_hide_something(tx: &mut dyn Transaction) -> Result<bool, CatalogError> {
+    Ok(may_miss_locations(tx).await? || !unheard(tx).await?.is_empty())
+}
+
+async fn miss_no_locations(tx: &mut dyn Transaction) -> Result<bool, CatalogError> {
+    if rebuild::is_due(tx).await? {
+        return Ok(false);
+    }
+    set_may_miss_locations(tx, false).await?;
+    let sql = "UPDATE location SET unheard = 0 WHERE state = 'lost'";
+    tx.execute(sql, &[]).await?;
+    Ok(true)
+}
+
+async fn may_miss_locations(tx: &mut dyn Transaction) -> Result<bool, CatalogError> {
     let sql = "SELECT last FROM counter WHERE name = 'missing'";
     let mut rows = tx.query(sql, &[]).await?;
     rows.pop().map_or(Ok(false), |mut row| row.take())

@@ -22,14 +22,29 @@ pub use self::found::{
     MergedDatastore, Present,
 };
 
+/// More writes than a datastore sees between two rebuilds.
+const NUMBERS_APART: u64 = 1 << 32;
+
+pub(crate) async fn is_due(tx: &mut dyn Transaction) -> Result<bool, CatalogError> {
+    let sql = "SELECT last FROM counter WHERE name = 'rebuild'";
+    let mut rows = tx.query(sql, &[]).await?;
+    rows.pop().map_or(Ok(false), |mut row| row.take())
+}
+
 impl Catalog {
     /// Whether a rebuild is due: the catalogue is new, or was restored, and does not know all that lies at the locations.
     pub async fn is_rebuild_due(&self) -> Result<bool, CatalogError> {
-        self.read(Reach::Point, (), |tx, ()| {
+        self.read(Reach::Point, (), |tx, ()| Box::pin(is_due(tx)))
+            .await
+    }
+
+    /// Has every datastore go on with numbers far above those that were found: what lies at locations that are away may have the next ones,
+    /// and is older than what is written from now on.
+    pub async fn set_numbers_apart(&self) -> Result<(), CatalogError> {
+        self.write((), |tx, ()| {
             Box::pin(async move {
-                let sql = "SELECT last FROM counter WHERE name = 'rebuild'";
-                let mut rows = tx.query(sql, &[]).await?;
-                rows.pop().map_or(Ok(false), |mut row| row.take())
+                let sql = "UPDATE datastore SET last_number = last_number + $1";
+                tx.execute(sql, &[NUMBERS_APART.into()]).await.map(drop)
             })
         })
         .await

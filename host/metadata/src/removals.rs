@@ -91,6 +91,18 @@ impl Catalog {
         .await
     }
 
+    /// Has a removal looked at again at another time.
+    pub async fn put_off_removal(&self, id: u64, due_ms: u64) -> Result<(), CatalogError> {
+        self.write((id, due_ms), |tx, (id, due_ms)| {
+            Box::pin(async move {
+                let sql = "UPDATE removal SET due_ms = $2 WHERE id = $1";
+                let params = [(*id).into(), (*due_ms).into()];
+                tx.execute(sql, &params).await.map(drop)
+            })
+        })
+        .await
+    }
+
     /// Forgets a removal record. Does nothing if there is none, or if files at the locations say the same.
     pub async fn forget_removal(&self, id: u64) -> Result<(), CatalogError> {
         self.write(id, |tx, id| Box::pin(forget_removal(tx, *id)))
@@ -215,8 +227,8 @@ async fn are_words_spent(
     if !tx.query(sql, &params).await?.is_empty() {
         return Ok(false);
     }
-    // What a location has that is not known yet, they are about, too.
-    if locations::may_miss_locations(tx).await? {
+    // What a location has that nobody has looked at, they are about, too.
+    if locations::may_hide_something(tx).await? {
         return Ok(false);
     }
     for version in removal.record.as_chunks::<16>().0 {

@@ -302,8 +302,17 @@ impl Chores {
                 .iter()
                 .map(|version| manifest_name(VersionId(*version)))
                 .collect();
-            if self.delete_everywhere(&names).await && self.forget_words(&removal).await? {
-                self.store.catalog.forget_removal(removal.id).await?;
+            if !self.delete_everywhere(&names).await {
+                continue;
+            }
+            match self.forget_words(&removal).await? {
+                true => self.store.catalog.forget_removal(removal.id).await?,
+                // It may have to stay for long, and is not to be in the way of others.
+                false => {
+                    let due_ms = self.store.in_ms(self.store.settings.grace);
+                    let put_off = self.store.catalog.put_off_removal(removal.id, due_ms);
+                    put_off.await?;
+                }
             }
         }
         Ok(())

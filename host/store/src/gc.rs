@@ -7,6 +7,7 @@
 //! Nor is what belongs to no version while there may be locations that the catalogue does not know, with that version's manifests.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,7 +16,7 @@ use sc_metadata::{Fragment, FragmentState, LocationState, Segment, SegmentId, Ve
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
-use crate::jobs::{Beat, Outcome};
+use crate::jobs::Outcome;
 use crate::locations::Site;
 use crate::notes::parse_copy_name;
 use crate::rebuild::parse_fragment;
@@ -74,7 +75,7 @@ impl Store {
         Ok(())
     }
 
-    /// Refuses to go on for `job` where the catalogue is older than what is stored; looks again only when another job came between.
+    /// Refuses to go on for `job` where the catalogue is older than what is stored; looks again only when another job or location came between.
     ///
     /// # Errors
     /// A rebuild has not heard a location that may be used; one holds a manifest that the catalogue has never had, or does not say what it holds;
@@ -91,38 +92,26 @@ impl Store {
                 ),
             ));
         }
-        if self.gc_checked.load(Relaxed) != job {
+        let mut hasher = DefaultHasher::new();
+        job.hash(&mut hasher);
+        for site in self.open_sites() {
+            (&site.name, site.state).hash(&mut hasher);
+        }
+        let checked = hasher.finish();
+        if self.gc_checked.load(Relaxed) != checked {
             self.check_manifests().await?;
-            self.gc_checked.store(job, Relaxed);
+            self.gc_checked.store(checked, Relaxed);
         }
         Ok(())
     }
 
-    /// Deletes what belongs to nothing, of the names that begin with `digit`; none where the part was lost on the way.
-    pub(crate) async fn collect_garbage(
-        &self,
-        digit: &str,
-        beat: &mut Beat<'_>,
-    ) -> Result<Option<Outcome>, Problem> {
-        self.check_manifests_for(beat.job()).await?;
-        let mut outcome = Outcome::default();
-        for site in self.open_sites() {
-            let mut after = FragmentName::new(digit).ok();
-            loop {
-                let page = list(self, &site, after.as_ref(), digit).await?;
-                for names in page.chunks(ROUND) {
-                    self.collect(&site, names, &mut outcome).await?;
-                    if !beat.spend(0).await? {
-                        return Ok(None);
-                    }
-                }
-                match page.last() {
-                    Some(last) => after = Some(last.clone()),
-                    None => break,
-                }
-            }
-        }
-        Ok(Some(outcome))
+    /// The locations at which garbage is collected.
+    ///
+    /// # Errors
+    /// As [`Self::check_manifests_for`].
+    pub(crate) async fn sites_to_collect(&self, job: u64) -> Result<Vec<Arc<Site>>, Problem> {
+        self.check_manifests_for(job).await?;
+        Ok(self.open_sites())
     }
 
     pub(crate) fn open_sites(&self) -> Vec<Arc<Site>> {
@@ -133,6 +122,10 @@ impl Store {
         open.map(Arc::clone).collect()
     }
 
+    /// Deletes those of the names at a location that are fragments and belong to nothing.
+    ///
+    /// # Errors
+    /// The catalogue does not answer, or is being made again.
     pub(crate) async fn collect(
         &self,
         site: &Site,

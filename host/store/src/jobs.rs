@@ -73,9 +73,9 @@ impl Store {
         self.end_work_for(location, state).await?;
         if let Some(work) = Work::for_state(location, state) {
             // One that has begun may have passed what lies there, and one of an earlier return makes nothing active.
-            let join = match state {
-                LocationState::Returning => Join::None,
-                _ => Join::Unbegun,
+            let join = match self.catalog.returning(location).await? {
+                Some(returning) => Join::Since(returning.since),
+                None => Join::Unbegun,
             };
             self.add_job(&work, join).await?;
         }
@@ -84,12 +84,15 @@ impl Store {
 
     /// Ends what went with another state of a location than this, or with an earlier return.
     async fn end_work_for(&self, location: &str, state: LocationState) -> Result<(), Problem> {
+        let returning = self.catalog.returning(location).await?;
         for (id, definition) in self.catalog.running_jobs().await? {
             let is_over = match Work::parse(&definition) {
                 Ok(Work::Drain { location: left, .. }) => {
                     left == location && state != LocationState::Draining
                 }
-                Ok(Work::Return { location: back }) => back == location,
+                Ok(Work::Return { location: back }) => {
+                    back == location && returning.is_none_or(|it| id <= it.since)
+                }
                 _ => false,
             };
             if is_over {
@@ -129,7 +132,12 @@ impl Store {
                     "a location that was lost returns when its state is set: see `kv location set`",
                 ));
             }
-            Work::Gc { strays: true } => self.catalog.set_may_miss_locations(false).await?,
+            Work::Gc { strays: true } if !self.catalog.miss_no_locations().await? => {
+                return Err(Problem::new(
+                    Code::InUse,
+                    "the catalogue is being made again: collect garbage when it is",
+                ));
+            }
             Work::Drain { location, .. } if !self.locations.now().contains_key(location) => {
                 return Err(Problem::new(
                     Code::NotFound,
@@ -140,7 +148,12 @@ impl Store {
             }
             _ => {}
         }
-        let id = self.add_job(&work, Join::Running).await?;
+        // Parts of a collection that runs may have been gone over before strays were to go.
+        let join = match work {
+            Work::Gc { strays: true } => Join::Unbegun,
+            _ => Join::Running,
+        };
+        let id = self.add_job(&work, join).await?;
         let job = self.catalog.job(id).await?;
         let job = job.ok_or_else(|| Problem::new(Code::NotFound, "there is no such job"))?;
         Ok(with_document(sealed, document(&job)))

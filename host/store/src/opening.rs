@@ -45,6 +45,30 @@ impl Store {
         settings: LocationSettings,
         state: LocationState,
     ) -> Result<(), Problem> {
+        self.know_location(name, settings, state, Expected::Any)
+            .await
+    }
+
+    /// The same of a location that is there: none is made.
+    ///
+    /// # Errors
+    /// As [`Self::add_location`].
+    pub async fn find_location(
+        &self,
+        name: &str,
+        settings: LocationSettings,
+    ) -> Result<(), Problem> {
+        self.know_location(name, settings, LocationState::Active, Expected::There)
+            .await
+    }
+
+    async fn know_location(
+        &self,
+        name: &str,
+        settings: LocationSettings,
+        state: LocationState,
+        new: Expected,
+    ) -> Result<(), Problem> {
         let all = self.catalog.locations().await?;
         let before = all.iter().find(|it| it.name == name);
         let is_another = |before: &Location| {
@@ -68,7 +92,7 @@ impl Store {
             }
             // It is the settings that have to change; to come back later mends nothing.
             None => self
-                .open(&settings, expected.map_or(Expected::Any, Expected::This))
+                .open(&settings, expected.map_or(new, Expected::This))
                 .await
                 .map_err(|why| {
                     Problem::malformed(&format!("the location cannot be opened: {why}"))
@@ -81,6 +105,9 @@ impl Store {
                 same.name
             )));
         }
+        if before.is_none() {
+            self.may_bring_something(&*backend).await?;
+        }
         let location = Location {
             name: name.to_owned(),
             settings: settings.to_text(),
@@ -91,6 +118,17 @@ impl Store {
         self.locations
             .set(Site::new(name.to_owned(), settings, state, backend));
         self.begin_work_for(name, state).await
+    }
+
+    /// Notes of a location that is not known yet, and not empty, that what lies there may not be known either, nor what belongs to it.
+    async fn may_bring_something(&self, backend: &dyn Backend) -> Result<(), Problem> {
+        let patience = self.settings.location_patience;
+        let listed = tokio::time::timeout(patience, backend.list(None, 1)).await;
+        let is_empty = matches!(listed, Ok(Ok(names)) if names.is_empty());
+        if !is_empty {
+            self.catalog.set_may_miss_locations(true).await?;
+        }
+        Ok(())
     }
 
     /// Opens every location that the catalogue knows and this store does not. One that does not open is known without an answer, and tried

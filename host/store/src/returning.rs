@@ -4,21 +4,22 @@
 //! active when a job that was made after the return began has seen to all of it without a failure; until then nothing is written there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sc_backend::{BackendError, FragmentName};
 use sc_metadata::{FragmentState, LocationState, Segment, TenantId};
 use sc_proto::store::problem::Code;
 
 use crate::error::Problem;
-use crate::gc::{Named, ROUND, delete, list, named};
-use crate::jobs::{Beat, Outcome};
+use crate::gc::{Named, delete, named};
+use crate::jobs::Outcome;
 use crate::locations::Site;
 use crate::notes::{parse_copy_name, stem};
 use crate::store::Store;
 
 /// What the catalogue knows besides versions, once it was asked.
 #[derive(Default)]
-struct Known {
+pub(crate) struct Known {
     /// The ids of files that say what is gone; none where it may not know all.
     removals: Option<Option<BTreeSet<[u8; 16]>>>,
     /// Of each datastore and record, by the stem of its files' names: how often it has changed, and which change enough locations keep.
@@ -28,10 +29,10 @@ struct Known {
 impl Known {
     async fn removals(&mut self, store: &Store) -> Result<Option<&BTreeSet<[u8; 16]>>, Problem> {
         if self.removals.is_none() {
-            // Where a rebuild has not heard all locations, one of them may have what a file is about that the catalogue does not know.
-            let removals = match store.catalog.unheard().await?.is_empty() {
-                true => Some(store.catalog.words().await?),
-                false => None,
+            // Where nobody has looked there may be what a file is about that the catalogue does not know.
+            let removals = match store.catalog.may_hide_something().await? {
+                false => Some(store.catalog.words().await?),
+                true => None,
             };
             self.removals = Some(removals);
         }
@@ -56,61 +57,41 @@ impl Known {
             return Ok(true);
         };
         Ok(match notes.and_then(|it| it.get(stem)) {
-            None => false,
+            None => store.catalog.may_hide_something().await?,
             Some(&(last, kept)) => change >= last || kept < last,
         })
     }
 }
 
 impl Store {
-    /// Deletes what a location that was lost has and nobody knows any more, of the names that begin with `digit`: it was deleted elsewhere when
-    /// it could not be here. None where the part was lost on the way.
+    /// The location that is returning, for its names to be gone over.
     ///
     /// # Errors
     /// It is not returning, or does not answer; or what the catalogue does not know may have been stored: a rebuild has not heard this location,
     /// or the others have manifests that it does not know.
-    pub(crate) async fn collect_returning(
+    pub(crate) async fn site_returning(
         &self,
         location: &str,
-        digit: &str,
-        beat: &mut Beat<'_>,
-    ) -> Result<Option<Outcome>, Problem> {
+        job: u64,
+    ) -> Result<Arc<Site>, Problem> {
         if self.catalog.returning(location).await?.is_none() {
             return Err(Problem::new(
                 Code::InUse,
                 format!("location {location} is not returning any more"),
             ));
         }
-        self.check_manifests_for(beat.job()).await?;
+        self.check_manifests_for(job).await?;
         let mut sites = self.open_sites().into_iter();
-        let Some(site) = sites.find(|it| it.name == location) else {
-            return Err(Problem::new(
+        sites.find(|it| it.name == location).ok_or_else(|| {
+            Problem::new(
                 Code::Unavailable,
                 format!("location {location} is not open here"),
-            ));
-        };
-        let mut known = Known::default();
-        let mut outcome = Outcome::default();
-        let mut after = FragmentName::new(digit).ok();
-        loop {
-            let page = list(self, &site, after.as_ref(), digit).await?;
-            for names in page.chunks(ROUND) {
-                self.collect(&site, names, &mut outcome).await?;
-                self.collect_files(&site, names, &mut known, &mut outcome)
-                    .await?;
-                if !beat.spend(0).await? {
-                    return Ok(None);
-                }
-            }
-            match page.last() {
-                Some(last) => after = Some(last.clone()),
-                None => return Ok(Some(outcome)),
-            }
-        }
+            )
+        })
     }
 
     /// Deletes those of the names that are manifests, or say what is gone, or how datastores and records are, and are of no use any more.
-    async fn collect_files(
+    pub(crate) async fn collect_files(
         &self,
         site: &Site,
         names: &[FragmentName],

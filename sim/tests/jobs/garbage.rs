@@ -101,16 +101,14 @@ async fn what_a_rebuild_found_no_version_of_stays_until_somebody_says_that_no_lo
         (&gc["done"]["changed"], &gc["done"]["failed"]),
         (&json!(0), &json!(0))
     );
+    // What is written meanwhile is newer than what is away, although numbers begin anew.
+    put(&after, "a", "cold", 1500).await;
     for (site, name, body) in away {
         after.sites[site].memory.put(&name, body).await.unwrap();
     }
     let report = after.store.rebuild().await.unwrap();
-    assert_eq!(
-        (report.added, report.may_miss_locations),
-        (2, false),
-        "{report:?}"
-    );
-    for (key, bytes) in [("a", 700), ("b", 700)] {
+    assert_eq!(report.bad, 0, "{report:?}");
+    for (key, bytes) in [("a", 1500), ("b", 700)] {
         assert!(reads_back(&after, key, bytes).await, "{key}");
     }
 }

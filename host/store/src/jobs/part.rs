@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sc_backend::FragmentName;
 use sc_metadata::{
     Job, JobPart, JobReport, OtherWork, Segment, SegmentId, TenantId, Then, VersionId,
 };
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 
 use super::work::{Outcome, Progress, Stage, Work};
 use crate::error::Problem;
+use crate::gc::{self, list};
+use crate::returning::Known;
 use crate::scrub::together;
 use crate::store::{Store, hex};
 use crate::tier::{Tiering, tiering};
@@ -36,6 +39,8 @@ pub(super) struct Part<'s> {
     store: &'s Arc<Store>,
     work: Work,
     unprovisioned: BTreeSet<TenantId>,
+    /// When it asked whether something else comes first.
+    asked: Instant,
     beat: Beat<'s>,
 }
 
@@ -50,14 +55,11 @@ pub(crate) struct Beat<'s> {
     bytes_per_second: u64,
     /// When the next step may begin.
     next: Instant,
+    /// Whether the part is not this store's any more.
+    is_left: bool,
 }
 
 impl Beat<'_> {
-    /// The job that the part is of.
-    pub(crate) fn job(&self) -> u64 {
-        self.job
-    }
-
     /// Waits as long as so many bytes take, and reports meanwhile; whether the part is this store's still.
     pub(crate) async fn spend(&mut self, bytes: u64) -> Result<bool, Problem> {
         if self.bytes_per_second > 0 {
@@ -80,23 +82,19 @@ impl Beat<'_> {
         }
     }
 
-    /// Whether the part is this store's still: it is let go where something else comes first.
     async fn go_on(&mut self) -> Result<bool, Problem> {
-        if !self.report(Then::GoOn(self.store.in_ms(LEASE))).await? {
-            return Ok(false);
-        }
-        let others = self.store.catalog.other_work(self.job, self.store.now_ms());
-        if others.await? == OtherWork::MoreUrgent {
-            self.report(Then::LetGo).await?;
-            return Ok(false);
-        }
-        Ok(true)
+        self.report(Then::GoOn(self.store.in_ms(LEASE))).await
     }
 
-    /// Leaves the part alone for a while, so that something else is done, or another store takes it.
+    /// Leaves the part alone for a while, and the others of its job that nobody is at, so that something else is done, or another store takes it.
     async fn rest(&mut self) -> Result<(), Problem> {
-        let rest = self.store.in_ms(REST);
-        self.report(Then::GoOn(rest)).await.map(drop)
+        let (until_ms, now_ms) = (self.store.in_ms(REST), self.store.now_ms());
+        if self.report(Then::GoOn(until_ms)).await? {
+            let rested = self.store.catalog.rest_job(self.job, until_ms, now_ms);
+            rested.await?;
+        }
+        self.is_left = true;
+        Ok(())
     }
 
     async fn report(&mut self, then: Then) -> Result<bool, Problem> {
@@ -110,7 +108,9 @@ impl Beat<'_> {
             then,
             now_ms: self.store.now_ms(),
         };
-        Ok(self.store.catalog.report_part(report).await?)
+        let is_own = self.store.catalog.report_part(report).await?;
+        self.is_left |= !is_own || matches!(then, Then::LetGo);
+        Ok(is_own)
     }
 }
 
@@ -131,7 +131,9 @@ impl<'s> Part<'s> {
                 reported: Instant::now(),
                 bytes_per_second: rate.unwrap_or(store.settings.job_bytes_per_second),
                 next: Instant::now(),
+                is_left: false,
             },
+            asked: Instant::now(),
             unprovisioned: BTreeSet::new(),
             work,
         })
@@ -149,6 +151,7 @@ impl<'s> Part<'s> {
             }
             self.beat.progress.stage += 1;
             self.beat.progress.waits_for = None;
+            self.beat.progress.at = None;
             self.beat.cursor = JobPart::range(self.beat.number).start.into();
         }
         self.beat.report(Then::Done).await?;
@@ -271,13 +274,18 @@ impl<'s> Part<'s> {
                 .await?;
             for (version, body) in &found {
                 let mut step = self.version(version, body).await;
-                while let Some(why) = may_pass(&step)
+                // A version that was on its way when the part was lost has failed for no other reason.
+                while !self.beat.is_left
+                    && let Some(why) = may_pass(&step)
                     && self.may_wait()
                 {
                     if !self.wait(why.message.clone()).await? {
                         return Ok(false);
                     }
                     step = self.version(version, body).await;
+                }
+                if self.beat.is_left {
+                    return Ok(false);
                 }
                 if !self.note(&version.id.0, step).await? {
                     return Ok(false);
@@ -371,31 +379,74 @@ impl<'s> Part<'s> {
     }
 
     async fn names(&mut self) -> Result<bool, Problem> {
-        let store = self.store;
-        let digit = format!("{:x}", self.beat.number);
-        let collected = match &self.work {
-            Work::Return { location } => {
-                store
-                    .collect_returning(location, &digit, &mut self.beat)
-                    .await
-            }
-            _ => store.collect_garbage(&digit, &mut self.beat).await,
-        };
-        let done = match collected {
-            Ok(Some(done)) => done,
-            // Somebody else has the part, or the job is over.
-            Ok(None) => return Ok(false),
+        match self.collect().await {
             Err(problem) if self.is_for_others(&problem) => {
                 tracing::warn!(job = self.beat.job, %problem, "left to other stores for a while");
                 self.beat.progress.waits_for = Some(problem.message);
                 self.beat.rest().await?;
-                return Ok(false);
+                Ok(false)
             }
-            Err(problem) => failed(problem),
+            Err(problem) => {
+                self.beat.progress.done.sum(failed(problem));
+                Ok(true)
+            }
+            collected => collected,
+        }
+    }
+
+    /// Goes over the names at the locations from where the part was left; whether it came to the end.
+    async fn collect(&mut self) -> Result<bool, Problem> {
+        let (store, job) = (self.store, self.beat.job);
+        let (sites, mut known) = match &self.work {
+            Work::Return { location } => {
+                let site = store.site_returning(location, job).await?;
+                (vec![site], Some(Known::default()))
+            }
+            _ => (store.sites_to_collect(job).await?, None),
         };
-        self.beat.progress.done.seen += done.seen;
-        self.beat.progress.done.sum(done);
+        let digit = format!("{:x}", self.beat.number);
+        for site in sites {
+            let at = self.beat.progress.at.as_ref();
+            if at.is_some_and(|(name, _)| *name > site.name) {
+                continue;
+            }
+            let left = at.filter(|(name, _)| *name == site.name);
+            let mut after = FragmentName::new(left.map_or(&digit, |(_, after)| after)).ok();
+            loop {
+                let page = list(store, &site, after.as_ref(), &digit).await?;
+                for names in page.chunks(gc::ROUND) {
+                    let mut done = Outcome::default();
+                    store.collect(&site, names, &mut done).await?;
+                    if let Some(known) = &mut known {
+                        store.collect_files(&site, names, known, &mut done).await?;
+                    }
+                    if !self.note_names(&site.name, names, done).await? {
+                        return Ok(false);
+                    }
+                }
+                match page.last() {
+                    Some(last) => after = Some(last.clone()),
+                    None => break,
+                }
+            }
+        }
         Ok(true)
+    }
+
+    /// Counts names that were gone over; whether the part is this store's still.
+    async fn note_names(
+        &mut self,
+        site: &str,
+        names: &[FragmentName],
+        done: Outcome,
+    ) -> Result<bool, Problem> {
+        let progress = &mut self.beat.progress;
+        progress.done.seen += done.seen;
+        progress.done.sum(done);
+        progress.waits_for = None;
+        let last = names.last().map(|name| name.as_str().to_owned());
+        progress.at = last.map(|name| (site.to_owned(), name));
+        Ok(self.beat.spend(0).await? && !self.gives_way().await?)
     }
 
     /// Whether another store may be able to do what this one cannot: the location that returns does not answer here.
@@ -413,7 +464,22 @@ impl<'s> Part<'s> {
         self.beat.progress.done.add(step);
         self.beat.progress.waits_for = None;
         self.beat.cursor = Bytes::copy_from_slice(id);
-        self.beat.spend(bytes).await
+        Ok(self.beat.spend(bytes).await? && !self.gives_way().await?)
+    }
+
+    /// Lets go of the part, between two steps, where there is something that comes first; whether it did.
+    async fn gives_way(&mut self) -> Result<bool, Problem> {
+        if self.asked.elapsed() < REPORT {
+            return Ok(false);
+        }
+        self.asked = Instant::now();
+        let now_ms = self.store.now_ms();
+        let others = self.store.catalog.other_work(self.beat.job, now_ms).await?;
+        if others == OtherWork::MoreUrgent {
+            self.beat.report(Then::LetGo).await?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 }
 

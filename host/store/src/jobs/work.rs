@@ -249,6 +249,9 @@ impl Outcome {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(super) stage: usize,
+    /// What it has collected last: the location, and the name there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) at: Option<(String, String)>,
     /// How many seconds it has waited for what keeps it from going on,
     #[serde(default)]
     pub(super) waited_s: u64,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sc_metadata::{
     CatalogError, Datastore, DatastoreId, Found, FoundDatastore, FoundVersion, MergedDatastore,
-    Present, Subject, TenantId, VersionId,
+    Present, SegmentId, Subject, TenantId, VersionId,
 };
 use sc_proto::storage::{StoredDatastore, StoredManifest, StoredRecord, StoredRemoval};
 use sc_proto::store::problem::Code;
@@ -44,6 +44,7 @@ impl Store {
             stale: Vec::new(),
             named: BTreeSet::new(),
             policies: BTreeMap::new(),
+            is_short: false,
             had_versions: !self.catalog.present(None, 1).await?.is_empty(),
             told: BTreeSet::new(),
         };
@@ -52,6 +53,7 @@ impl Store {
         self.merge_records(&mut work).await?;
         self.merge_removals(&mut work).await?;
         self.merge_manifests(&mut work).await?;
+        self.look_for_signs(&mut work).await?;
         self.take_away(&mut work).await?;
         self.merge_datastores(&mut work).await?;
         self.drop_untold(&work).await?;
@@ -62,20 +64,35 @@ impl Store {
         let Work {
             listing,
             mut rebuilt,
-            named,
             ..
         } = work;
         self.catalog.set_heard(listing.heard()).await?;
-        let strays = listing.fragments.iter();
-        let strays = strays.filter(|(name, _)| !named.contains(*name));
-        rebuilt.strays = strays.map(|(_, at)| at.len() as u64).sum();
-        // What is missing where a location is lost or away needs no other reason.
-        let is_all_heard = listing.is_whole() && listing.lost == 0;
-        rebuilt.may_miss_locations = rebuilt.strays > 0 || is_all_heard && rebuilt.missing > 0;
-        let may_miss = rebuilt.may_miss_locations;
-        self.catalog.set_may_miss_locations(may_miss).await?;
+        match rebuilt.may_miss_locations {
+            true => self.catalog.set_numbers_apart().await?,
+            false => self.catalog.set_may_miss_locations(false).await?,
+        }
         rebuilt.millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(rebuilt)
+    }
+
+    /// Looks for signs of locations that have something and were not heard: one that is lost and may come back, fragments of no version, and what
+    /// is missing though all that are known are there.
+    async fn look_for_signs(&self, work: &mut Work) -> Result<(), Problem> {
+        let unnamed = work.listing.fragments.iter();
+        let unnamed = unnamed.filter(|(name, _)| !work.named.contains(*name));
+        let unnamed: Vec<_> = unnamed.map(|(name, at)| (*name, at.len() as u64)).collect();
+        for some in unnamed.chunks(TOGETHER) {
+            let ids = some.iter().map(|(name, _)| SegmentId(*name)).collect();
+            let known = self.catalog.segments_by_id(ids).await?;
+            let known: BTreeSet<_> = known.into_iter().map(|(segment, _)| segment.id.0).collect();
+            let strays = some.iter().filter(|(name, _)| !known.contains(name));
+            work.rebuilt.strays += strays.map(|(_, count)| count).sum::<u64>();
+        }
+        let is_guessed = work.targets.values().any(|it| it.is_guessed);
+        let is_short = work.rebuilt.missing > 0 || work.is_short || is_guessed;
+        work.rebuilt.may_miss_locations =
+            work.rebuilt.strays > 0 || work.listing.lost > 0 || work.listing.is_whole() && is_short;
+        Ok(())
     }
 
     /// Finds the settings of datastores: the catalogue's, or newer ones at the locations.
@@ -419,6 +436,7 @@ impl Store {
                     let is_gone = work.targets.get(&id).is_some_and(|it| it.is_gone);
                     for (file, _) in group {
                         if !is_gone {
+                            work.is_short = true;
                             work.rebuilt
                                 .is_bad(&file.name, "nothing is known of its datastore");
                         }
@@ -585,9 +603,10 @@ impl Store {
 
     /// Takes away what the catalogue has and no location knows: it was deleted after the catalogue was copied.
     async fn take_away(&self, work: &mut Work) -> Result<(), Problem> {
-        if work.had_versions && !(work.listing.is_whole() && work.listing.lost == 0) {
+        let is_all_heard = work.listing.is_whole() && work.listing.lost == 0;
+        if work.had_versions && (!is_all_heard || work.rebuilt.may_miss_locations) {
             work.rebuilt.note(
-                "what was deleted long before, and is in this catalogue, may have stayed: that is known when no location is away or lost".to_owned(),
+                "what was deleted long before, and is in this catalogue, may have stayed: that is known when no location is away, lost, or may be missing".to_owned(),
             );
             return Ok(());
         }
@@ -613,7 +632,7 @@ impl Store {
 
     /// Deletes datastores that the catalogue has and no location knows.
     async fn drop_untold(&self, work: &Work) -> Result<(), Problem> {
-        if !work.listing.is_whole() || work.listing.lost > 0 {
+        if !work.listing.is_whole() || work.listing.lost > 0 || work.rebuilt.may_miss_locations {
             return Ok(());
         }
         // What enough locations kept, and none has, was deleted; what is not empty is kept all the same.

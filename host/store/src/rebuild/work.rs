@@ -54,6 +54,8 @@ pub(super) struct Work {
     pub(super) named: BTreeSet<[u8; 32]>,
     /// Policies that are known to be in the catalogue as they were found, or not to be.
     pub(super) policies: BTreeMap<(String, u32), Option<Policy>>,
+    /// Manifests had fewer copies than they should, or their datastores' settings were nowhere.
+    pub(super) is_short: bool,
     pub(super) had_versions: bool,
     /// Datastores whose settings were found.
     pub(super) told: BTreeSet<DatastoreId>,
@@ -125,6 +127,7 @@ impl Work {
             let fragments = segments.iter().flat_map(|it| &it.fragments);
             let missing = fragments.filter(|it| it.at.is_empty()).count();
             self.rebuilt.missing += missing as u64;
+            self.is_short |= file.copies < wanted;
         }
         let tags = verified.tags.iter();
         let found = FoundVersion {

@@ -316,8 +316,8 @@ pub(in crate::rest) enum JobDefinition {
     },
     /// Deletes what lies at locations and belongs to nothing.
     Gc {
-        /// Whether there are no locations that the catalogue does not know: fragments, too, which belong to no version that the last rebuild
-        /// found.
+        /// Whether there are no locations that the catalogue does not know, and those that are lost have nothing that is still wanted: fragments
+        /// go, too, which belong to no version that the last rebuild found.
         strays: Option<bool>,
     },
 }
