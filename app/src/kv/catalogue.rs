@@ -239,8 +239,10 @@ fn list<'r>(report: &'r Value, name: &str) -> impl Iterator<Item = &'r str> {
 /// The report of a rebuild for people.
 pub(crate) fn rebuilt_in_words(report: &Value) -> String {
     let number = |name: &str| words(report.get(name));
+    let may_miss = report["may_miss_locations"] == true;
     let mut text = format!(
-        "the catalogue is whole again after {} ms: {} datastores and {} versions came back, {} were known, {} are gone; {} records, {} segments elsewhere, {} stray fragments, {} missing, {} files not taken over",
+        "the catalogue is {} again after {} ms: {} datastores and {} versions came back, {} were known, {} are gone; {} records, {} segments elsewhere, {} stray fragments, {} missing, {} files not taken over",
+        if may_miss { "made" } else { "whole" },
         number("millis"),
         number("datastores"),
         number("added"),
@@ -252,7 +254,7 @@ pub(crate) fn rebuilt_in_words(report: &Value) -> String {
         number("missing"),
         number("bad"),
     );
-    if report["may_miss_locations"] == true {
+    if may_miss {
         text.push_str(MAY_MISS);
     }
     text

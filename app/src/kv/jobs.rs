@@ -56,15 +56,13 @@ pub(super) async fn migrate(
 /// Follows the job that has begun since a location is draining; or begins one of another rate.
 pub(super) async fn follow_drain(kv: &Kv, location: &str, work: WorkArgs) -> anyhow::Result<()> {
     let definition = json!({ "kind": "drain", "location": location });
-    if work.rate.is_none() {
-        let jobs = kv.remote.jobs(None).await?;
-        let begun = jobs.into_iter().map(Value::from);
-        if let Some(job) = begun
-            .into_iter()
-            .find(|job| job["definition"] == definition)
-        {
-            return told(kv, job, work).await;
-        }
+    let jobs = kv.remote.jobs(None).await?;
+    let mut begun = jobs.into_iter().map(Value::from);
+    let begun = begun.find(|job| job["definition"] == definition && job["state"] == "running");
+    match begun {
+        Some(job) if work.rate.is_none() => return told(kv, job, work).await,
+        Some(job) => drop(kv.remote.cancel_job(id_of(&job)).await?),
+        None => {}
     }
     begin(kv, definition, work).await
 }

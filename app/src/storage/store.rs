@@ -200,17 +200,7 @@ pub(crate) async fn found_locations(
     data: &Path,
     report: &Report,
 ) -> anyhow::Result<Vec<(String, LocationSettings)>> {
-    let is_there = catalogue.contains("://") || Path::new(catalogue).exists();
-    let known = match is_there {
-        true => names_of(&open_catalogue(catalogue).await?).await?,
-        false => BTreeSet::new(),
-    };
-    // A folder is known by the path that a location has, too.
-    let folders = match is_there {
-        true => folders_of(&open_catalogue(catalogue).await?).await?,
-        false => BTreeSet::new(),
-    };
-    let known = &known | &folders;
+    let known = known_to(catalogue).await?;
     let unknown = unknown_locations(data, &known)?;
     let missing = gaps_in(data, &known);
     if !missing.is_empty() {
@@ -221,6 +211,34 @@ pub(crate) async fn found_locations(
         ));
     }
     Ok(unknown.into_iter().map(local_location).collect())
+}
+
+/// Says which locations in a store's folder its catalogue does not know, where it knows others.
+pub(crate) async fn tell_of_unknown(
+    catalogue: &str,
+    data: &Path,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let known = known_to(catalogue).await?;
+    // An empty folder is nothing that is to be taken over.
+    let unknown = unknown_locations(data, &known).unwrap_or_default();
+    if !known.is_empty() && !unknown.is_empty() {
+        report.say(format!(
+            "the catalogue knows nothing of {} in {}: to take over what lies there, start with --rebuild",
+            unknown.join(", "),
+            data.join("locations").display()
+        ));
+    }
+    Ok(())
+}
+
+/// The names of the locations that a catalogue knows, and those of their folders.
+async fn known_to(catalogue: &str) -> anyhow::Result<BTreeSet<String>> {
+    if !catalogue.contains("://") && !Path::new(catalogue).exists() {
+        return Ok(BTreeSet::new());
+    }
+    let catalog = open_catalogue(catalogue).await?;
+    Ok(&names_of(&catalog).await? | &folders_of(&catalog).await?)
 }
 
 /// The names of folders among a store's own locations that are those of known locations.

@@ -281,6 +281,8 @@ pub(crate) async fn start(mut settings: UpSettings, report: &Report) -> anyhow::
             )));
         }
         report.say("the catalogue is made again of what lies at the locations");
+    } else {
+        store::tell_of_unknown(&catalogue, &settings.data, report).await?;
     }
     let data = &settings.data;
     let (stop, stopping) = watch::channel(false);

@@ -191,7 +191,9 @@ async fn unheard(tx: &mut dyn Transaction) -> Result<BTreeSet<String>, CatalogEr
 }
 
 async fn set_heard(tx: &mut dyn Transaction, names: &[String]) -> Result<(), CatalogError> {
-    tx.execute("UPDATE location SET unheard = 1", &[]).await?;
+    // One that is returning and was heard before has nothing new, and is not asked again.
+    let sql = "UPDATE location SET unheard = 1 WHERE state <> 'returning'";
+    tx.execute(sql, &[]).await?;
     let sets: Vec<Vec<Param<'_>>> = names.iter().map(|it| vec![(&**it).into()]).collect();
     tx.execute_each("UPDATE location SET unheard = 0 WHERE name = $1", &sets)
         .await?;

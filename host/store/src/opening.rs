@@ -117,7 +117,21 @@ impl Store {
         let state = self.catalog.put_location(&location).await?;
         self.locations
             .set(Site::new(name.to_owned(), settings, state, backend));
-        self.begin_work_for(name, state).await
+        self.begin_work_for(name, state).await?;
+        if before.is_none() {
+            self.use_another_location(&all).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins again what may have wanted for a location.
+    async fn use_another_location(&self, others: &[Location]) -> Result<(), Problem> {
+        for it in others {
+            if matches!(it.state, LocationState::Lost | LocationState::Draining) {
+                self.begin_work_for(&it.name, it.state).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes of a location that is not known yet, and not empty, that what lies there may not be known either, nor what belongs to it.

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::work::{Outcome, Progress, Stage, Work};
 use crate::error::Problem;
 use crate::gc::{self, list};
+use crate::repair::{Healed, State};
 use crate::returning::Known;
 use crate::scrub::together;
 use crate::store::{Store, hex};
@@ -244,10 +245,24 @@ impl<'s> Part<'s> {
         let store = self.store;
         match &self.work {
             Work::Repair { .. } => {
-                let healed = store
-                    .heal(segment, &BTreeSet::new(), &mut self.unprovisioned)
-                    .await?;
                 let mut outcome = Outcome::default();
+                let none = BTreeSet::new();
+                let healed = store.heal(segment, &none, &mut self.unprovisioned);
+                let healed = healed.await?;
+                // A location that was chosen, and has failed just now, is not chosen again.
+                if healed.state == State::Partly
+                    && healed.made > 0
+                    && let Some((segment, true)) =
+                        store.catalog.segments_by_id(vec![segment.id]).await?.pop()
+                {
+                    outcome.add_healed(&Healed {
+                        state: State::Whole,
+                        ..healed
+                    });
+                    let again = store.heal(&segment, &none, &mut self.unprovisioned);
+                    outcome.add_healed(&again.await?);
+                    return Ok(outcome);
+                }
                 outcome.add_healed(&healed);
                 Ok(outcome)
             }

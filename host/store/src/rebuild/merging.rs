@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sc_metadata::{
-    CatalogError, Datastore, DatastoreId, Found, FoundDatastore, FoundVersion, MergedDatastore,
-    Present, SegmentId, Subject, TenantId, VersionId,
+    CatalogError, Datastore, DatastoreId, Found, FoundDatastore, FoundVersion, FragmentState,
+    MergedDatastore, Present, SegmentId, Subject, TenantId, VersionId,
 };
 use sc_proto::storage::{StoredDatastore, StoredManifest, StoredRecord, StoredRemoval};
 use sc_proto::store::problem::Code;
@@ -44,7 +44,8 @@ impl Store {
             stale: Vec::new(),
             named: BTreeSet::new(),
             policies: BTreeMap::new(),
-            is_short: false,
+            short: Vec::new(),
+            is_unknown: false,
             had_versions: !self.catalog.present(None, 1).await?.is_empty(),
             told: BTreeSet::new(),
         };
@@ -53,6 +54,7 @@ impl Store {
         self.merge_records(&mut work).await?;
         self.merge_removals(&mut work).await?;
         self.merge_manifests(&mut work).await?;
+        self.catalog.set_heard(work.listing.heard()).await?;
         self.look_for_signs(&mut work).await?;
         self.take_away(&mut work).await?;
         self.merge_datastores(&mut work).await?;
@@ -61,12 +63,7 @@ impl Store {
         for stale in work.stale.chunks(TOGETHER) {
             self.catalog.discard_manifests(stale, due_ms).await?;
         }
-        let Work {
-            listing,
-            mut rebuilt,
-            ..
-        } = work;
-        self.catalog.set_heard(listing.heard()).await?;
+        let mut rebuilt = work.rebuilt;
         match rebuilt.may_miss_locations {
             true => self.catalog.set_numbers_apart().await?,
             false => self.catalog.set_may_miss_locations(false).await?,
@@ -88,11 +85,42 @@ impl Store {
             let strays = some.iter().filter(|(name, _)| !known.contains(name));
             work.rebuilt.strays += strays.map(|(_, count)| count).sum::<u64>();
         }
+        work.rebuilt.missing = self.count_missing().await?;
         let is_guessed = work.targets.values().any(|it| it.is_guessed);
-        let is_short = work.rebuilt.missing > 0 || work.is_short || is_guessed;
-        work.rebuilt.may_miss_locations =
-            work.rebuilt.strays > 0 || work.listing.lost > 0 || work.listing.is_whole() && is_short;
+        let is_short = work.rebuilt.missing > 0
+            || work.is_unknown
+            || is_guessed
+            || self.is_any_there(&work.short).await?;
+        let is_all_heard = work.listing.is_whole() && work.listing.lost == 0;
+        work.rebuilt.may_miss_locations = work.rebuilt.strays > 0
+            || !self.catalog.unheard().await?.is_empty()
+            || is_all_heard && is_short;
         Ok(())
+    }
+
+    /// Fragments of versions that are at no location.
+    async fn count_missing(&self) -> Result<u64, Problem> {
+        let (mut missing, mut after) = (0, None);
+        loop {
+            let page = self.catalog.owed(after, PAGE).await?;
+            let fragments = page.iter().flat_map(|it| &it.fragments);
+            let owed = fragments.filter(|it| it.state != FragmentState::Stored);
+            missing += owed.count() as u64;
+            after = page.last().map(|it| it.id);
+            if page.len() < PAGE {
+                return Ok(missing);
+            }
+        }
+    }
+
+    /// Whether one of these versions was not replaced or deleted by what was found beside it.
+    async fn is_any_there(&self, versions: &[VersionId]) -> Result<bool, Problem> {
+        for version in versions {
+            if self.catalog.version_by_id(*version).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Finds the settings of datastores: the catalogue's, or newer ones at the locations.
@@ -436,7 +464,7 @@ impl Store {
                     let is_gone = work.targets.get(&id).is_some_and(|it| it.is_gone);
                     for (file, _) in group {
                         if !is_gone {
-                            work.is_short = true;
+                            work.is_unknown = true;
                             work.rebuilt
                                 .is_bad(&file.name, "nothing is known of its datastore");
                         }

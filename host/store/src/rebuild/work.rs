@@ -54,8 +54,10 @@ pub(super) struct Work {
     pub(super) named: BTreeSet<[u8; 32]>,
     /// Policies that are known to be in the catalogue as they were found, or not to be.
     pub(super) policies: BTreeMap<(String, u32), Option<Policy>>,
-    /// Manifests had fewer copies than they should, or their datastores' settings were nowhere.
-    pub(super) is_short: bool,
+    /// Versions whose manifests have fewer copies than they should.
+    pub(super) short: Vec<VersionId>,
+    /// The settings of a datastore were nowhere, nor a manifest with its key.
+    pub(super) is_unknown: bool,
     pub(super) had_versions: bool,
     /// Datastores whose settings were found.
     pub(super) told: BTreeSet<DatastoreId>,
@@ -123,11 +125,8 @@ impl Work {
         let up_to = self.removed.get(&(datastore, stored.key.clone()));
         let is_removed = up_to.is_some_and(|up_to| number <= *up_to)
             || self.removed_ones.contains(&(datastore, version));
-        if !is_removed {
-            let fragments = segments.iter().flat_map(|it| &it.fragments);
-            let missing = fragments.filter(|it| it.at.is_empty()).count();
-            self.rebuilt.missing += missing as u64;
-            self.is_short |= file.copies < wanted;
+        if !is_removed && file.copies < wanted {
+            self.short.push(version);
         }
         let tags = verified.tags.iter();
         let found = FoundVersion {
