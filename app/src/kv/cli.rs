@@ -120,8 +120,8 @@ pub(crate) enum KvCommand {
     Tier(WorkArgs),
     /// Deletes what lies at locations and belongs to nothing; which happens every week by itself, too
     Gc {
-        /// Says that there are no locations which the store does not know, and that those which are lost have nothing that is still wanted:
-        /// fragments go, too, of which the last rebuild of the catalogue found no version
+        /// Also deletes fragments of which the last rebuild found no version. Give it only if no location is missing from `kv location ls`, and
+        /// nothing at lost ones is still wanted
         #[arg(long)]
         strays: bool,
         #[command(flatten)]
@@ -472,7 +472,7 @@ pub(crate) enum JobCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LocationState {
-    /// Everything; one that was lost is returning first, until what was deleted meanwhile is deleted there, too
+    /// Everything; one that was lost is `returning` first, until what was deleted meanwhile is deleted there, too
     Active,
     /// Reading, while its fragments move elsewhere
     Draining,

@@ -126,6 +126,9 @@ async fn wait(kv: &Kv, mut job: Value) -> anyhow::Result<()> {
     }
     drop(progress);
     kv.result(|| job.clone(), || in_words(&job));
+    if job["state"] == "cancelled" {
+        bail!("job {id} was cancelled: what it has done stays, the rest is left");
+    }
     let failed = job["done"]["failed"].as_u64().unwrap_or(0);
     if failed > 0 {
         bail!(
@@ -166,7 +169,7 @@ async fn list(kv: &Kv) -> anyhow::Result<()> {
             bytes(done.get("bytes_written")),
         ]);
         let because = reason(&job);
-        reasons.extend(because.map(|it| format!("job {}{it}", words(job.get("id")))));
+        reasons.extend(because.map(|it| format!("job {}: {it}", words(job.get("id")))));
     }
     table.print();
     reasons.into_iter().for_each(|it| kv.report.say(it));
@@ -200,7 +203,7 @@ fn in_words(job: &Value) -> String {
         }
     }
     if let Some(reason) = reason(job) {
-        text.push_str(&format!("; it{reason}"));
+        text.push_str(&format!("; {reason}"));
     }
     text
 }
@@ -209,12 +212,10 @@ fn in_words(job: &Value) -> String {
 fn reason(job: &Value) -> Option<String> {
     let word = |value: &Value| value.as_str().map(str::to_owned);
     if let Some(what) = word(&job["waits_for"]) {
-        return Some(format!(" waits: {what}"));
+        return Some(format!("it waits for this: {what}"));
     }
     let problem = word(&job["done"]["problem"])?;
-    Some(format!(
-        " could not do some of it, the last since {problem}"
-    ))
+    Some(format!("some of it failed, the last because {problem}"))
 }
 
 fn share(job: &Value) -> String {

@@ -60,7 +60,7 @@ pub(crate) struct StoreArgs {
     /// The folder that paths of local locations are relative to
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) data: PathBuf,
-    /// Makes so many local locations in the folder, where the catalogue has none yet
+    /// Makes so many local locations in the folder, where the catalogue has none yet; ignored with --rebuild
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
     pub(crate) new_locations: u8,
     /// Has the catalogue made again of what lies at the locations, where it is lost or older than they are
@@ -275,7 +275,7 @@ pub(crate) struct UpArgs {
     /// Serves REST with TLS, under a certificate of its own making, which it writes to DIR/gateway.pem
     #[arg(long)]
     pub(crate) tls: bool,
-    /// Local locations to begin with; the first `up` in DIR makes them
+    /// Local locations to begin with; the first `up` in DIR makes them; ignored with --rebuild
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) locations: u8,
     /// Has the catalogue made again of what lies at the locations, where it is lost or older than they are

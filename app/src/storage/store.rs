@@ -194,7 +194,7 @@ pub(crate) async fn is_rebuild_due(catalogue: &str) -> anyhow::Result<bool> {
 /// The locations in a store's folder that a catalogue which is to be made again does not know yet.
 ///
 /// # Errors
-/// Wrong use: there are none, or one is missing that was there.
+/// Wrong use: a folder there has no location in it.
 pub(crate) async fn found_locations(
     catalogue: &str,
     data: &Path,
@@ -205,7 +205,7 @@ pub(crate) async fn found_locations(
     let missing = gaps_in(data, &known);
     if !missing.is_empty() {
         report.say(format!(
-            "of the locations in {} there are none called {}: if they are only away, end this, bring them back, and rebuild again",
+            "{} has no {}, and has greater ones: if a disk is only away, end this, mount it, and rebuild again",
             data.join("locations").display(),
             missing.join(", ")
         ));

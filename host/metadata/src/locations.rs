@@ -133,7 +133,7 @@ impl Catalog {
             .await
     }
 
-    /// Whether there may be locations that the catalogue does not know: the last rebuild found signs of some.
+    /// Whether there may be locations that the catalogue does not know: a rebuild has not ruled it out, or one was added with something in it.
     pub async fn may_miss_locations(&self) -> Result<bool, CatalogError> {
         self.read(Reach::Point, (), |tx, ()| Box::pin(may_miss_locations(tx)))
             .await

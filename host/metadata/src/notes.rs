@@ -125,7 +125,8 @@ impl Subject {
     }
 }
 
-/// The number of the next change. What was guessed, or may have changed where nobody has looked, leaves room for what is older than this change.
+/// The number of the next change: 1024 after a guess (change 0), and 64 further while locations may be missing, so that an older change which is
+/// found later has the smaller number.
 macro_rules! next_change {
     () => {
         "note.change + CASE WHEN note.change = 0 THEN 1024 \

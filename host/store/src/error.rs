@@ -108,7 +108,7 @@ impl From<CatalogError> for Problem {
         };
         let mut message = error.to_string();
         if matches!(error, CatalogError::NoSuchLocation) {
-            message.push_str(": `securecloud kv location ls` lists those that there are");
+            message.push_str(": `securecloud kv location ls` lists them");
         }
         Self::new(code, message)
     }

@@ -141,7 +141,7 @@ impl Store {
             ));
         }
         let may_miss_locations = self.catalog.may_miss_locations().await?;
-        let mut strays = Vec::new();
+        let mut replaced = Vec::new();
         for name in names {
             outcome.seen += 1;
             let Named::Fragment(id) = named(name) else {
@@ -150,10 +150,10 @@ impl Store {
             match segments.get(&id).map(|it| standing(it, site, name)) {
                 None if may_miss_locations => outcome.kept += 1,
                 None | Some(Standing::Elsewhere) => delete(self, site, name, outcome).await,
-                Some(Standing::Stray) => {
+                Some(Standing::Replaced) => {
                     // A catalogue that is older than what it is about has names that are nowhere any more.
                     if self.has_another(&segments[&id].0, name).await {
-                        strays.push(Fragment {
+                        replaced.push(Fragment {
                             index: 0,
                             location: site.name.clone(),
                             name: name.as_str().to_owned(),
@@ -164,10 +164,10 @@ impl Store {
                 Some(Standing::Kept) => {}
             }
         }
-        if !strays.is_empty() {
-            outcome.changed += strays.len() as u64;
+        if !replaced.is_empty() {
+            outcome.changed += replaced.len() as u64;
             let due_ms = self.in_ms(self.settings.grace);
-            self.catalog.discard_fragments(strays, due_ms).await?;
+            self.catalog.discard_fragments(replaced, due_ms).await?;
         }
         Ok(())
     }
@@ -199,9 +199,9 @@ impl Store {
         Ok(names)
     }
 
-    /// Whether the fragment that a segment has in the place of a stray one is where the catalogue says.
-    async fn has_another(&self, segment: &Segment, stray: &FragmentName) -> bool {
-        let index = stray
+    /// Whether the fragment that a segment has in the place of a replaced one is where the catalogue says.
+    async fn has_another(&self, segment: &Segment, replaced: &FragmentName) -> bool {
+        let index = replaced
             .as_str()
             .split('.')
             .nth(1)
@@ -246,7 +246,7 @@ enum Standing {
     /// The segment has it at another location.
     Elsewhere,
     /// The segment does not have it, and may have had it.
-    Stray,
+    Replaced,
 }
 
 fn standing(
@@ -264,7 +264,7 @@ fn standing(
         .filter(|it| it.name == name.as_str())
         .peekable();
     if of_name.peek().is_none() {
-        return Standing::Stray;
+        return Standing::Replaced;
     }
     match of_name.any(|it| it.location == site.name) {
         true => Standing::Kept,

@@ -142,7 +142,7 @@ impl Store {
                 return Err(Problem::new(
                     Code::NotFound,
                     format!(
-                        "there is no location {location:?}: `securecloud kv location ls` lists those that there are"
+                        "there is no location {location:?}: `securecloud kv location ls` lists them"
                     ),
                 ));
             }
@@ -199,7 +199,7 @@ impl Store {
         job.filter(|job| is_for(tenant, job)).ok_or_else(|| {
             Problem::new(
                 Code::NotFound,
-                format!("there is no job {id}: `securecloud kv job ls` lists those that there are"),
+                format!("there is no job {id}: `securecloud kv job ls` lists them"),
             )
         })
     }

@@ -106,7 +106,7 @@ impl Store {
             )));
         }
         if before.is_none() {
-            self.may_bring_something(&*backend).await?;
+            self.note_what_it_brings(&*backend).await?;
         }
         let location = Location {
             name: name.to_owned(),
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// Notes of a location that is not known yet, and not empty, that what lies there may not be known either, nor what belongs to it.
-    async fn may_bring_something(&self, backend: &dyn Backend) -> Result<(), Problem> {
+    async fn note_what_it_brings(&self, backend: &dyn Backend) -> Result<(), Problem> {
         let patience = self.settings.location_patience;
         let listed = tokio::time::timeout(patience, backend.list(None, 1)).await;
         let is_empty = matches!(listed, Ok(Ok(names)) if names.is_empty());

@@ -48,7 +48,7 @@ pub struct Rebuilt {
     pub moved: u64,
     /// Fragments that no version names.
     pub strays: u64,
-    /// Fragments of versions that lie at no location.
+    /// Fragments of known versions that no location has.
     pub missing: u64,
     /// Strays, or what is missing, may be due to locations that the catalogue does not know.
     pub may_miss_locations: bool,

@@ -83,7 +83,7 @@ pub struct Store {
     pub(crate) repairs: Counted,
     pub(crate) opener: Box<dyn LocationOpener>,
     pub(crate) reads: Reads,
-    /// The last job for which it was seen that the catalogue knows all manifests.
+    /// Hash of the last job, and the locations with their states, for which it was seen that the catalogue knows all manifests; 0: none.
     pub(crate) gc_checked: AtomicU64,
     /// Told when there is a job to do.
     pub(crate) job_made: Notify,

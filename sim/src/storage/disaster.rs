@@ -16,7 +16,7 @@ const AWAY_MAX: usize = 5;
 impl Running {
     /// Loses all but the locations, has the catalogue made again, and judges whether it says what it said before.
     ///
-    /// In some runs more locations are away at first than any policy bears, and the new catalogue does not know them; garbage is collected, and
+    /// In some runs up to five locations are away at first, and the new catalogue does not know them; garbage is collected, and
     /// then they are back.
     pub(super) async fn survive_loss(&self, before: &Remains) {
         note!(self.surroundings, "all", "but the locations is lost");

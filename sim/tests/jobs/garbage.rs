@@ -67,8 +67,7 @@ async fn garbage_is_not_collected_by_a_catalogue_that_has_not_heard_of_what_is_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_rebuild_found_no_version_of_stays_until_somebody_says_that_no_location_is_missing()
-{
+async fn fragments_without_a_version_are_kept_until_a_rebuild_finds_their_manifests() {
     let world = world(6).await;
     put(&world, "a", "cold", 700).await;
     put(&world, "b", "hot", 700).await;

@@ -140,10 +140,10 @@ async fn jobs_are_for_whoever_may_administer() {
 #[tokio::test(start_paused = true)]
 async fn a_repair_does_not_wait_for_the_part_of_a_scrub_that_is_under_way() {
     let world = world(8).await;
-    for number in 0..6 {
+    for number in 0..96 {
         put(&world, &format!("object-{number}"), "cold", 1 << 20).await;
     }
-    // A part of it takes minutes.
+    // A part of it takes about half a minute.
     let slow = json!({ "kind": "scrub", "bytes_per_second": 256 << 10 });
     let scrub = begin(&world, slow).await;
     world.sites[3].faults.lose_all();

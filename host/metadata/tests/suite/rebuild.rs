@@ -26,6 +26,7 @@ on_every_engine!(
     a_policy_in_use_is_not_replaced,
     settings_count_by_their_changes,
     settings_that_were_guessed_give_way_until_they_are_all_there_is,
+    a_change_made_while_locations_may_be_missing_counts_above_what_is_found_later,
     a_datastore_that_was_deleted_is_not_there,
     records_count_by_their_changes,
     a_change_is_owed_until_it_is_kept,
@@ -522,6 +523,54 @@ async fn the_files_of_a_removal_stay_while_there_may_be_locations_that_are_not_k
         assert_eq!(catalog.may_miss_locations().await, Ok(may_miss));
         assert_eq!(catalog.are_words_spent(&removal).await, Ok(!may_miss));
     }
+}
+
+async fn a_change_made_while_locations_may_be_missing_counts_above_what_is_found_later(
+    catalog: Catalog,
+) {
+    catalog.set_may_miss_locations(true).await.unwrap();
+    let guess = FoundDatastore {
+        is_kept: false,
+        ..settings(true, 0)
+    };
+    catalog.merge_datastore(guess).await.unwrap();
+    let token = Subject::Record {
+        tenant: TENANT,
+        kind: "token".into(),
+        id: "a".into(),
+    };
+    let sealed = Some(Bytes::from_static(b"good"));
+    catalog
+        .merge_record(&token, sealed.clone(), 3, 3, true)
+        .await
+        .unwrap();
+
+    let off = catalog.update_datastore(datastore_id(1), None, Some(false), None);
+    off.await.unwrap();
+    catalog.delete_record(TENANT, "token", "a").await.unwrap();
+
+    let older = catalog.merge_datastore(settings(true, 9)).await;
+    assert_eq!(older, Ok(MergedDatastore::Same));
+    assert!(
+        !catalog
+            .merge_record(&token, sealed, 5, 5, true)
+            .await
+            .unwrap()
+    );
+    let is = catalog
+        .datastore_by_id(datastore_id(1))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!is.versioning);
+    assert_eq!(catalog.record(TENANT, "token", "a").await, Ok(None));
+    // What says that it is gone stays as long.
+    let (note, _) = catalog.note(&token).await.unwrap().unwrap();
+    catalog.note_kept(&token, note.change).await.unwrap();
+    catalog.note_dropped(&token, note.change).await.unwrap();
+    assert_eq!(catalog.notes_gone(9).await.unwrap(), []);
+    catalog.set_may_miss_locations(false).await.unwrap();
+    assert_eq!(catalog.notes_gone(9).await.unwrap().len(), 1);
 }
 
 async fn a_datastore_that_was_deleted_is_not_there(catalog: Catalog) {

@@ -28,7 +28,7 @@ use crate::tier::{Tiering, tiering};
 const ROUND: usize = 64;
 /// So long the owner of a part has it without a report.
 pub(super) const LEASE: Duration = Duration::from_secs(120);
-/// So long a part is left alone by a store whose location does not answer, so that another may take it.
+/// So long a part that waits is left alone, so that other work or another store has its turn.
 const REST: Duration = Duration::from_secs(30);
 /// So often it reports.
 const REPORT: Duration = Duration::from_secs(5);
@@ -245,26 +245,8 @@ impl<'s> Part<'s> {
         let store = self.store;
         match &self.work {
             Work::Repair { .. } => {
-                let mut outcome = Outcome::default();
-                let none = BTreeSet::new();
-                let healed = store.heal(segment, &none, &mut self.unprovisioned);
-                let healed = healed.await?;
-                // A location that was chosen, and has failed just now, is not chosen again.
-                if healed.state == State::Partly
-                    && healed.made > 0
-                    && let Some((segment, true)) =
-                        store.catalog.segments_by_id(vec![segment.id]).await?.pop()
-                {
-                    outcome.add_healed(&Healed {
-                        state: State::Whole,
-                        ..healed
-                    });
-                    let again = store.heal(&segment, &none, &mut self.unprovisioned);
-                    outcome.add_healed(&again.await?);
-                    return Ok(outcome);
-                }
-                outcome.add_healed(&healed);
-                Ok(outcome)
+                let repaired = store.repair_segment(segment, &mut self.unprovisioned);
+                repaired.await
             }
             Work::Drain { location, .. } => {
                 store
@@ -289,7 +271,7 @@ impl<'s> Part<'s> {
                 .await?;
             for (version, body) in &found {
                 let mut step = self.version(version, body).await;
-                // A version that was on its way when the part was lost has failed for no other reason.
+                // A step that ended because the part was lost says nothing of the version.
                 while !self.beat.is_left
                     && let Some(why) = may_pass(&step)
                     && self.may_wait()
@@ -549,6 +531,31 @@ impl Store {
             .await?;
         let placing = self.catalog.placing(version.id).await?;
         Ok(placing.and_then(|it| tiering(version, &it, &policy.policy, self.now_ms())))
+    }
+
+    /// Makes what a segment misses; at once elsewhere, too, where a location that was chosen has just failed.
+    async fn repair_segment(
+        &self,
+        segment: &Segment,
+        unprovisioned: &mut BTreeSet<TenantId>,
+    ) -> Result<Outcome, Problem> {
+        let mut outcome = Outcome::default();
+        let none = BTreeSet::new();
+        let healed = self.heal(segment, &none, unprovisioned).await?;
+        if healed.state == State::Partly && healed.made > 0 {
+            let found = self.catalog.segments_by_id(vec![segment.id]).await?;
+            if let Some((segment, true)) = found.first() {
+                outcome.add_healed(&Healed {
+                    state: State::Whole,
+                    ..healed
+                });
+                let again = self.heal(segment, &none, unprovisioned).await?;
+                outcome.add_healed(&again);
+                return Ok(outcome);
+            }
+        }
+        outcome.add_healed(&healed);
+        Ok(outcome)
     }
 
     /// Sees to it that a version's manifest has its copies, after a location is lost or left.

@@ -68,7 +68,8 @@ pub enum Work {
     },
     /// Deletes what lies at locations and belongs to nothing.
     Gc {
-        /// Whether there are no locations that the catalogue does not know: fragments, too, which belong to no version that the last rebuild found.
+        /// Whether fragments of no known version go, too: whoever says so vouches that no location is missing and that nothing at lost ones is
+        /// wanted.
         #[serde(default, skip_serializing_if = "core::ops::Not::not")]
         strays: bool,
     },
@@ -252,10 +253,10 @@ pub(crate) struct Progress {
     /// What it has collected last: the location, and the name there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) at: Option<(String, String)>,
-    /// How many seconds it has waited for what keeps it from going on,
+    /// Seconds that it has waited so far.
     #[serde(default)]
     pub(super) waited_s: u64,
-    /// and what that is, while it does.
+    /// What it waits for, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waits_for: Option<String>,
     #[serde(flatten)]

@@ -100,6 +100,11 @@ impl Listing {
         heard.map(|(site, _)| site.name.clone()).collect()
     }
 
+    /// Whether every location has told what it holds.
+    pub(super) fn is_all_heard(&self) -> bool {
+        self.is_whole() && self.lost == 0
+    }
+
     /// Whether every location that is not lost has told what it holds.
     pub(super) fn is_whole(&self) -> bool {
         self.away.is_empty()

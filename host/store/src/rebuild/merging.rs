@@ -44,6 +44,7 @@ impl Store {
             stale: Vec::new(),
             named: BTreeSet::new(),
             policies: BTreeMap::new(),
+            records: BTreeSet::new(),
             short: Vec::new(),
             is_unknown: false,
             had_versions: !self.catalog.present(None, 1).await?.is_empty(),
@@ -57,6 +58,7 @@ impl Store {
         self.catalog.set_heard(work.listing.heard()).await?;
         self.look_for_signs(&mut work).await?;
         self.take_away(&mut work).await?;
+        self.drop_untold_records(&mut work).await?;
         self.merge_datastores(&mut work).await?;
         self.drop_untold(&work).await?;
         let due_ms = self.in_ms(self.settings.grace);
@@ -72,8 +74,8 @@ impl Store {
         Ok(rebuilt)
     }
 
-    /// Looks for signs of locations that have something and were not heard: one that is lost and may come back, fragments of no version, and what
-    /// is missing though all that are known are there.
+    /// Looks for signs of locations that have something and were not heard: a known one was not heard, fragments of no version were found, or something
+    /// is missing though all that are known were heard.
     async fn look_for_signs(&self, work: &mut Work) -> Result<(), Problem> {
         let unnamed = work.listing.fragments.iter();
         let unnamed = unnamed.filter(|(name, _)| !work.named.contains(*name));
@@ -91,10 +93,9 @@ impl Store {
             || work.is_unknown
             || is_guessed
             || self.is_any_there(&work.short).await?;
-        let is_all_heard = work.listing.is_whole() && work.listing.lost == 0;
         work.rebuilt.may_miss_locations = work.rebuilt.strays > 0
             || !self.catalog.unheard().await?.is_empty()
-            || is_all_heard && is_short;
+            || work.listing.is_all_heard() && is_short;
         Ok(())
     }
 
@@ -379,13 +380,19 @@ impl Store {
                 break;
             }
         }
-        if !work.listing.is_whole() || work.listing.lost > 0 {
+        work.records = found;
+        Ok(())
+    }
+
+    /// Deletes records that the catalogue has and no location knows: what was kept and lies nowhere was deleted, and no location needed to know
+    /// that any more.
+    async fn drop_untold_records(&self, work: &mut Work) -> Result<(), Problem> {
+        if !work.listing.is_all_heard() || work.rebuilt.may_miss_locations {
             return Ok(());
         }
-        // What was kept and lies nowhere was deleted, and no location needed to know that any more.
         for note in self.catalog.kept_notes().await? {
             if let Subject::Record { tenant, kind, id } = &note.subject
-                && !found.contains(&note.subject)
+                && !work.records.contains(&note.subject)
                 && self.catalog.delete_record(*tenant, kind, id).await?
             {
                 work.rebuilt.records += 1;
@@ -631,8 +638,7 @@ impl Store {
 
     /// Takes away what the catalogue has and no location knows: it was deleted after the catalogue was copied.
     async fn take_away(&self, work: &mut Work) -> Result<(), Problem> {
-        let is_all_heard = work.listing.is_whole() && work.listing.lost == 0;
-        if work.had_versions && (!is_all_heard || work.rebuilt.may_miss_locations) {
+        if work.had_versions && (!work.listing.is_all_heard() || work.rebuilt.may_miss_locations) {
             work.rebuilt.note(
                 "what was deleted long before, and is in this catalogue, may have stayed: that is known when no location is away, lost, or may be missing".to_owned(),
             );
@@ -660,7 +666,7 @@ impl Store {
 
     /// Deletes datastores that the catalogue has and no location knows.
     async fn drop_untold(&self, work: &Work) -> Result<(), Problem> {
-        if !work.listing.is_whole() || work.listing.lost > 0 || work.rebuilt.may_miss_locations {
+        if !work.listing.is_all_heard() || work.rebuilt.may_miss_locations {
             return Ok(());
         }
         // What enough locations kept, and none has, was deleted; what is not empty is kept all the same.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sc_erasure::Shape;
 use sc_metadata::{
     Datastore, DatastoreId, FoundFragment, FoundRemoval, FoundSegment, FoundVersion, Key,
-    SegmentId, TenantId, VersionId,
+    SegmentId, Subject, TenantId, VersionId,
 };
 use sc_proto::coder;
 use sc_proto::storage::{StoredManifest, StoredRemoval};
@@ -54,6 +54,8 @@ pub(super) struct Work {
     pub(super) named: BTreeSet<[u8; 32]>,
     /// Policies that are known to be in the catalogue as they were found, or not to be.
     pub(super) policies: BTreeMap<(String, u32), Option<Policy>>,
+    /// Records that were found.
+    pub(super) records: BTreeSet<Subject>,
     /// Versions whose manifests have fewer copies than they should.
     pub(super) short: Vec<VersionId>,
     /// The settings of a datastore were nowhere, nor a manifest with its key.

@@ -116,7 +116,7 @@ pub(super) async fn put(
     let location = document::named(locations, &name).ok_or_else(|| {
         Problem::new(
             Kind::NOT_FOUND,
-            format!("there is no location named {name}: `securecloud kv location ls` lists those that there are"),
+            format!("there is no location named {name}: `securecloud kv location ls` lists them"),
         )
     })?;
     Ok(Json(location))

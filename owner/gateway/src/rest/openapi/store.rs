@@ -316,8 +316,8 @@ pub(in crate::rest) enum JobDefinition {
     },
     /// Deletes what lies at locations and belongs to nothing.
     Gc {
-        /// Whether there are no locations that the catalogue does not know, and those that are lost have nothing that is still wanted: fragments
-        /// go, too, which belong to no version that the last rebuild found.
+        /// Whether fragments of no known version go, too: whoever says so vouches that no location is missing and that nothing at lost ones is
+        /// wanted.
         strays: Option<bool>,
     },
 }
@@ -407,7 +407,7 @@ pub(in crate::rest) struct RebuildReport {
     moved: Option<u64>,
     /// Fragments that no version names.
     strays: Option<u64>,
-    /// Fragments of versions that lie at no location.
+    /// Fragments of known versions that no location has.
     missing: Option<u64>,
     /// Whether strays, or what is missing, may be due to locations that the catalogue does not know: `gc` keeps strays then, until it is begun
     /// with `strays`.
