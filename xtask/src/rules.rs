@@ -191,6 +191,7 @@ pub const UNSAFE: &[&str] = &[
     "trusted/matching/src/kernel",
     "trusted/matching/src/index/kernel",
     "trusted/program/src/sandbox",
+    "trusted/program/tests/sandbox",
     "host/launcher/src/sandbox",
     "bench/src/coding/isal",
 ];

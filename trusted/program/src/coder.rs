@@ -3,12 +3,11 @@
 //! Invariant: what is chosen changes how fast answers come, and nothing in them.
 
 use std::ffi::OsString;
-use std::thread::available_parallelism;
 
 use sc_erasure::{Features, Kernel};
 
 use crate::pool::THREADS_MAX;
-use crate::processors::ProcessorsError;
+use crate::processors::{ProcessorsError, threads_at_once};
 
 /// What a coding program is asked to use; the best there is of what it is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,8 +66,9 @@ impl CoderChoice {
     /// Threads: as many as were chosen, or as the machine runs at once.
     #[must_use]
     pub fn threads(&self) -> usize {
-        let at_once = || available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or_else(at_once).clamp(1, THREADS_MAX)
+        self.threads
+            .unwrap_or_else(threads_at_once)
+            .clamp(1, THREADS_MAX)
     }
 }
 

@@ -6,11 +6,13 @@
 mod coder;
 mod pool;
 mod processors;
+mod sandbox;
 mod serve;
 
 pub use coder::CoderChoice;
 pub use pool::{Pool, THREADS_MAX};
 pub use processors::{Choice, OBLIVIOUS_MATCHES, OBLIVIOUS_MATCHES_MAX, ProcessorsError};
+pub use sandbox::{Layer, Missing, confine};
 pub use serve::{FRAME_MAX, serve, serve_on_threads};
 
 use sc_crypto::hash::sha256;

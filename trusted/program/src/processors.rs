@@ -132,20 +132,31 @@ impl Choice {
         NonZeroUsize::new(slots).filter(|_| self.oblivious)
     }
 
+    /// The same with what depends on the system asked for, so that nothing is to be asked any more.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.threads.get_or_insert_with(threads_at_once);
+        self
+    }
+
     /// Starts the threads: as many as were chosen, or as the machine runs at once.
     ///
     /// # Errors
     /// [`ProcessorsError::Kernel`] or [`ProcessorsError::Start`].
     pub fn start(&self) -> Result<Processors, ProcessorsError> {
         let kernel = self.kernel()?;
-        let all = || available_parallelism().map_or(1, usize::from);
-        let pool = Pool::start(self.threads.unwrap_or_else(all));
+        let pool = Pool::start(self.threads.unwrap_or_else(threads_at_once));
         Ok(Processors {
             kernel,
             workers: Arc::new(pool.map_err(ProcessorsError::Start)?),
             oblivious: self.slots(),
         })
     }
+}
+
+/// Threads that the machine runs at once.
+pub(crate) fn threads_at_once() -> usize {
+    available_parallelism().map_or(1, usize::from)
 }
 
 /// The names of the forms of the vector instructions that this processor has.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use sc_cbr::Engine;
 use sc_enclave::{SimulatedPlatform, simulation_development_key};
-use sc_program::{Choice, entropy, measure_self, serve};
+use sc_program::{Choice, Layer, confine, entropy, measure_self, serve};
 
 fn main() -> ExitCode {
     match run() {
@@ -21,8 +21,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let processors = Choice::parse(std::env::args_os().skip(1))?.start()?;
+    // Whatever is asked of the system is asked before nothing can be.
+    let choice = Choice::parse(std::env::args_os().skip(1))?.settled();
     let platform = SimulatedPlatform::new(simulation_development_key(), measure_self());
+    for missing in confine(&Layer::ALL)? {
+        let _ = writeln!(stderr(), "sc-cbr: {missing}");
+    }
+    let processors = choice.start()?;
     let engine = Engine::with_processors(Box::new(platform), processors);
     serve(&engine, &mut entropy, stdin().lock(), stdout().lock())?;
     Ok(())

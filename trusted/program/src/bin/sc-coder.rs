@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use sc_coder::Engine;
 use sc_enclave::{SimulatedPlatform, simulation_development_key};
-use sc_program::{CoderChoice, entropy, measure_self, serve_on_threads};
+use sc_program::{CoderChoice, Layer, confine, entropy, measure_self, serve_on_threads};
 
 fn main() -> ExitCode {
     match run() {
@@ -22,12 +22,17 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    // Whatever is asked of the system is asked before nothing can be.
     let choice = CoderChoice::parse(std::env::args_os().skip(1))?;
+    let (kernel, threads) = (choice.kernel()?, choice.threads());
     let platform = SimulatedPlatform::new(simulation_development_key(), measure_self());
-    let engine = Engine::new(Box::new(platform), choice.kernel()?);
+    for missing in confine(&Layer::ALL)? {
+        let _ = writeln!(stderr(), "sc-coder: {missing}");
+    }
+    let engine = Engine::new(Box::new(platform), kernel);
     // The standard streams look for the ends of lines and keep bytes back; these carry frames.
     let input = File::from(stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(stdout().as_fd().try_clone_to_owned()?);
-    serve_on_threads(&engine, entropy, choice.threads(), input, output)?;
+    serve_on_threads(&engine, entropy, threads, input, output)?;
     Ok(())
 }
