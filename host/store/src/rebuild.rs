@@ -5,6 +5,7 @@
 //! While it is due nothing else is done: a number drawn or a lease expired before everything is known would be wrong.
 //! Source: docs/decisions/0032-a-rebuild-is-a-merge.md.
 
+mod absence;
 mod listing;
 mod merging;
 mod reading;
