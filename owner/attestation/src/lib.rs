@@ -1,125 +1,136 @@
 //! Appraisal of a trusted program's evidence against its owner's policy.
 //!
-//! Invariant: nothing is accepted that the policy does not name. Simulated evidence proves nothing about hardware; it is accepted only
-//! where the policy names the simulating platform's key *and* simulation was allowed by word.
+//! Invariant: nothing is accepted that the policy does not name. First evidence is verified, up to a root whose key is pinned here, and read
+//! ([`read`]); then the policy judges what it states ([`Policy::judge`]). Nothing is fetched: collateral and time are given. Simulated
+//! evidence proves nothing about hardware; it is accepted only where the policy names the simulating platform's key *and* simulation was
+//! allowed by word.
 
+mod collateral;
+mod dcap;
 mod policy;
+mod refused;
+mod simulation;
+mod snp;
+mod statement;
 
-pub use policy::{Policy, PolicyError};
+pub use collateral::{Collateral, CollateralError};
+pub use policy::{AllowedProgram, Policy, PolicyError};
+pub use refused::Refused;
+pub use statement::{AmdTcb, ProgramIdentity, Statement, Tcb};
 
 use sc_crypto::VerifyingKey;
-use sc_enclave::{Report, SIMULATION_LINE};
+use sc_enclave::SIMULATION_LINE;
 use sc_proto::provision::{Evidence, evidence::Kind};
 
 /// What an appraisal found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appraisal {
-    /// The name of the platform, which is part of the provisioning transcript.
-    pub platform: &'static str,
-    /// The program's measurement.
-    pub measurement: [u8; 32],
+    /// What the evidence states.
+    pub statement: Statement,
     /// The line that tells people what protects the program.
     pub tee_line: &'static str,
 }
 
-/// Why evidence was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// There is no evidence, or it does not decode.
-    #[error("the trusted program's evidence is missing or malformed")]
-    Malformed,
-    /// Its signature does not verify.
-    #[error("the trusted program's evidence is not authentic")]
-    NotAuthentic,
-    /// It vouches for something else than this provisioning.
-    #[error("the trusted program's evidence belongs to another provisioning")]
-    OtherReportData,
-    /// It is simulated, and that was not allowed.
-    #[error(
-        "the trusted program runs in simulation; allow that with --allow-simulation, or use a router with hardware protection"
-    )]
-    Simulation,
-    /// It is simulated by a platform that the policy does not name.
-    #[error("the policy does not name the simulated platform's key")]
-    UnknownPlatform,
-    /// The program's measurement is not among the policy's.
-    #[error("the policy does not name the trusted program's measurement")]
-    UnknownMeasurement,
-    /// A kind of hardware evidence that this version cannot appraise.
-    #[error("this version appraises no hardware evidence yet")]
-    Unsupported,
+impl Appraisal {
+    /// The program's measurement.
+    #[must_use]
+    pub fn measurement(&self) -> &[u8] {
+        self.statement.program.measurement()
+    }
 }
 
 /// The platform that `evidence` claims, before anything of it is verified: needed to compute the transcript that it must vouch for.
 ///
 /// # Errors
-/// [`Refused::Malformed`] or [`Refused::Unsupported`].
+/// [`Refused::Malformed`].
 pub fn claimed_platform(evidence: Option<&Evidence>) -> Result<&'static str, Refused> {
     match evidence.and_then(|evidence| evidence.kind.as_ref()) {
         Some(Kind::Simulation(_)) => Ok("simulation"),
-        Some(_) => Err(Refused::Unsupported),
+        Some(Kind::SgxQuote(_)) => Ok("sgx"),
+        Some(Kind::TdxQuote(_)) => Ok("tdx"),
+        Some(Kind::SnpReport(_)) => Ok("sev-snp"),
         None => Err(Refused::Malformed),
     }
 }
 
-/// Appraises `evidence`, which must vouch for `report_data`.
+/// The line that tells people what protects a program on `platform`.
+#[must_use]
+pub fn tee_line(platform: &str) -> &'static str {
+    match platform {
+        "sgx" => "TEE: Intel SGX",
+        "tdx" => "TEE: Intel TDX",
+        "sev-snp" => "TEE: AMD SEV-SNP",
+        _ => SIMULATION_LINE,
+    }
+}
+
+/// Verifies `evidence` at a time in seconds since 1970, with the policy's collateral, and reads what it states. Nothing is judged.
+///
+/// # Errors
+/// [`Refused`]: it is not authentic, or nothing current says that it is.
+pub fn read(policy: &Policy, evidence: Option<&Evidence>, now: u64) -> Result<Statement, Refused> {
+    let collateral = &policy.collateral;
+    match evidence.and_then(|evidence| evidence.kind.as_ref()) {
+        Some(Kind::Simulation(simulation)) => simulation::read(simulation),
+        Some(Kind::SgxQuote(quote)) => dcap::read(dcap::Kind::Sgx, quote, &collateral.intel, now),
+        Some(Kind::TdxQuote(quote)) => dcap::read(dcap::Kind::Tdx, quote, &collateral.intel, now),
+        Some(Kind::SnpReport(report)) => {
+            snp::read(report, collateral, policy.may_lack_amd_revocations, now)
+        }
+        None => Err(Refused::Malformed),
+    }
+}
+
+/// Appraises `evidence` for `owner`; it must vouch for `report_data`, at a time in seconds since 1970.
 ///
 /// # Errors
 /// [`Refused`]: the first rule that it breaks.
 pub fn appraise(
     policy: &Policy,
+    owner: VerifyingKey,
     evidence: Option<&Evidence>,
     report_data: &[u8; 64],
+    now: u64,
 ) -> Result<Appraisal, Refused> {
-    let simulation = match evidence.and_then(|evidence| evidence.kind.as_ref()) {
-        Some(Kind::Simulation(simulation)) => simulation,
-        Some(_) => return Err(Refused::Unsupported),
-        None => return Err(Refused::Malformed),
-    };
-    if !policy.allow_simulation {
-        return Err(Refused::Simulation);
-    }
-    let key = VerifyingKey::from_bytes(
-        simulation
-            .key
-            .as_ref()
-            .try_into()
-            .map_err(|_| Refused::Malformed)?,
-    );
-    if !policy.simulation_keys.contains(&key) {
-        return Err(Refused::UnknownPlatform);
-    }
-    key.verify(&Report::signed(&simulation.report), &simulation.signature)
-        .map_err(|_| Refused::NotAuthentic)?;
-    let report = Report::decode(&simulation.report).ok_or(Refused::Malformed)?;
-    if report.report_data != *report_data {
+    policy.admits(claimed_platform(evidence)?)?;
+    let statement = read(policy, evidence, now)?;
+    policy.judge(&statement, owner)?;
+    if statement.report_data != *report_data {
         return Err(Refused::OtherReportData);
     }
-    if policy
-        .measurements
-        .as_ref()
-        .is_some_and(|allowed| !allowed.contains(&report.measurement))
-    {
-        return Err(Refused::UnknownMeasurement);
-    }
     Ok(Appraisal {
-        platform: "simulation",
-        measurement: report.measurement,
-        tee_line: SIMULATION_LINE,
+        tee_line: tee_line(statement.platform),
+        statement,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use sc_enclave::{Attester, SimulatedPlatform, simulation_development_key};
+    use sc_enclave::{Attester, Report, SimulatedPlatform, simulation_development_key};
 
     use super::*;
 
     const DATA: [u8; 64] = [5; 64];
 
+    /// Appraises for an owner who pins nothing, at a time that a simulation does not care for.
+    fn appraised(
+        policy: &Policy,
+        evidence: Option<&Evidence>,
+        data: &[u8; 64],
+    ) -> Result<Appraisal, Refused> {
+        appraise(
+            policy,
+            simulation_development_key().verifying_key(),
+            evidence,
+            data,
+            0,
+        )
+    }
+
     fn evidence() -> Evidence {
-        SimulatedPlatform::new(simulation_development_key(), [1; 32]).evidence(&DATA)
+        SimulatedPlatform::new(simulation_development_key(), [1; 32])
+            .evidence(&DATA)
+            .expect("a simulation always makes evidence")
     }
 
     fn lenient() -> Policy {
@@ -127,6 +138,7 @@ mod tests {
             allow_simulation: true,
             simulation_keys: vec![simulation_development_key().verifying_key()],
             measurements: Some(vec![[1; 32]]),
+            ..Policy::default()
         }
     }
 
@@ -143,16 +155,16 @@ mod tests {
 
     #[test]
     fn simulated_evidence_is_accepted_when_the_policy_says_so() {
-        let appraisal = appraise(&lenient(), Some(&evidence()), &DATA).unwrap();
+        let appraisal = appraised(&lenient(), Some(&evidence()), &DATA).unwrap();
 
-        assert_eq!(appraisal.measurement, [1; 32]);
+        assert_eq!(appraisal.measurement(), [1; 32]);
         assert!(appraisal.tee_line.contains("NO HARDWARE PROTECTION"));
     }
 
     #[test]
     fn simulated_evidence_is_refused_by_default() {
         assert_eq!(
-            appraise(&Policy::default(), Some(&evidence()), &DATA),
+            appraised(&Policy::default(), Some(&evidence()), &DATA),
             Err(Refused::Simulation)
         );
     }
@@ -169,28 +181,18 @@ mod tests {
         };
 
         assert_eq!(
-            appraise(&unnamed, Some(&evidence()), &DATA),
+            appraised(&unnamed, Some(&evidence()), &DATA),
             Err(Refused::UnknownPlatform)
         );
         assert_eq!(
-            appraise(&other_program, Some(&evidence()), &DATA),
+            appraised(&other_program, Some(&evidence()), &DATA),
             Err(Refused::UnknownMeasurement)
         );
         assert_eq!(
-            appraise(&lenient(), Some(&evidence()), &[6; 64]),
+            appraised(&lenient(), Some(&evidence()), &[6; 64]),
             Err(Refused::OtherReportData)
         );
-        assert_eq!(appraise(&lenient(), None, &DATA), Err(Refused::Malformed));
-        assert_eq!(
-            appraise(
-                &lenient(),
-                Some(&Evidence {
-                    kind: Some(Kind::SgxQuote(vec![1].into()))
-                }),
-                &DATA
-            ),
-            Err(Refused::Unsupported)
-        );
+        assert_eq!(appraised(&lenient(), None, &DATA), Err(Refused::Malformed));
     }
 
     #[test]
@@ -199,7 +201,7 @@ mod tests {
             let evidence = with_report(|report| report[bit / 8] ^= 1 << (bit % 8));
 
             assert_eq!(
-                appraise(&lenient(), Some(&evidence), &DATA),
+                appraised(&lenient(), Some(&evidence), &DATA),
                 Err(Refused::NotAuthentic),
                 "bit {bit}"
             );
@@ -216,7 +218,7 @@ mod tests {
     }
 
     fn refused(evidence: &Evidence) -> Option<Refused> {
-        appraise(&lenient(), Some(evidence), &DATA).err()
+        appraised(&lenient(), Some(evidence), &DATA).err()
     }
 
     #[test]
@@ -240,7 +242,9 @@ mod tests {
     #[test]
     fn evidence_of_a_platform_that_signs_for_itself_is_refused() {
         let stranger = sc_crypto::SigningKey::from_seed(&[3; 32]);
-        let of_stranger = SimulatedPlatform::new(stranger, [1; 32]).evidence(&DATA);
+        let of_stranger = SimulatedPlatform::new(stranger, [1; 32])
+            .evidence(&DATA)
+            .unwrap();
         let renamed = changed(|simulation| {
             let Some(Kind::Simulation(theirs)) = &of_stranger.kind else {
                 unreachable!("made by the simulation")
@@ -296,9 +300,9 @@ mod tests {
             ..lenient()
         };
 
-        assert!(appraise(&any, Some(&evidence()), &DATA).is_ok());
+        assert!(appraised(&any, Some(&evidence()), &DATA).is_ok());
         assert_eq!(
-            appraise(&none, Some(&evidence()), &DATA),
+            appraised(&none, Some(&evidence()), &DATA),
             Err(Refused::UnknownMeasurement)
         );
     }
@@ -312,8 +316,11 @@ mod tests {
         ] {
             let evidence = Evidence { kind: Some(kind) };
 
-            assert_eq!(refused(&evidence), Some(Refused::Unsupported));
-            assert_eq!(claimed_platform(Some(&evidence)), Err(Refused::Unsupported));
+            assert!(matches!(
+                refused(&evidence),
+                Some(Refused::Malformed | Refused::NoCollateral(_))
+            ));
+            assert_ne!(claimed_platform(Some(&evidence)), Ok("simulation"));
         }
         let empty = Evidence { kind: None };
         assert_eq!(refused(&empty), Some(Refused::Malformed));

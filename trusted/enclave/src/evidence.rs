@@ -19,8 +19,13 @@ pub trait Attester: Send + Sync {
     /// The name of the platform that goes into the transcript: `simulation`, `sgx`, `tdx`, `sev-snp`.
     fn platform(&self) -> &'static str;
 
-    /// Evidence whose report data is `report_data`.
-    fn evidence(&self, report_data: &[u8; 64]) -> provision::Evidence;
+    /// Evidence whose report data is `report_data`; `None` when the platform makes none, which it says where it can.
+    fn evidence(&self, report_data: &[u8; 64]) -> Option<provision::Evidence>;
+
+    /// The owner that the platform's measured configuration names, as [`owner_pin`](crate::owner_pin): the program serves it alone.
+    fn owner(&self) -> Option<[u8; 32]> {
+        None
+    }
 
     /// The line that tells people what protects this program.
     fn tee_line(&self) -> &'static str;
@@ -92,14 +97,14 @@ impl Attester for SimulatedPlatform {
         "simulation"
     }
 
-    fn evidence(&self, report_data: &[u8; 64]) -> provision::Evidence {
+    fn evidence(&self, report_data: &[u8; 64]) -> Option<provision::Evidence> {
         let report = Report {
             measurement: self.measurement,
             report_data: *report_data,
         }
         .encode();
         let signature = self.key.sign(&Report::signed(&report));
-        provision::Evidence {
+        Some(provision::Evidence {
             kind: Some(provision::evidence::Kind::Simulation(
                 provision::Simulation {
                     report: report.into(),
@@ -107,7 +112,7 @@ impl Attester for SimulatedPlatform {
                     signature: Bytes::copy_from_slice(&signature),
                 },
             )),
-        }
+        })
     }
 
     fn tee_line(&self) -> &'static str {

@@ -13,5 +13,5 @@ pub use evidence::{
 pub use program::{ClosureEntropy, Program};
 pub use provision::{
     ConfirmationKey, PENDING_MAX, ProvisionError, Provisioned, Provisioner, Purpose,
-    SecretsMessage, Transcript,
+    SecretsMessage, Transcript, owner_pin,
 };

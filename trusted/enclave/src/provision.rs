@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use sc_crypto::hash::sha256;
 use sc_crypto::kdf::{mac, verify_mac};
 use sc_crypto::{
     Entropy, NotAuthentic, Sealed, SealingKeyPair, SealingPublicKey, Secret, SigningKey,
@@ -42,6 +43,13 @@ impl Purpose {
     }
 }
 
+/// What pins the owner of a dedicated program in the configuration that its platform measures: SHA-256 of the owner's Ed25519 key. SEV-SNP has
+/// it as HOST_DATA, TDX as the first 32 bytes of MRCONFIGID, the rest of which is zero.
+#[must_use]
+pub fn owner_pin(owner: VerifyingKey) -> [u8; 32] {
+    sha256(owner.as_bytes())
+}
+
 /// Why provisioning did not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +60,12 @@ pub enum ProvisionError {
     /// No challenge with this nonce waits here: never made, used, or forgotten.
     #[error("no challenge waits for these secrets")]
     NoChallenge,
+    /// The program was started for another owner alone.
+    #[error("this program serves another owner alone")]
+    OtherOwner,
+    /// The platform made no evidence.
+    #[error("the platform makes no evidence for this program")]
+    NoEvidence,
     /// A signature, a seal or a confirmation does not verify.
     #[error("a provisioning message is not authentic")]
     NotAuthentic,
@@ -215,7 +229,8 @@ impl Provisioner {
     /// Answers M1 with M2: makes a key pair for this challenge alone and has the platform vouch for it.
     ///
     /// # Errors
-    /// [`ProvisionError::Malformed`] for fields of wrong size or another purpose.
+    /// [`ProvisionError::Malformed`] for fields of wrong size or another purpose; [`ProvisionError::OtherOwner`];
+    /// [`ProvisionError::NoEvidence`] when the platform makes none.
     pub fn challenge(
         &self,
         challenge: &provision::Challenge,
@@ -237,6 +252,9 @@ impl Provisioner {
         if challenge.purpose != self.purpose.as_str() {
             return Err(ProvisionError::Malformed);
         }
+        if attester.owner().is_some_and(|pin| pin != owner_pin(owner)) {
+            return Err(ProvisionError::OtherOwner);
+        }
         let pair = SealingKeyPair::generate(entropy);
         let public = pair.public().to_bytes();
         let transcript = Transcript::new(
@@ -246,7 +264,9 @@ impl Provisioner {
             attester.platform(),
             pair.public(),
         );
-        let evidence = attester.evidence(transcript.as_bytes());
+        let evidence = attester
+            .evidence(transcript.as_bytes())
+            .ok_or(ProvisionError::NoEvidence)?;
 
         let mut pending = self.pending.lock().expect("no holder of this lock panics");
         pending.retain(|waiting| waiting.nonce != nonce);
