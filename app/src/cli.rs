@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::attest::cli::AttestCommand;
 use crate::storage::cli::{
     BackendArgs, CoderArgs, CredentialsCommand, GatewayArgs, StoreArgs, UpArgs,
 };
@@ -56,6 +57,11 @@ pub(crate) enum Command {
     Credentials {
         #[command(subcommand)]
         command: CredentialsCommand,
+    },
+    /// Evidence: what protects the trusted programs, shown, judged by a policy, and acted on
+    Attest {
+        #[command(subcommand)]
+        command: AttestCommand,
     },
     /// Matches two files offline: no keys, no network
     Match(MatchArgs),
@@ -205,8 +211,12 @@ pub(crate) struct ScbrArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PlatformName {
-    /// A child process: the simulation, without hardware protection
+    /// A child process that confines itself: the simulation, without hardware protection
     Process,
+    /// An SGX enclave under Gramine; the program's signed manifest stands beside its binary
+    GramineSgx,
+    /// This machine, which is a virtual machine of TDX or SEV-SNP
+    Vm,
     /// In the host's own process: for tests and measurement, with no claim at all
     Inline,
 }

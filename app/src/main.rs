@@ -1,5 +1,6 @@
 //! `securecloud`: every role and every command in one binary.
 
+mod attest;
 mod cli;
 mod config;
 mod consumer;
@@ -109,6 +110,7 @@ fn run() -> anyhow::Result<ExitCode> {
             storage::run_credentials(command).map(|()| ExitCode::SUCCESS)
         }
         Command::Gateway(arguments) => block_on_threads(storage::run_gateway(*arguments)),
+        Command::Attest { command } => block_on(attest::run(command)),
         Command::Demo { demo } => block_on(demo::run(demo)),
     }
 }

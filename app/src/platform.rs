@@ -32,11 +32,32 @@ pub(crate) fn platform(
                 entropy,
             }
         }
-        PlatformName::Process => Platform::Process {
-            binary: program_binary(binary)?,
-            arguments: choice.arguments(),
-        },
+        other => outside(other, program_binary(binary)?, choice.arguments())?,
     })
+}
+
+/// The platform `name`, which is not this very process, for the trusted program `binary` with these arguments.
+///
+/// # Errors
+/// Wrong use: the machine does not have it.
+pub(crate) fn outside(
+    name: PlatformName,
+    binary: PathBuf,
+    arguments: Vec<String>,
+) -> anyhow::Result<Platform> {
+    let root = Path::new("/");
+    let platform = match name {
+        PlatformName::GramineSgx if !arguments.is_empty() => {
+            return Err(wrong_use(format!(
+                "--platform gramine-sgx: {} is measured, so it stands in the program's manifest and not on the command line",
+                arguments.join(" ")
+            )));
+        }
+        PlatformName::GramineSgx => Platform::gramine_sgx(root, binary),
+        PlatformName::Vm => Platform::vm(root, binary, arguments),
+        PlatformName::Process | PlatformName::Inline => Ok(Platform::Process { binary, arguments }),
+    };
+    platform.map_err(|error| wrong_use(error.to_string()))
 }
 
 /// The form of the vector instructions that was chosen.

@@ -13,6 +13,7 @@ use sc_crypto::OwnerSecret;
 use serde_json::json;
 
 use super::{Core, Progress, batch_bounds, publication_bytes, read_text};
+use crate::attest::read_policy;
 use crate::cli::{Slow, SourceArgs};
 use crate::keys::beside;
 use crate::report::Report;
@@ -75,12 +76,9 @@ fn policy(arguments: &SourceArgs, report: &Report) -> anyhow::Result<Policy> {
         report.say("no --policy: the keys go to any program that runs in the development simulation, on this machine alone");
         return Ok(Policy::development());
     };
-    let text = read_text(path)?;
-    let policy =
-        Policy::parse(&text).map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
     Ok(Policy {
         allow_simulation: arguments.allow_simulation,
-        ..policy
+        ..read_policy(path)?
     })
 }
 

@@ -1,6 +1,5 @@
-//! `gateway`: the owner's edge, REST in front and sealed requests behind; and the agent that provisions coders.
+//! `gateway`: the owner's edge, REST in front and sealed requests behind.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,30 +7,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sc_attestation::Policy;
-use sc_client::kv::{CoderState, KvClient, OwnerAgent};
+use sc_client::kv::{KvClient, OwnerAgent};
 use sc_gateway::{
     Gateway, Listen, SelfSigned, Statement, Tls, TokenRequest, TokenText, is_good, mint,
 };
-use sc_proto::store::problem::Code;
-use sc_transport::{Endpoint, Requester, Role};
+use sc_transport::{Endpoint, Role};
 use zeroize::Zeroizing;
 
+use crate::attest::evidence_policy;
 use crate::keys::write_new;
 use crate::kv::rebuilt_in_words;
 use crate::links::read_link_keys;
 use crate::report::{Report, note};
+use crate::storage::agent::Agent;
 use crate::storage::cli::GatewayArgs;
-use crate::storage::credentials;
 use crate::storage::files::OwnerFolder;
 use crate::storage::serving::{connect, endpoint};
 use crate::wrong_use;
-
-/// How often the agent looks after the coders.
-const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// How often coders are told the time.
-const TELL_TIME: Duration = Duration::from_secs(60);
-/// How long the first coder may take to be provisioned.
-const FIRST_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a gateway is run with.
 pub(crate) struct GatewaySetup {
@@ -84,23 +76,6 @@ pub(crate) async fn run(arguments: GatewayArgs) -> anyhow::Result<()> {
     serve(setup, &report, |_| {}, stop).await
 }
 
-fn evidence_policy(path: Option<&Path>, allow_simulation: bool) -> anyhow::Result<Policy> {
-    let Some(path) = path else {
-        if allow_simulation {
-            return Ok(Policy::development());
-        }
-        return Err(wrong_use(
-            "no policy says which trusted programs may have the roots: name one with --policy FILE, or accept a simulation, which protects nothing, with --allow-simulation",
-        ));
-    };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
-    let mut policy =
-        Policy::parse(&text).map_err(|error| wrong_use(format!("{}: {error}", path.display())))?;
-    policy.allow_simulation = allow_simulation;
-    Ok(policy)
-}
-
 /// Runs a gateway until `stop` completes; `ready` is told its URL.
 pub(crate) async fn serve(
     setup: GatewaySetup,
@@ -118,17 +93,9 @@ pub(crate) async fn serve(
     let requester = connect(&setup.store, keys.as_ref(), Role::Client).await?;
     let client = KvClient::new(requester.clone(), credentials);
     let statements: Arc<Mutex<Vec<Statement>>> = Arc::default();
-    let agent = Agent {
-        agent: OwnerAgent::new(requester.clone(), owner, roots, setup.evidence),
-        client: client.clone(),
-        given: BTreeSet::new(),
-        is_rewrapped: false,
-        statements: Arc::clone(&statements),
-        report: report.clone(),
-        owner: setup.owner.clone(),
-        told: None,
-        complained: false,
-    };
+    let agent = OwnerAgent::new(requester.clone(), owner, roots, setup.evidence);
+    let agent = Agent::new(agent, client.clone(), setup.owner.clone(), report.clone())
+        .telling(Arc::clone(&statements));
     let agent = agent.first().await?;
     let looking_after = tokio::spawn(agent.look_after());
     rebuild_if_due(&client).await;
@@ -253,177 +220,4 @@ async fn ensure_token(client: &KvClient, path: &Path) -> anyhow::Result<()> {
     let mut text = token.expose();
     text.push('\n');
     write_new(path, text.as_bytes(), 0o600, false)
-}
-
-/// The owner's agent: coders that lack the roots get them, and all are told the time.
-struct Agent {
-    agent: OwnerAgent<Requester>,
-    client: KvClient,
-    /// Coders that have the roots as they are now.
-    given: BTreeSet<String>,
-    /// Whether all datastores' keys are wrapped by the current root.
-    is_rewrapped: bool,
-    statements: Arc<Mutex<Vec<Statement>>>,
-    report: Report,
-    /// The folder of the owner's keys.
-    owner: PathBuf,
-    /// When the coders were last told the time, and which certificates are void.
-    told: Option<(tokio::time::Instant, Vec<u64>)>,
-    complained: bool,
-}
-
-impl Agent {
-    /// Waits for the first coder to be provisioned.
-    async fn first(mut self) -> anyhow::Result<Self> {
-        let looking = async {
-            loop {
-                match self.look().await {
-                    Ok(0) => tokio::time::sleep(Duration::from_millis(50)).await,
-                    Ok(_) => return Ok(()),
-                    Err(error) => {
-                        if let Some(sc_client::kv::AgentError::Provisioning(_)) =
-                            error.downcast_ref()
-                        {
-                            return Err(error);
-                        }
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
-            }
-        };
-        match tokio::time::timeout(FIRST_PATIENCE, looking).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => self
-                .report
-                .say("no store has answered yet: is one running there? Trying on"),
-        }
-        Ok(self)
-    }
-
-    async fn look_after(mut self) {
-        loop {
-            tokio::time::sleep(LOOK_AFTER).await;
-            match self.look().await {
-                Ok(_) => self.complained = false,
-                Err(error) if !self.complained => {
-                    self.report
-                        .say(format!("coders cannot be looked after: {error:#}"));
-                    self.complained = true;
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Looks at every coder once, also behind one that it fails with; how many hold the roots then.
-    async fn look(&mut self) -> anyhow::Result<usize> {
-        let revoked = credentials::revoked(&self.owner)?;
-        self.take_rotation()?;
-        let is_told = self
-            .told
-            .as_ref()
-            .is_some_and(|(at, told)| at.elapsed() < TELL_TIME && *told == revoked);
-        let mut holding = 0;
-        let mut result = Ok(());
-        let coders = self.agent.coders().await?;
-        let names: BTreeSet<String> = coders.iter().map(|it| it.name.clone()).collect();
-        for coder in coders {
-            match self.look_at(coder, is_told, &revoked).await {
-                Ok(holds) => holding += usize::from(holds),
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        result?;
-        if !self.is_rewrapped && self.given.is_superset(&names) {
-            self.rewrap().await?;
-        }
-        if !is_told && holding > 0 {
-            self.told = Some((tokio::time::Instant::now(), revoked));
-        }
-        Ok(holding)
-    }
-
-    /// Looks at one coder; whether it holds the roots then.
-    async fn look_at(
-        &mut self,
-        coder: CoderState,
-        is_told: bool,
-        revoked: &[u64],
-    ) -> anyhow::Result<bool> {
-        let mut statement = Statement {
-            coder: coder.name.clone(),
-            tee: coder.tee.clone(),
-            is_reachable: coder.is_reachable,
-            ..Statement::default()
-        };
-        let has_roots = coder.is_provisioned && self.given.contains(&coder.name);
-        if coder.is_reachable && !has_roots {
-            let appraisal = self.agent.provision(&coder.name).await?;
-            self.given.insert(coder.name.clone());
-            self.report
-                .detail(format!("{} holds the tenant's root now", coder.name));
-            statement.tee = appraisal.tee_line.to_owned();
-            statement.measurement = hex(&appraisal.measurement);
-            statement.is_appraised = true;
-        } else if let Some(known) = self.known(&coder.name) {
-            statement.measurement = known.measurement;
-            statement.is_appraised = known.is_appraised;
-        }
-        statement.is_provisioned = coder.is_reachable;
-        // A coder that has just got the roots knows of no certificate that is void.
-        if coder.is_reachable && !(is_told && has_roots) {
-            self.agent.advance(&coder.name, revoked.to_vec()).await?;
-        }
-        self.keep(statement);
-        Ok(coder.is_reachable)
-    }
-
-    /// Takes over a root that the owner has added since.
-    fn take_rotation(&mut self) -> anyhow::Result<()> {
-        let (_, roots) = OwnerFolder(self.owner.clone()).open()?;
-        if roots.current_number() > self.agent.current_root() {
-            self.agent.take_roots(roots);
-            self.given.clear();
-            self.is_rewrapped = false;
-        }
-        Ok(())
-    }
-
-    /// Has the keys of all datastores wrapped by the current root, which all coders have by now.
-    async fn rewrap(&mut self) -> anyhow::Result<()> {
-        let told = match self.client.rewrap_datastores().await {
-            Ok(told) => told,
-            // It waits for a rebuild.
-            Err(error) if error.code() == Some(Code::Unavailable) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let told: serde_json::Value = serde_json::from_str(&told)?;
-        let root = self.agent.current_root();
-        self.is_rewrapped = true;
-        let rewrapped = told["rewrapped"].as_u64().unwrap_or(0);
-        if rewrapped > 0 {
-            self.report.say(format!(
-                "root {root} wraps the keys of all datastores now, of {rewrapped} since this moment"
-            ));
-        }
-        Ok(())
-    }
-
-    fn known(&self, coder: &str) -> Option<Statement> {
-        let statements = self.statements.lock();
-        let statements = statements.expect("no holder of this lock panics");
-        statements.iter().find(|it| it.coder == coder).cloned()
-    }
-
-    fn keep(&self, statement: Statement) {
-        let statements = self.statements.lock();
-        let mut statements = statements.expect("no holder of this lock panics");
-        statements.retain(|it| it.coder != statement.coder);
-        statements.push(statement);
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -16,7 +16,7 @@ use sc_transport::{
 use crate::cli::PlatformName;
 use crate::keys::{read_or_make_identity, write_new};
 use crate::links::read_link_keys;
-use crate::platform::build_with_cargo;
+use crate::platform::{build_with_cargo, outside};
 use crate::report::Report;
 use crate::storage::cli::CodingArgs;
 use crate::wrong_use;
@@ -125,7 +125,12 @@ pub(crate) fn start_coder(coding: &CodingArgs, report: &Report) -> anyhow::Resul
     let kernel = choice
         .kernel()
         .map_err(|error| wrong_use(format!("--{error}")))?;
-    report.say(SIMULATION_LINE);
+    if matches!(
+        coding.platform,
+        PlatformName::Process | PlatformName::Inline
+    ) {
+        report.say(SIMULATION_LINE);
+    }
     let platform = match coding.platform {
         PlatformName::Inline => {
             report.say("platform inline: the trusted program runs in this very process, for tests and measurement; it carries no claim");
@@ -135,7 +140,7 @@ pub(crate) fn start_coder(coding: &CodingArgs, report: &Report) -> anyhow::Resul
                 entropy,
             }
         }
-        PlatformName::Process => {
+        other => {
             let binary = match &coding.program {
                 Some(path) => path.clone(),
                 None => {
@@ -143,10 +148,7 @@ pub(crate) fn start_coder(coding: &CodingArgs, report: &Report) -> anyhow::Resul
                     find_program(PROGRAM).map_err(|error| wrong_use(error.to_string()))?
                 }
             };
-            Platform::Process {
-                binary,
-                arguments: choice.arguments(),
-            }
+            outside(other, binary, choice.arguments())?
         }
     };
     Caller::start(platform).map_err(|error| wrong_use(error.to_string()))

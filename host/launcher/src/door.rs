@@ -67,6 +67,7 @@ impl Door {
         match platform {
             Platform::Inline { program, entropy } => Ok(inline::start(program, entropy)),
             Platform::Process { binary, arguments } => process::start(&binary, &arguments),
+            Platform::GramineSgx { runner, binary } => process::start_in(&runner, &binary),
         }
     }
 

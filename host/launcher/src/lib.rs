@@ -6,6 +6,7 @@
 mod caller;
 mod door;
 mod frame;
+mod hardware;
 mod inline;
 mod process;
 
@@ -37,6 +38,13 @@ pub enum Platform {
         /// What it is told of the machine. Like the rest of its surroundings this is not measured.
         arguments: Vec<String>,
     },
+    /// An SGX enclave under Gramine; [`Platform::gramine_sgx`] looks whether this machine has that.
+    GramineSgx {
+        /// `gramine-sgx`.
+        runner: PathBuf,
+        /// The program's binary, beside its signed manifest.
+        binary: PathBuf,
+    },
 }
 
 /// Why a trusted program did not start.
@@ -52,6 +60,16 @@ pub enum LaunchError {
         name: String,
         /// Where it was looked for.
         looked_in: PathBuf,
+    },
+    /// The machine does not have what was asked for.
+    #[error(
+        "--platform {platform}: this machine does not have it. Not found: {missing}. Without hardware there is --platform process, a simulation"
+    )]
+    NoHardware {
+        /// The platform that was asked for.
+        platform: &'static str,
+        /// What was looked for and is not there, and where that was.
+        missing: String,
     },
     /// The binary is there but does not start.
     #[error("the trusted program {binary} does not start: {source}")]

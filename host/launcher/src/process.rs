@@ -29,6 +29,9 @@ const LARGE_BYTES: usize = 1 << 13;
 /// million subscriptions a program without an enclave loses up to a fifth of its time to looking pages up.
 const ALLOCATOR: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
+/// Where a system's own tools are.
+const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// The path of the trusted program `name`: beside the running executable.
 ///
 /// # Errors
@@ -47,16 +50,29 @@ pub fn find_program(name: &str) -> Result<PathBuf, LaunchError> {
 }
 
 pub(crate) fn start(binary: &Path, arguments: &[String]) -> Result<Door, LaunchError> {
+    let mut command = Command::new(binary);
+    command
+        .args(arguments)
+        .env_clear()
+        .env(ALLOCATOR.0, ALLOCATOR.1);
+    start_command(command, binary)
+}
+
+/// Starts `binary` by `runner`, a script that looks its own tools up.
+pub(crate) fn start_in(runner: &Path, binary: &Path) -> Result<Door, LaunchError> {
+    let mut command = Command::new(runner);
+    command.arg(binary).env_clear().env("PATH", SYSTEM_PATH);
+    start_command(command, runner)
+}
+
+fn start_command(mut command: Command, binary: &Path) -> Result<Door, LaunchError> {
     let start_error = |source| LaunchError::Start {
         binary: binary.to_owned(),
         source,
     };
     let (stdin, input) = stream().map_err(start_error)?;
     let (stdout, output) = stream().map_err(start_error)?;
-    let child = Command::new(binary)
-        .args(arguments)
-        .env_clear()
-        .env(ALLOCATOR.0, ALLOCATOR.1)
+    let child = command
         .stdin(input)
         .stdout(output)
         .stderr(Stdio::inherit())

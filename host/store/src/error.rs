@@ -81,6 +81,14 @@ impl Problem {
                 Code::NotAuthentic,
                 "the segments that are stored are not those that were answered",
             ),
+            Reason::Owner => (
+                Code::Forbidden,
+                "the coder was started for another owner alone",
+            ),
+            Reason::Evidence => (
+                Code::Unavailable,
+                "the coder's platform makes no evidence: its machine's log says why",
+            ),
             Reason::Stale => (
                 Code::NotAuthentic,
                 "the owner has said something newer already",

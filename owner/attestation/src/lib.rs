@@ -19,7 +19,7 @@ pub use refused::Refused;
 pub use statement::{AmdTcb, ProgramIdentity, Statement, Tcb};
 
 use sc_crypto::VerifyingKey;
-use sc_enclave::SIMULATION_LINE;
+use sc_enclave::tee_line;
 use sc_proto::provision::{Evidence, evidence::Kind};
 
 /// What an appraisal found.
@@ -53,17 +53,6 @@ pub fn claimed_platform(evidence: Option<&Evidence>) -> Result<&'static str, Ref
     }
 }
 
-/// The line that tells people what protects a program on `platform`.
-#[must_use]
-pub fn tee_line(platform: &str) -> &'static str {
-    match platform {
-        "sgx" => "TEE: Intel SGX",
-        "tdx" => "TEE: Intel TDX",
-        "sev-snp" => "TEE: AMD SEV-SNP",
-        _ => SIMULATION_LINE,
-    }
-}
-
 /// Verifies `evidence` at a time in seconds since 1970, with the policy's collateral, and reads what it states. Nothing is judged.
 ///
 /// # Errors
@@ -74,9 +63,7 @@ pub fn read(policy: &Policy, evidence: Option<&Evidence>, now: u64) -> Result<St
         Some(Kind::Simulation(simulation)) => simulation::read(simulation),
         Some(Kind::SgxQuote(quote)) => dcap::read(dcap::Kind::Sgx, quote, &collateral.intel, now),
         Some(Kind::TdxQuote(quote)) => dcap::read(dcap::Kind::Tdx, quote, &collateral.intel, now),
-        Some(Kind::SnpReport(report)) => {
-            snp::read(report, collateral, policy.may_lack_amd_revocations, now)
-        }
+        Some(Kind::SnpReport(report)) => snp::read(report, policy, now),
         None => Err(Refused::Malformed),
     }
 }

@@ -81,6 +81,8 @@ pub struct Policy {
     pub evaluation: u32,
     /// The least versions of an AMD platform.
     pub amd_tcb: AmdTcb,
+    /// Roots of AMD processors that are accepted beside those that this version pins: SHA-256 of a root key's SubjectPublicKeyInfo.
+    pub amd_roots: Vec<[u8; 32]>,
     /// Whether an AMD key is accepted without a list of what was revoked.
     pub may_lack_amd_revocations: bool,
     /// Files that [`Policy::collateral`] comes from: whoever reads the policy reads them as well.
@@ -170,6 +172,10 @@ impl Policy {
                 Self::add_amd_tcb,
                 "`amd-tcb` with bootloader N, tee N, snp N, microcode N, fmc N as far as wanted, each up to 255",
             ),
+            "amd-root" => (
+                Self::add_amd_root,
+                "`amd-root HEX`: SHA-256 of a root key, 64 hexadecimal digits",
+            ),
             "amd-revocations-unknown" => (
                 Self::add_unknown_revocations,
                 "`amd-revocations-unknown` alone",
@@ -177,7 +183,7 @@ impl Policy {
             "collateral" => (Self::add_collateral, "`collateral FILE`"),
             _ => {
                 return Err(
-                    "a rule: simulation-key, measurement, sgx-enclave, sgx-signer, tdx, sev-snp, machine, owner-pinned, status, advisory, tcb-evaluation, amd-tcb, amd-revocations-unknown or collateral",
+                    "a rule: simulation-key, measurement, sgx-enclave, sgx-signer, tdx, sev-snp, machine, owner-pinned, status, advisory, tcb-evaluation, amd-tcb, amd-root, amd-revocations-unknown or collateral",
                 );
             }
         };
@@ -304,6 +310,12 @@ impl Policy {
             };
             *part = (*part).max(number(least)?);
         }
+        Some(())
+    }
+
+    fn add_amd_root(&mut self, values: &[&str]) -> Option<()> {
+        let [hash] = values else { return None };
+        self.amd_roots.push(hex(hash)?);
         Some(())
     }
 
@@ -588,6 +600,7 @@ mod tests {
             "amd-tcb snp".to_owned(),
             "amd-tcb snp 256".to_owned(),
             "amd-tcb other 1".to_owned(),
+            "amd-root abcd".to_owned(),
             "amd-revocations-unknown yes".to_owned(),
             "collateral".to_owned(),
             "allow-debug".to_owned(),

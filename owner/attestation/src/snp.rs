@@ -13,8 +13,8 @@ use sev::firmware::guest::AttestationReport;
 use sev::firmware::host::TcbVersion;
 use sev::parser::ByteParser as _;
 
-use crate::snp::chain::{Endorsement, Roots};
-use crate::{AmdTcb, Collateral, ProgramIdentity, Refused, Statement, Tcb};
+use crate::snp::chain::Endorsement;
+use crate::{AmdTcb, Policy, ProgramIdentity, Refused, Statement, Tcb};
 
 /// Bytes of a report.
 const REPORT_BYTES: usize = 0x4a0;
@@ -27,31 +27,17 @@ const ECDSA_P384: u32 = 1;
 /// The longest table of certificates that is looked at behind a report.
 const TABLE_MAX: usize = 64 << 10;
 
-/// Verifies evidence, a report and whatever table of certificates its host put behind it, at a time in seconds since 1970, and reads it.
-pub(crate) fn read(
-    evidence: &[u8],
-    collateral: &Collateral,
-    may_lack_revocations: bool,
-    now: u64,
-) -> Result<Statement, Refused> {
-    read_under(&Roots::AMD, evidence, collateral, may_lack_revocations, now)
-}
-
-fn read_under(
-    roots: &Roots,
-    evidence: &[u8],
-    collateral: &Collateral,
-    may_lack_revocations: bool,
-    now: u64,
-) -> Result<Statement, Refused> {
+/// Verifies evidence, a report and whatever table of certificates its host put behind it, with the policy's collateral and roots, at a time in
+/// seconds since 1970, and reads it.
+pub(crate) fn read(evidence: &[u8], policy: &Policy, now: u64) -> Result<Statement, Refused> {
     let (report, table) = evidence
         .split_at_checked(REPORT_BYTES)
         .filter(|(_, table)| table.len() <= TABLE_MAX)
         .ok_or(Refused::Malformed)?;
     let given = chain::certificates_of_table(table);
     let signer = |endorsement: &Endorsement| is_signed_by(report, &endorsement.key);
-    let endorsement = chain::endorsement(roots, &given, collateral, now, signer)?;
-    chain::check_revocations(&endorsement, collateral, may_lack_revocations, now)?;
+    let endorsement = chain::endorsement(policy, &given, now, signer)?;
+    chain::check_revocations(&endorsement, policy, now)?;
 
     // From here on the bytes are what an AMD processor signed.
     let report = AttestationReport::from_bytes(report).map_err(|_| Refused::Malformed)?;

@@ -7,7 +7,7 @@ use sc_enclave::{ConfirmationKey, ProvisionError, Purpose, SecretsMessage, Trans
 use sc_proto::provision;
 
 /// Why an owner did not hand its keys over, or does not believe that they arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProvisioningError {
     /// The evidence does not satisfy the policy.
@@ -47,7 +47,32 @@ impl Challenged {
         (Self { nonce, purpose }, challenge)
     }
 
-    /// Appraises M2 and makes M3.
+    /// What the evidence in M2 must vouch for.
+    ///
+    /// # Errors
+    /// [`ProvisioningError`]: M2 is malformed.
+    pub fn transcript(
+        &self,
+        owner: &OwnerSecret,
+        offer: &provision::Offer,
+    ) -> Result<Transcript, ProvisioningError> {
+        let kem_key = kem_key(offer)?;
+        Ok(self.transcript_of(owner, offer, &kem_key)?)
+    }
+
+    fn transcript_of(
+        &self,
+        owner: &OwnerSecret,
+        offer: &provision::Offer,
+        kem_key: &SealingPublicKey,
+    ) -> Result<Transcript, sc_attestation::Refused> {
+        let platform = claimed_platform(offer.evidence.as_ref())?;
+        let owner = owner.signing_key().verifying_key();
+        let (nonce, purpose) = (&self.nonce, self.purpose);
+        Ok(Transcript::new(nonce, owner, purpose, platform, kem_key))
+    }
+
+    /// Appraises M2 at a time in milliseconds since 1970, and makes M3. Whoever calls this has seen to it that M2 is at most a minute younger than M1.
     ///
     /// # Errors
     /// [`ProvisioningError`]; nothing secret has left.
@@ -57,14 +82,18 @@ impl Challenged {
         policy: &Policy,
         offer: &provision::Offer,
         secrets: &[u8],
+        now_ms: u64,
         entropy: &mut dyn Entropy,
     ) -> Result<(Entrusted, Appraisal, provision::Secrets), ProvisioningError> {
-        let kem_key =
-            SealingPublicKey::from_bytes(&offer.kem_key).map_err(|_| ProvisionError::Malformed)?;
-        let platform = claimed_platform(offer.evidence.as_ref())?;
-        let owner_key = owner.signing_key().verifying_key();
-        let transcript = Transcript::new(&self.nonce, owner_key, self.purpose, platform, &kem_key);
-        let appraisal = appraise(policy, offer.evidence.as_ref(), transcript.as_bytes())?;
+        let kem_key = kem_key(offer)?;
+        let transcript = self.transcript_of(owner, offer, &kem_key)?;
+        let appraisal = appraise(
+            policy,
+            owner.signing_key().verifying_key(),
+            offer.evidence.as_ref(),
+            transcript.as_bytes(),
+            now_ms / 1000,
+        )?;
 
         let confirmation = ConfirmationKey::random(entropy);
         let message = SecretsMessage::seal(
@@ -85,6 +114,10 @@ impl Challenged {
             message,
         ))
     }
+}
+
+fn kem_key(offer: &provision::Offer) -> Result<SealingPublicKey, ProvisionError> {
+    SealingPublicKey::from_bytes(&offer.kem_key).map_err(|_| ProvisionError::Malformed)
 }
 
 impl Entrusted {

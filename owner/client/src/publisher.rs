@@ -50,7 +50,7 @@ enum State {
         entrusted: Entrusted,
         session: Box<Session>,
         tee_line: &'static str,
-        measurement: [u8; 32],
+        measurement: Vec<u8>,
     },
     Open(Box<Session>),
 }
@@ -279,6 +279,7 @@ impl Publisher {
                 .as_ref()
                 .unwrap_or(&sc_proto::provision::Offer::default()),
             &secrets.encode(),
+            clock.wall_ms,
             &mut *self.entropy,
         );
         match made {
@@ -289,7 +290,7 @@ impl Publisher {
                     entrusted,
                     session,
                     tee_line: appraisal.tee_line,
-                    measurement: appraisal.measurement,
+                    measurement: appraisal.measurement().to_vec(),
                 };
                 let frame = routing::Secrets {
                     secrets: Some(message),

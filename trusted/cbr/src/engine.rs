@@ -239,6 +239,8 @@ fn refused(error: ProvisionError) -> cbr::Refusal {
     refusal(match error {
         ProvisionError::NoChallenge => Reason::Pending,
         ProvisionError::NotAuthentic => Reason::NotAuthentic,
+        ProvisionError::OtherOwner => Reason::Owner,
+        ProvisionError::NoEvidence => Reason::Evidence,
         _ => Reason::Malformed,
     })
 }

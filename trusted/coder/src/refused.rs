@@ -34,6 +34,8 @@ impl From<ProvisionError> for Refused {
         Self(match error {
             ProvisionError::Malformed => Reason::Malformed,
             ProvisionError::NoChallenge => Reason::Pending,
+            ProvisionError::OtherOwner => Reason::Owner,
+            ProvisionError::NoEvidence => Reason::Evidence,
             _ => Reason::NotAuthentic,
         })
     }

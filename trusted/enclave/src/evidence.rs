@@ -1,6 +1,6 @@
 //! Evidence made inside: a platform's signed statement of which program runs and which data it vouches for.
 //!
-//! Today one platform exists, the simulation; hardware platforms implement [`Attester`] beside it.
+//! The simulation is here; what makes evidence on hardware is where the devices are, in the measured main programs.
 
 use bytes::Bytes;
 use sc_crypto::{SigningKey, Transcript};
@@ -8,6 +8,17 @@ use sc_proto::provision;
 
 /// What every start, log header and evidence of a simulation says.
 pub const SIMULATION_LINE: &str = "TEE: SIMULATION - NO HARDWARE PROTECTION. The operator of this machine can read all keys and data.";
+
+/// The line that tells people what protects a program on `platform`, by its name in the transcript.
+#[must_use]
+pub fn tee_line(platform: &str) -> &'static str {
+    match platform {
+        "sgx" => "TEE: Intel SGX",
+        "tdx" => "TEE: Intel TDX",
+        "sev-snp" => "TEE: AMD SEV-SNP",
+        _ => SIMULATION_LINE,
+    }
+}
 
 /// Length in bytes of an encoded [`Report`].
 const REPORT_BYTES: usize = 1 + 32 + 64;

@@ -8,7 +8,7 @@ mod program;
 mod provision;
 
 pub use evidence::{
-    Attester, Report, SIMULATION_LINE, SimulatedPlatform, simulation_development_key,
+    Attester, Report, SIMULATION_LINE, SimulatedPlatform, simulation_development_key, tee_line,
 };
 pub use program::{ClosureEntropy, Program};
 pub use provision::{

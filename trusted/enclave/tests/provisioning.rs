@@ -353,7 +353,7 @@ fn secrets_too_short_for_a_confirmation_key_are_malformed() {
 
 #[test]
 fn simulated_evidence_is_signed_by_its_platform_alone() {
-    let evidence = platform().evidence(&[3; 64]);
+    let evidence = platform().evidence(&[3; 64]).unwrap();
     let Some(Kind::Simulation(simulation)) = evidence.kind else {
         panic!("no simulated evidence");
     };

@@ -4,12 +4,14 @@
 //! evidence device.
 
 mod coder;
+mod evidence;
 mod pool;
 mod processors;
 mod sandbox;
 mod serve;
 
 pub use coder::CoderChoice;
+pub use evidence::{EvidenceError, Gramine, Tee, Tsm};
 pub use pool::{Pool, THREADS_MAX};
 pub use processors::{Choice, OBLIVIOUS_MATCHES, OBLIVIOUS_MATCHES_MAX, ProcessorsError};
 pub use sandbox::{Layer, Missing, confine};

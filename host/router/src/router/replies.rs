@@ -179,6 +179,8 @@ impl Router {
             }
             Reason::Limit => "the trusted program serves as many domains as it may",
             Reason::Pending => "the trusted program knows no such challenge",
+            Reason::Owner => "the trusted program was started for another owner alone",
+            Reason::Evidence => "the trusted program's platform makes no evidence",
             _ => "the trusted program could not decode it",
         };
         self.refuse_with(link, Cause::Program, what, Bytes::new(), Some(refusal));

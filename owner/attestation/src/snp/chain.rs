@@ -15,7 +15,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 use x509_cert::time::{Time, Validity};
 
-use crate::{AmdTcb, Collateral, Refused};
+use crate::{AmdTcb, Policy, Refused};
 
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
@@ -35,39 +35,24 @@ const VCEK: [u8; 16] = [
 const ENTRY_BYTES: usize = 24;
 const ENTRIES_MAX: usize = 16;
 
-/// The roots that paths may end at: SHA-256 of the SubjectPublicKeyInfo of each product line's ARK.
-pub(super) struct Roots(&'static [[u8; 32]]);
-
-impl Roots {
-    /// AMD's, of Milan, Genoa and Turin.
-    pub(super) const AMD: Self = Self(&[
-        [
-            0x9f, 0x05, 0x6b, 0xee, 0x44, 0x37, 0x7e, 0x29, 0x30, 0x8c, 0xb5, 0xff, 0xa8, 0x95,
-            0xbd, 0xfb, 0x62, 0xd1, 0x88, 0x81, 0xfa, 0x6b, 0xed, 0x8d, 0x6f, 0x07, 0x5b, 0x02,
-            0x04, 0x08, 0x9c, 0xb9,
-        ],
-        [
-            0x42, 0x9a, 0x69, 0xc9, 0x42, 0x2a, 0xa2, 0x58, 0xee, 0x4d, 0x8d, 0xb5, 0xfc, 0xda,
-            0x9c, 0x64, 0x70, 0xef, 0x15, 0xf8, 0xcd, 0x5a, 0x9c, 0xeb, 0xd6, 0xcb, 0xc7, 0xd9,
-            0x0b, 0x86, 0x38, 0x31,
-        ],
-        [
-            0x4f, 0x12, 0x54, 0x10, 0x56, 0x3a, 0x2a, 0xb9, 0xa5, 0x03, 0x56, 0xf9, 0x24, 0x3f,
-            0x6f, 0xe0, 0xb6, 0xf7, 0x3d, 0xe9, 0x86, 0x03, 0xf5, 0x3f, 0x90, 0x33, 0x9c, 0x70,
-            0xe9, 0xd7, 0xad, 0x08,
-        ],
-    ]);
-
-    fn holds(&self, certificate: &AmdCertificate) -> bool {
-        self.0.contains(&certificate.key_hash)
-    }
-
-    /// A root that a test made.
-    #[cfg(test)]
-    pub(super) const fn of_test(hashes: &'static [[u8; 32]]) -> Self {
-        Self(hashes)
-    }
-}
+/// AMD's roots, of Milan, Genoa and Turin: SHA-256 of the SubjectPublicKeyInfo of each product line's ARK.
+const ROOTS: [[u8; 32]; 3] = [
+    [
+        0x9f, 0x05, 0x6b, 0xee, 0x44, 0x37, 0x7e, 0x29, 0x30, 0x8c, 0xb5, 0xff, 0xa8, 0x95, 0xbd,
+        0xfb, 0x62, 0xd1, 0x88, 0x81, 0xfa, 0x6b, 0xed, 0x8d, 0x6f, 0x07, 0x5b, 0x02, 0x04, 0x08,
+        0x9c, 0xb9,
+    ],
+    [
+        0x42, 0x9a, 0x69, 0xc9, 0x42, 0x2a, 0xa2, 0x58, 0xee, 0x4d, 0x8d, 0xb5, 0xfc, 0xda, 0x9c,
+        0x64, 0x70, 0xef, 0x15, 0xf8, 0xcd, 0x5a, 0x9c, 0xeb, 0xd6, 0xcb, 0xc7, 0xd9, 0x0b, 0x86,
+        0x38, 0x31,
+    ],
+    [
+        0x4f, 0x12, 0x54, 0x10, 0x56, 0x3a, 0x2a, 0xb9, 0xa5, 0x03, 0x56, 0xf9, 0x24, 0x3f, 0x6f,
+        0xe0, 0xb6, 0xf7, 0x3d, 0xe9, 0x86, 0x03, 0xf5, 0x3f, 0x90, 0x33, 0x9c, 0x70, 0xe9, 0xd7,
+        0xad, 0x08,
+    ],
+];
 
 /// The part of a certificate or list that is signed, as it came; DER has one encoding alone.
 #[derive(Debug, Clone)]
@@ -296,16 +281,15 @@ pub(super) fn certificates_of_table(table: &[u8]) -> Vec<AmdCertificate> {
 
 /// The endorsement key for which `signed` holds, among the `given` certificates and the owner's.
 pub(super) fn endorsement(
-    roots: &Roots,
+    policy: &Policy,
     given: &[AmdCertificate],
-    collateral: &Collateral,
     now: u64,
     signed: impl Fn(&Endorsement) -> bool,
 ) -> Result<Endorsement, Refused> {
-    let owned = &collateral.amd_certificates;
+    let owned = &policy.collateral.amd_certificates;
     let mut refused = Refused::NoCollateral("an AMD processor");
     for certificate in given.iter().chain(owned) {
-        let Some(endorsement) = path(roots, certificate, owned, now, &mut refused) else {
+        let Some(endorsement) = path(policy, certificate, now, &mut refused) else {
             continue;
         };
         if signed(&endorsement) {
@@ -318,17 +302,20 @@ pub(super) fn endorsement(
 
 /// The path from `certificate`, if it is a chip's, to a pinned root; `refused` is told what was wrong with one that was nearly there.
 fn path(
-    roots: &Roots,
+    policy: &Policy,
     certificate: &AmdCertificate,
-    owned: &[AmdCertificate],
     now: u64,
     refused: &mut Refused,
 ) -> Option<Endorsement> {
     let (tcb, chip) = (certificate.tcb()?, certificate.extension(HARDWARE_ID)?);
+    let owned = &policy.collateral.amd_certificates;
     let authorities = || owned.iter().filter(|it| it.is_authority());
+    let is_root = |it: &&AmdCertificate| {
+        ROOTS.contains(&it.key_hash) || policy.amd_roots.contains(&it.key_hash)
+    };
     let signer = authorities().find(|it| certificate.is_issued_by(it))?;
     let root = authorities()
-        .filter(|it| roots.holds(it))
+        .filter(is_root)
         .find(|it| signer.is_issued_by(it) && it.is_issued_by(it))?;
     if [certificate, signer, root]
         .iter()
@@ -347,17 +334,16 @@ fn path(
     })
 }
 
-/// Refuses what is revoked. The root's list must be there and current, unless `may_lack`; the signing key's, for chips, is looked at where it
+/// Refuses what is revoked. The root's list must be there and current, unless the policy does without; the signing key's, for chips, is looked at where it
 /// was given, since AMD publishes none.
 pub(super) fn check_revocations(
     endorsement: &Endorsement,
-    collateral: &Collateral,
-    may_lack: bool,
+    policy: &Policy,
     now: u64,
 ) -> Result<(), Refused> {
     let mut is_known = false;
     let mut is_stale = false;
-    for list in &collateral.amd_revocations {
+    for list in &policy.collateral.amd_revocations {
         let (issued, by_root) = if list.is_issued_by(&endorsement.root) {
             (&endorsement.signer, true)
         } else if list.is_issued_by(&endorsement.signer) {
@@ -372,7 +358,7 @@ pub(super) fn check_revocations(
         is_known |= by_root && list.is_current(now);
         is_stale |= by_root && !list.is_current(now);
     }
-    match (is_known || may_lack, is_stale) {
+    match (is_known || policy.may_lack_amd_revocations, is_stale) {
         (true, _) => Ok(()),
         (false, true) => Err(Refused::Stale("AMD's list of revoked certificates")),
         (false, false) => Err(Refused::NoCollateral(

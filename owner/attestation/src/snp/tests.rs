@@ -5,10 +5,10 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 
 use super::*;
 
-const ROOTS: Roots = Roots::of_test(&[[
+const ROOT_HASH: [u8; 32] = [
     0x29, 0x2a, 0xbd, 0x97, 0xc8, 0xef, 0xb3, 0x9a, 0xc0, 0x2d, 0x94, 0x88, 0xe7, 0x75, 0xcc, 0x7c,
     0xb9, 0x0b, 0x10, 0xbf, 0xb4, 0x44, 0x54, 0xcf, 0x79, 0xab, 0x33, 0xc1, 0x5e, 0xad, 0x9b, 0x13,
-]]);
+];
 /// Within the lists and the certificates: 2027-06-01.
 const NOW: u64 = 1_811_808_000;
 const ROOT: &[u8] = include_bytes!("../../tests/samples/made/ark.der");
@@ -19,12 +19,16 @@ const NONE_REVOKED: &[u8] = include_bytes!("../../tests/samples/made/none.crl");
 const SIGNER_REVOKED: &[u8] = include_bytes!("../../tests/samples/made/ask-revoked.crl");
 const CHIP_REVOKED: &[u8] = include_bytes!("../../tests/samples/made/vcek-revoked.crl");
 
-fn collateral(files: &[&[u8]]) -> Collateral {
-    let mut collateral = Collateral::default();
+/// A policy that accepts the root of these tests, with these files.
+fn policy(files: &[&[u8]]) -> Policy {
+    let mut policy = Policy {
+        amd_roots: vec![ROOT_HASH],
+        ..Policy::default()
+    };
     for file in files {
-        collateral.add(file).unwrap();
+        policy.collateral.add(file).unwrap();
     }
-    collateral
+    policy
 }
 
 /// A report of the made chip, after `change`, signed by its key.
@@ -54,7 +58,7 @@ fn report(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
 }
 
 fn read_with(evidence: &[u8], files: &[&[u8]]) -> Result<Statement, Refused> {
-    read_under(&ROOTS, evidence, &collateral(files), false, NOW)
+    read(evidence, &policy(files), NOW)
 }
 
 const GOOD: [&[u8]; 4] = [ROOT, SIGNER, CHIP, NONE_REVOKED];
@@ -66,10 +70,14 @@ fn a_report_is_read_under_its_root_alone() {
     assert_eq!(statement.report_data, [5; 64]);
     assert_eq!(statement.program.measurement(), [9; 48]);
     assert!(!statement.is_debug && statement.owner.is_none());
+    let without_root = Policy {
+        amd_roots: Vec::new(),
+        ..policy(&GOOD)
+    };
     assert_eq!(
-        read(&report(|_| {}), &collateral(&GOOD), false, NOW),
+        read(&report(|_| {}), &without_root, NOW),
         Err(Refused::NoCollateral("an AMD processor")),
-        "no program trusts the root of these tests"
+        "nobody trusts the root of these tests by default"
     );
 }
 
@@ -85,7 +93,7 @@ fn what_was_revoked_is_refused_even_beside_a_list_that_does_not_name_it() {
 #[test]
 fn a_list_of_what_was_revoked_must_be_there_and_current() {
     let without = &GOOD[..3];
-    let at = |now| read_under(&ROOTS, &report(|_| {}), &collateral(&GOOD), false, now).err();
+    let at = |now| read(&report(|_| {}), &policy(&GOOD), now).err();
 
     assert!(matches!(
         read_with(&report(|_| {}), without),
@@ -112,9 +120,9 @@ fn a_list_that_was_altered_is_no_list() {
     for at in (0..NONE_REVOKED.len()).step_by(5) {
         let mut list = NONE_REVOKED.to_vec();
         list[at] ^= 1;
-        let mut given = collateral(&GOOD[..3]);
-        if given.add(&list).is_ok() {
-            let read = read_under(&ROOTS, &report(|_| {}), &given, false, NOW);
+        let mut given = policy(&GOOD[..3]);
+        if given.collateral.add(&list).is_ok() {
+            let read = read(&report(|_| {}), &given, NOW);
             assert!(read.is_err(), "byte {at}");
         }
     }

@@ -8,6 +8,7 @@ use sc_attestation::{Appraisal, Policy};
 use sc_coder::{CoderRoots, signed_advance, tenant_id};
 use sc_crypto::{Entropy, OwnerSecret, Secret};
 use sc_enclave::Purpose;
+use sc_proto::provision::{Evidence, Offer};
 use sc_proto::store as message;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -15,6 +16,9 @@ use zeroize::{Zeroize, Zeroizing};
 use super::session::exchange;
 use super::{EntropySource, KvError, StoreLink, from_system};
 use crate::{Challenged, ProvisioningError};
+
+/// A challenge is good for so many milliseconds: evidence that comes later may be of a program that is gone.
+const CHALLENGE_MS: u64 = 60_000;
 
 /// Why text is no file of roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -219,6 +223,16 @@ impl<L: StoreLink> OwnerAgent<L> {
         Ok(coders.collect())
     }
 
+    /// Asks a coder for evidence and goes no further: what it answered, and what that has to vouch for.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn examine(&self, coder: &str) -> Result<(Option<Evidence>, [u8; 64]), AgentError> {
+        let (challenged, offer) = self.challenge(coder).await?;
+        let transcript = challenged.transcript(&self.owner, &offer)?;
+        Ok((offer.evidence, *transcript.as_bytes()))
+    }
+
     /// Appraises a coder and entrusts the roots to it.
     ///
     /// # Errors
@@ -226,16 +240,19 @@ impl<L: StoreLink> OwnerAgent<L> {
     pub async fn provision(&self, coder: &str) -> Result<Appraisal, AgentError> {
         use message::{provision::Step, provisioning::Step as Answer};
         let mut entropy = self.entropy;
-        let (challenged, challenge) = Challenged::begin(&self.owner, Purpose::Coder, &mut entropy);
-        let Answer::Offer(offer) = self.step(coder, Step::Challenge(challenge)).await? else {
-            return Err(KvError::Malformed("no offer").into());
-        };
+        let (challenged, offer) = self.challenge(coder).await?;
         let roots = self.roots.for_coder((self.clock)());
         let roots = roots
             .expect("roots are checked when they are made")
             .encode();
-        let (entrusted, appraisal, secrets) =
-            challenged.entrust(&self.owner, &self.policy, &offer, &roots, &mut entropy)?;
+        let (entrusted, appraisal, secrets) = challenged.entrust(
+            &self.owner,
+            &self.policy,
+            &offer,
+            &roots,
+            (self.clock)(),
+            &mut entropy,
+        )?;
         let Answer::Provisioned(provisioned) = self.step(coder, Step::Secrets(secrets)).await?
         else {
             return Err(KvError::Malformed("no confirmation").into());
@@ -244,6 +261,21 @@ impl<L: StoreLink> OwnerAgent<L> {
             .confirm(provisioned.confirmation.as_ref())
             .map_err(ProvisioningError::from)?;
         Ok(appraisal)
+    }
+
+    /// M1 and M2.
+    async fn challenge(&self, coder: &str) -> Result<(Challenged, Offer), AgentError> {
+        use message::{provision::Step, provisioning::Step as Answer};
+        let mut entropy = self.entropy;
+        let (challenged, challenge) = Challenged::begin(&self.owner, Purpose::Coder, &mut entropy);
+        let begun = (self.clock)();
+        let Answer::Offer(offer) = self.step(coder, Step::Challenge(challenge)).await? else {
+            return Err(KvError::Malformed("no offer").into());
+        };
+        if (self.clock)().abs_diff(begun) > CHALLENGE_MS {
+            return Err(AgentError::Late);
+        }
+        Ok((challenged, offer))
     }
 
     /// Tells a coder the time, and which certificates are void: all of them, each time.
@@ -286,6 +318,9 @@ pub enum AgentError {
     /// The evidence does not satisfy the policy, or the confirmation is not the program's.
     #[error(transparent)]
     Provisioning(#[from] ProvisioningError),
+    /// The evidence came too late to be of this challenge.
+    #[error("the coder's evidence took longer than a minute: try again")]
+    Late,
 }
 
 fn now_ms() -> u64 {

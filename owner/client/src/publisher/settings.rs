@@ -91,7 +91,7 @@ pub enum PublisherEvent {
         /// What protects the program.
         tee_line: &'static str,
         /// The program's measurement.
-        measurement: [u8; 32],
+        measurement: Vec<u8>,
     },
     /// The program or its evidence was not accepted, and nothing was handed over; or it did not confirm.
     NotProvisioned(ProvisioningError),

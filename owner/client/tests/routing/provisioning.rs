@@ -17,6 +17,9 @@ use crate::world::{
     Draw, OWNER, World, entropy, flipped, identity, resized, settings, to_publisher,
 };
 
+/// A simulation does not care for the time.
+const NOW_MS: u64 = 0;
+
 /// A program and an owner that has begun.
 struct Pair {
     engine: Engine,
@@ -69,7 +72,14 @@ impl Pair {
             certificate: Vec::new(),
         };
         self.challenged
-            .entrust(&owner, policy, offer, &secrets.encode(), &mut entropy(9))
+            .entrust(
+                &owner,
+                policy,
+                offer,
+                &secrets.encode(),
+                NOW_MS,
+                &mut entropy(9),
+            )
             .map(|(entrusted, _, message)| (entrusted, message))
     }
 }
@@ -225,8 +235,8 @@ fn a_publisher_opens_a_session_and_says_what_protects_it() {
 
     assert!(matches!(
         events[..],
-        [PublisherEvent::Opened { session: 1, tee_line, measurement: [9, ..] }]
-            if tee_line.contains("NO HARDWARE PROTECTION")
+        [PublisherEvent::Opened { session: 1, tee_line, ref measurement }] if measurement[0] == 9
+                && tee_line.contains("NO HARDWARE PROTECTION")
     ));
 }
 

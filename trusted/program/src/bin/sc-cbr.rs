@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::io::{Write, stderr, stdin, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
 use sc_cbr::Engine;
-use sc_enclave::{SimulatedPlatform, simulation_development_key};
-use sc_program::{Choice, Layer, confine, entropy, measure_self, serve};
+use sc_program::{Choice, Tee, entropy, serve};
 
 fn main() -> ExitCode {
     match run() {
@@ -22,13 +22,14 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     // Whatever is asked of the system is asked before nothing can be.
-    let choice = Choice::parse(std::env::args_os().skip(1))?.settled();
-    let platform = SimulatedPlatform::new(simulation_development_key(), measure_self());
-    for missing in confine(&Layer::ALL)? {
+    let (tee, arguments) = Tee::take(std::env::args_os().skip(1))?;
+    let choice = Choice::parse(arguments)?.settled();
+    let attester = tee.attester(Path::new("/"))?;
+    for missing in tee.confine()? {
         let _ = writeln!(stderr(), "sc-cbr: {missing}");
     }
     let processors = choice.start()?;
-    let engine = Engine::with_processors(Box::new(platform), processors);
+    let engine = Engine::with_processors(attester, processors);
     serve(&engine, &mut entropy, stdin().lock(), stdout().lock())?;
     Ok(())
 }

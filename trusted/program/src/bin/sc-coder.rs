@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{Write, stderr, stdin, stdout};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use sc_coder::Engine;
-use sc_enclave::{SimulatedPlatform, simulation_development_key};
-use sc_program::{CoderChoice, Layer, confine, entropy, measure_self, serve_on_threads};
+use sc_program::{CoderChoice, Tee, entropy, serve_on_threads};
 
 fn main() -> ExitCode {
     match run() {
@@ -23,13 +23,14 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     // Whatever is asked of the system is asked before nothing can be.
-    let choice = CoderChoice::parse(std::env::args_os().skip(1))?;
+    let (tee, arguments) = Tee::take(std::env::args_os().skip(1))?;
+    let choice = CoderChoice::parse(arguments)?;
     let (kernel, threads) = (choice.kernel()?, choice.threads());
-    let platform = SimulatedPlatform::new(simulation_development_key(), measure_self());
-    for missing in confine(&Layer::ALL)? {
+    let attester = tee.attester(Path::new("/"))?;
+    for missing in tee.confine()? {
         let _ = writeln!(stderr(), "sc-coder: {missing}");
     }
-    let engine = Engine::new(Box::new(platform), kernel);
+    let engine = Engine::new(attester, kernel);
     // The standard streams look for the ends of lines and keep bytes back; these carry frames.
     let input = File::from(stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(stdout().as_fd().try_clone_to_owned()?);
