@@ -6,6 +6,7 @@
 pub mod client;
 pub mod cores;
 pub mod door;
+pub mod evidence;
 pub mod fragments;
 pub mod frames;
 pub mod keys;
@@ -36,12 +37,14 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("coder_call", storage::coder_call),
     ("coder_request", storage::coder_request),
     ("coder_roots", settings::coder_roots),
+    ("collateral", evidence::collateral),
     ("control", sealed::control),
     ("credentials", settings::credentials),
     ("datagrams", link::datagrams),
     ("domain_secrets", sealed::domain_secrets),
     ("door_call", door::call),
     ("door_session", door::session),
+    ("evidence", evidence::evidence),
     ("fragment", fragments::fragment),
     ("frames", frames::frames),
     ("header_block", matching::header_block),

@@ -16,6 +16,7 @@ use sc_matching::binary::encode_subscription;
 use sc_matching::{HeaderBlockWriter, Publication, Subscription};
 
 use crate::cores::{Entropy, consumer, domain_secrets, owner};
+use crate::evidence;
 use crate::pieces;
 
 /// One kept input: its target, its name, its bytes.
@@ -61,6 +62,7 @@ pub fn seeds() -> Vec<Seed> {
     spilled::seeds(&mut seeds);
     fragments::seeds(&mut seeds);
     texts(&mut seeds);
+    hardware(&mut seeds);
     storage::seeds(&mut seeds);
     seeds
 }
@@ -368,10 +370,28 @@ fn roll() -> Vec<u8> {
     out
 }
 
+fn hardware(seeds: &mut Vec<Seed>) {
+    let names = ["sgx", "tdx", "sev_snp"];
+    for (name, bytes) in names.into_iter().zip(evidence::seeds()) {
+        seeds.push(("evidence", name, bytes));
+    }
+    let names = ["sgx", "tdx", "amd_chain", "amd_chip"];
+    for (name, bytes) in names.into_iter().zip(evidence::COLLATERAL) {
+        seeds.push(("collateral", name, bytes.to_vec()));
+    }
+}
+
 fn texts(seeds: &mut Vec<Seed>) {
     let digits = "ab".repeat(32);
     let policy = format!("# mine\nsimulation-key {digits}\n\nmeasurement {digits} # v1\n");
     seeds.push(("policy", "both_rules", policy.into_bytes()));
+    let hardware = format!(
+        "tdx {0} rtmr1 {0} rtmr2 {0}\nsev-snp {0} svn 1\nsgx-enclave {digits} svn 2\nowner-pinned\n\
+         amd-tcb snp 8 microcode 115\nmachine {1}\nstatus OutOfDate\ncollateral a.json\n",
+        "cd".repeat(48),
+        "ef".repeat(16)
+    );
+    seeds.push(("policy", "hardware", hardware.into_bytes()));
     let list = format!("# mine\n{}  # one\n", consumer().public().fingerprint());
     seeds.push(("list", "one", list.into_bytes()));
     let mut prefixed = Vec::new();

@@ -45,7 +45,7 @@ pub(crate) async fn show(arguments: &EvidenceArgs) -> anyhow::Result<()> {
             Ok(statement) => tell(arguments, it, &statement, None),
             Err(error) => {
                 unread += 1;
-                tell_failure(arguments, it, &error.to_string());
+                tell_failure(arguments, it, "cannot be verified", &error.to_string());
             }
         }
     }
@@ -67,7 +67,7 @@ pub(crate) async fn verify(arguments: &EvidenceArgs) -> anyhow::Result<()> {
             Ok(statement) => tell(arguments, it, &statement, Some("accepted")),
             Err(error) => {
                 refused += 1;
-                tell_failure(arguments, it, &error.to_string());
+                tell_failure(arguments, it, "refused", &error.to_string());
             }
         }
     }
@@ -212,12 +212,12 @@ fn tell(arguments: &EvidenceArgs, found: &Found, statement: &Statement, verdict:
     }
 }
 
-fn tell_failure(arguments: &EvidenceArgs, found: &Found, why: &str) {
+fn tell_failure(arguments: &EvidenceArgs, found: &Found, verdict: &str, why: &str) {
     if arguments.json {
-        return line(&json!({ "name": found.name, "verdict": "refused", "why": why }).to_string());
+        return line(&json!({ "name": found.name, "verdict": verdict, "why": why }).to_string());
     }
     line(&found.name);
-    line(&format!("  refused: {why}"));
+    line(&format!("  {verdict}: {why}"));
 }
 
 /// What people compare, by name.

@@ -10,6 +10,7 @@ mod process;
 #[path = "../interop/python.rs"]
 mod python;
 
+mod attestation;
 mod backends;
 mod bad_input;
 mod bounds;

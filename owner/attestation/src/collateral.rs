@@ -80,6 +80,12 @@ impl Collateral {
         Ok(())
     }
 
+    /// Whether nothing was given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.intel.is_empty() && self.amd_certificates.is_empty() && self.amd_revocations.is_empty()
+    }
+
     fn add_pem(&mut self, text: &[u8]) -> Result<(), CollateralError> {
         const END: &[u8] = b"-----END";
         let mut rest = text;

@@ -80,7 +80,15 @@ fn verify(
         // Whether a machine under debugging is acceptable, and which versions are, is the policy's to say, with its own words.
         .allow_debug(true)
         .verify_with_policy(quote, collateral, now, &QuotePolicy::claims_only(now))
-        .map_err(|error| format!("{error:#}"))
+        .map_err(|error| {
+            let text = format!("{error:#}");
+            let hint = if text.contains("xpired") {
+                " (the collateral is out of date: fetch what Intel publishes now)"
+            } else {
+                ""
+            };
+            format!("{text}{hint}")
+        })
 }
 
 fn statement(kind: Kind, claims: &QuoteClaims) -> Result<Statement, Refused> {

@@ -52,11 +52,17 @@ impl Trusted {
         }
     }
 
+    /// A call's bytes, and the reply's. A coder's have content before them, of which provisioning has none.
     fn handle(&self, request: Vec<u8>) -> bytes::Bytes {
         let entropy = &mut sc_program::entropy;
         match self {
             Self::Cbr(engine) => engine.handle(request.into(), entropy),
-            Self::Coder(engine) => engine.handle(request.into(), entropy),
+            Self::Coder(engine) => {
+                let mut message = Vec::new();
+                sc_coder::join(&mut message, &request);
+                let reply = engine.handle(message.into(), entropy);
+                sc_coder::split(reply).unwrap().1
+            }
         }
     }
 

@@ -1,0 +1,4 @@
+//! `cargo fuzz run collateral`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sc_fuzz::evidence::collateral(bytes));
