@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Upkeep(UpkeepArgs),
     /// How long it takes to make a lost catalogue again of what lies in folders
     Rebuild(RebuildArgs),
+    /// How long a trusted program and its owner take from the challenge to the confirmation
+    Provisioning(ProvisioningArgs),
     /// Many consumers in one process: the campaigns start it
     #[command(hide = true)]
     Consumers(ConsumersArgs),
@@ -65,6 +67,13 @@ pub(crate) enum Command {
     /// The consumer of a peer: `routing` starts it
     #[command(hide = true)]
     PeerConsumer(PeerConsumerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProvisioningArgs {
+    /// Provisionings of each program
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) runs: u32,
 }
 
 /// Which data a campaign runs on.

@@ -11,6 +11,7 @@ mod matching;
 mod median;
 mod peers;
 mod processor;
+mod provisioning;
 mod random;
 mod rebuild;
 mod report;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Storage(arguments) => storage::run(&arguments),
         Command::Upkeep(arguments) => upkeep::run(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),
+        Command::Provisioning(arguments) => provisioning::run(&arguments),
         Command::Consumers(arguments) => fleet::consumers::run(&arguments),
         Command::PeerPublisher(arguments) => peers::publisher::run(&arguments),
         Command::PeerConsumer(arguments) => peers::consumer::run(&arguments),

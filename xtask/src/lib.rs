@@ -15,5 +15,6 @@ pub mod tally;
 pub mod tcb;
 pub mod toolchain;
 pub mod tree;
+pub mod trusted;
 pub mod violation;
 pub mod workspace;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use xtask::violation::Violation;
 use xtask::workspace::Workspace;
-use xtask::{laws, licences, steps, tcb};
+use xtask::{laws, licences, steps, tcb, trusted};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -21,6 +21,8 @@ usage: cargo xtask COMMAND
   licences       every dependency's licence, origin, and the crates that are banned
   tcb            compares trusted/TCB.txt with the trusted rooms as they are
   tcb --write    writes trusted/TCB.txt anew
+  trusted        builds the trusted programs as any owner's machine would, and tells where they are
+  reproduce      builds them in two folders and compares them byte by byte
   sanitizer      the tests of the vector kernels under AddressSanitizer, where the toolchain has it
   help           this text
 ";
@@ -41,6 +43,13 @@ fn run(words: &[&str]) -> anyhow::Result<ExitCode> {
     match words {
         ["test"] => Ok(held(steps::run_all()?)),
         ["sanitizer"] => Ok(held(steps::run_sanitizer()?)),
+        ["trusted"] => {
+            for path in trusted::build_here()? {
+                println!("{}", path.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        ["reproduce"] => Ok(report("reproduce", &trusted::reproduce()?)),
         ["laws"] => Ok(report("laws", &laws::check_here()?)),
         ["licences"] => Ok(report("licences", &licences::check(&Workspace::here()?))),
         ["tcb"] => Ok(report("tcb", &tcb::check_here()?)),

@@ -15,7 +15,7 @@ use anyhow::Context;
 use crate::tally::Tally;
 use crate::violation::Violation;
 use crate::workspace::{self, Workspace};
-use crate::{laws, licences, sanitizer, tcb, toolchain};
+use crate::{laws, licences, sanitizer, tcb, toolchain, trusted};
 
 /// One step of [`run_all`].
 struct Step {
@@ -100,6 +100,10 @@ const STEPS: &[Step] = &[
         action: Action::Tests(&["test", "--workspace", "--locked", "--no-fail-fast"]),
     },
     SANITIZER,
+    Step {
+        name: "reproduce",
+        action: Action::Check(trusted::reproduce),
+    },
     Step {
         name: "end to end",
         action: Action::EachOf(END_TO_END),

@@ -31,11 +31,7 @@ impl Tree {
     /// # Errors
     /// As [`Tree::read`].
     pub fn read_without(root: &Path, left_out: &[&str]) -> anyhow::Result<Self> {
-        let mut paths = if root.join(".git").exists() {
-            ask_git(root)?
-        } else {
-            walk(root, root)?
-        };
+        let mut paths = paths(root)?;
         paths.retain(|path| {
             !path.starts_with(rules::FIXTURES) && !left_out.contains(&path.as_str())
         });
@@ -80,6 +76,18 @@ impl Tree {
         self.sources
             .iter()
             .filter(move |source| source.path.starts_with(&prefix))
+    }
+}
+
+/// The path of every file under `root` that git tracks or would track, or of all where there is no git.
+///
+/// # Errors
+/// When git or a folder cannot be read.
+pub fn paths(root: &Path) -> anyhow::Result<Vec<String>> {
+    if root.join(".git").exists() {
+        ask_git(root)
+    } else {
+        walk(root, root)
     }
 }
 

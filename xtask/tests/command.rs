@@ -35,6 +35,8 @@ fn help_names_every_command() {
             "licences",
             "tcb",
             "tcb --write",
+            "trusted",
+            "reproduce",
             "sanitizer",
             "help"
         ]

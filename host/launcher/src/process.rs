@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -24,6 +25,9 @@ const LARGE_REPLY_BYTES: usize = 1 << 17;
 const WRITE_BYTES: usize = 1 << 20;
 /// From so many bytes on a body is not copied to stand with others in one piece.
 const LARGE_BYTES: usize = 1 << 13;
+
+/// Bytes that a stream holds on their way, where the system allows so many: with the usual 208 KiB both sides wait for each other all the time.
+const STREAM_BYTES: usize = 4 << 20;
 
 /// Has the allocator of the GNU C library ask for large pages where the system gives them on request: with a
 /// million subscriptions a program without an enclave loses up to a fifth of its time to looking pages up.
@@ -91,6 +95,10 @@ fn start_command(mut command: Command, binary: &Path) -> Result<Door, LaunchErro
 /// program's.
 fn stream() -> std::io::Result<(UnixStream, Stdio)> {
     let (ours, theirs) = Socket::pair()?;
+    for end in [&ours, &theirs] {
+        // The system takes what it allows of this.
+        set_socket_send_buffer_size(end, STREAM_BYTES)?;
+    }
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs).into()))
 }

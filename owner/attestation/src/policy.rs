@@ -91,6 +91,9 @@ pub struct Policy {
     pub collateral: Collateral,
 }
 
+/// Takes the words behind a rule's name; `None` where they are not what it expects.
+type Add = fn(&mut Policy, &[&str]) -> Option<()>;
+
 /// A line of a policy that is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: expected {expected}")]
@@ -132,7 +135,7 @@ impl Policy {
         let Some((rule, values)) = words.split_first() else {
             return Ok(());
         };
-        let (add, expected): (fn(&mut Self, &[&str]) -> Option<()>, _) = match *rule {
+        let (add, expected): (Add, _) = match *rule {
             "simulation-key" => (
                 Self::add_simulation_key,
                 "`simulation-key HEX` with 64 hexadecimal digits",

@@ -28,6 +28,9 @@ fn pin(owner: &OwnerSecret) -> [u8; 32] {
     owner_pin(owner.signing_key().verifying_key())
 }
 
+/// Makes a tree of devices, and says what the program in it is told that it runs in.
+type Machine = dyn Fn() -> (Tee, Tree);
+
 /// A trusted program, with its own words for the four messages.
 enum Trusted {
     Cbr(sc_cbr::Engine),
@@ -35,7 +38,7 @@ enum Trusted {
 }
 
 impl Trusted {
-    fn both(tree: &dyn Fn() -> (Tee, Tree)) -> Vec<(Tree, Self)> {
+    fn both(tree: &Machine) -> Vec<(Tree, Self)> {
         let (tee, first) = tree();
         let cbr = sc_cbr::Engine::new(tee.attester(first.root()).unwrap());
         let (tee, second) = tree();
@@ -363,7 +366,7 @@ fn devices_of_intel_are_given_the_transcript_and_the_program_opens_what_was_seal
         let tree = Tree::vm("tdx_guest", &[], Box::new(|data| data.to_vec()));
         (Tee::Vm, tree)
     };
-    let trees: [(&str, &dyn Fn() -> (Tee, Tree)); 2] = [("sgx", &enclave), ("tdx", &machine)];
+    let trees: [(&str, &Machine); 2] = [("sgx", &enclave), ("tdx", &machine)];
     for (platform, tree) in trees {
         for (_tree, program) in Trusted::both(tree) {
             assert_opens(platform, &program);
