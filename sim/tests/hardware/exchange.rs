@@ -29,7 +29,7 @@ fn pin(owner: &OwnerSecret) -> [u8; 32] {
 }
 
 /// Makes a tree of devices, and says what the program in it is told that it runs in.
-type Machine = dyn Fn() -> (Tee, Tree);
+type Machine<'a> = dyn Fn() -> (Tee, Tree) + 'a;
 
 /// A trusted program, with its own words for the four messages.
 enum Trusted {
@@ -38,7 +38,7 @@ enum Trusted {
 }
 
 impl Trusted {
-    fn both(tree: &Machine) -> Vec<(Tree, Self)> {
+    fn both(tree: &Machine<'_>) -> Vec<(Tree, Self)> {
         let (tee, first) = tree();
         let cbr = sc_cbr::Engine::new(tee.attester(first.root()).unwrap());
         let (tee, second) = tree();
@@ -366,7 +366,7 @@ fn devices_of_intel_are_given_the_transcript_and_the_program_opens_what_was_seal
         let tree = Tree::vm("tdx_guest", &[], Box::new(|data| data.to_vec()));
         (Tee::Vm, tree)
     };
-    let trees: [(&str, &Machine); 2] = [("sgx", &enclave), ("tdx", &machine)];
+    let trees: [(&str, &Machine<'_>); 2] = [("sgx", &enclave), ("tdx", &machine)];
     for (platform, tree) in trees {
         for (_tree, program) in Trusted::both(tree) {
             assert_opens(platform, &program);
