@@ -90,3 +90,43 @@ fn hardware_that_is_there_is_used_and_each_part_of_it_is_needed() {
     };
     assert_eq!(arguments, ["--tee", "vm", "--threads"]);
 }
+
+/// The manifests of Gramine, with something in the place of what its tools put there. They were never run; what an owner relies on is looked at.
+#[test]
+fn gramines_manifests_tell_the_program_where_it_runs_and_let_nobody_look_inside() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gramine");
+    let mut products = Vec::new();
+    for name in ["sc-cbr", "sc-coder"] {
+        let template = folder.join(format!("{name}.manifest.template"));
+        let mut text = std::fs::read_to_string(template).unwrap();
+        while let Some((before, rest)) = text.split_once("{{") {
+            let (_, behind) = rest.split_once("}}").unwrap();
+            text = format!("{before}/x{behind}");
+        }
+        let manifest: toml::Table = toml::from_str(&text).unwrap();
+
+        let words = &manifest["loader"]["argv"];
+        let words: Vec<&str> = words
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|word| word.as_str().unwrap())
+            .collect();
+        assert_eq!(words, [name, "--tee", "gramine-sgx"]);
+        let sgx = &manifest["sgx"];
+        assert_eq!(sgx["debug"].as_bool(), Some(false));
+        assert_eq!(sgx["remote_attestation"].as_str(), Some("dcap"));
+        assert!(sgx.get("allowed_files").is_none(), "every file is measured");
+        assert!(
+            manifest["loader"]
+                .get("insecure__use_cmdline_argv")
+                .is_none()
+        );
+        assert!(manifest["loader"].get("insecure__use_host_env").is_none());
+        products.push(sgx["isvprodid"].as_integer());
+    }
+    assert_ne!(
+        products[0], products[1],
+        "one program never stands for the other"
+    );
+}
