@@ -186,7 +186,7 @@ fn what_is_wrong_in_a_file_is_named_with_the_file() {
         ),
         (
             "[scbr]\nplatform = \"sgx\"\n",
-            "config: [scbr] platform: invalid value 'sgx' for '--platform <PLATFORM>' [possible values: process, inline]",
+            "config: [scbr] platform: invalid value 'sgx' for '--platform <PLATFORM>' [possible values: process, gramine-sgx, vm, inline]",
         ),
         (
             "[source]\nonce = \"maybe\"\n",
@@ -239,7 +239,7 @@ fn a_flag_out_of_its_range_is_wrong_use() {
         ),
         (
             &["scbr", "--platform", "sgx"],
-            "[possible values: process, inline]",
+            "[possible values: process, gramine-sgx, vm, inline]",
         ),
         (&["scbr", "-s", "-v"], "cannot be used with"),
         (&["source", "-i", "pubs"], "--key <KEY>"),
